@@ -1,0 +1,1 @@
+"""HTTP and HTML translated to calls on `store`; never imports PyTorch or `workers`."""

@@ -1,0 +1,38 @@
+"""Everything the engine raises on purpose.
+
+    EngineError
+    ├── InvalidSpec         the spec cannot be run: unknown name, increments that do not fit, a method on a track it cannot run
+    ├── Diverged            a loss became NaN or infinite; says task, phase and epoch
+    ├── DataError           the dataset on this machine is missing, damaged or not the one the track names
+    └── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
+
+A damaged checkpoint is not an error: it is reported and the one before it is used.
+"""
+
+
+class EngineError(Exception):
+    """Base of the tree; the message says what was given and what was expected."""
+
+
+class InvalidSpec(EngineError):
+    """The spec asks for something that cannot be run.
+
+    Attributes:
+        field: where in the spec the fault lies, as a tuple of keys, e.g. `("track", "protocol", "increment")`.
+    """
+
+    def __init__(self, message: str, field: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Diverged(EngineError):
+    """A loss term is no longer finite."""
+
+
+class DataError(EngineError):
+    """The data on this machine cannot be used."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint could not be written, or belongs to another spec."""

@@ -1,0 +1,139 @@
+"""`Recipe`: what every method's hyper-parameters have in common, and `Citation`.
+
+Decisions:
+    * The defaults of a recipe are published values; the description of each field names its source.
+    * A *preset* is a named set of values. It is resolved when a recipe is read, so the canonical form always spells out what was run:
+      `{"name": "icarl", "preset": "small"}` and the same values written by hand are one entry.
+    * What a method needs from a track is said here, torch-free, so that a job that cannot run is refused when it is submitted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cil_core.catalog import BackboneCard, DatasetCard
+from cil_core.errors import InvalidSpec
+from cil_core.frozen import Frozen
+from cil_core.schedule import Schedule
+
+
+class Citation(BaseModel):
+    """Where a method or a number was published."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    title: str
+    authors: str
+    venue: str
+    year: int
+    arxiv: str | None = None
+
+    @property
+    def bibtex(self) -> str:
+        """A BibTeX entry."""
+        fields = {"title": self.title, "author": self.authors, "booktitle": self.venue, "year": str(self.year)}
+        if self.arxiv:
+            fields |= {"eprint": self.arxiv, "archivePrefix": "arXiv"}
+        return "@inproceedings{" + self.key + ",\n" + "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items()) + "}"
+
+
+FIRST_TASK = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170), weight_decay=5e-4)
+"""The common first-task schedule (PyCIL, CIFAR-100)."""
+
+SMALL = Schedule(epochs=20, batch_size=32, lr=0.05, milestones=(12, 17), weight_decay=5e-4)
+"""For datasets of a few thousand small images, such as digits: a few hundred steps a task."""
+
+
+class Recipe(Frozen):
+    """A method and all its hyper-parameters, schedule included.
+
+    Class attributes:
+        title: the method's name as papers print it.
+        family: the branch of the literature it belongs to.
+        summary: one sentence on how it works.
+        citation: the paper, or None for a baseline.
+        differs: where the default deviates from the paper.
+        classifiers: the accuracy curves it produces; the first one ranks.
+        uses_memory: whether it keeps exemplars.
+        min_exemplars: exemplars a class it needs at the least, if it keeps any.
+        ranked: False for upper bounds, which are shown and never ranked.
+        signed_features: whether its cosine head needs features without a final ReLU.
+        presets: named sets of values, besides the defaults.
+    """
+
+    title: ClassVar[str]
+    family: ClassVar[Literal["baseline", "regularisation", "rehearsal", "rectification", "expansion", "prototype"]]
+    summary: ClassVar[str]
+    citation: ClassVar[Citation | None] = None
+    differs: ClassVar[str] = ""
+    classifiers: ClassVar[tuple[str, ...]] = ("linear",)
+    uses_memory: ClassVar[bool] = False
+    min_exemplars: ClassVar[int] = 1
+    ranked: ClassVar[bool] = True
+    signed_features: ClassVar[bool] = False
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {"first_task": SMALL, "later_tasks": SMALL}}
+
+    name: str
+    first_task: Schedule = Field(default=FIRST_TASK, description="Schedule of the first task (PyCIL).")
+    later_tasks: Schedule
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        given = {name: value for name, value in values.items() if name != "preset"}
+        preset = values["preset"]
+        if preset not in cls.presets:
+            raise ValueError(f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}")
+        return {**cls.presets[preset], **given}
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """Every schedule of this recipe by field name, for limits and cost estimates."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Schedule)}
+
+    @property
+    def variant(self) -> str:
+        """What tells this recipe from the method's default: `default`, a preset's name, or the changed fields."""
+        if self == type(self)():
+            return "default"
+        for name in self.presets:
+            if self == type(self).from_preset(name):
+                return name
+        return ", ".join(self.changes())
+
+    @classmethod
+    def from_preset(cls, preset: str) -> Self:
+        """The recipe a preset names; raises a validation error for an unknown one."""
+        return cls.model_validate({"preset": preset})
+
+    def changes(self) -> list[str]:
+        """The fields that differ from the nearest preset (or the defaults), as `field=value`."""
+        bases = [type(self)(), *(type(self).from_preset(name) for name in self.presets)]
+        labels = ["", *(f"{name}, " for name in self.presets)]
+
+        def changed(base: Recipe) -> list[str]:
+            return [field for field in type(self).model_fields if getattr(self, field) != getattr(base, field)]
+
+        nearest = min(range(len(bases)), key=lambda index: len(changed(bases[index])))
+        shown = [f"{field}={_short(getattr(self, field))}" for field in changed(bases[nearest])]
+        return [labels[nearest] + shown[0], *shown[1:]] if shown else []
+
+    def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:
+        """Refuse a track this method cannot run on.
+
+        Raises:
+            InvalidSpec: with the reason.
+        """
+
+    def refuse(self, reason: str, *field: str | int) -> InvalidSpec:
+        """An `InvalidSpec` that names this method; for use in `check_track`."""
+        return InvalidSpec(f"{self.title}: {reason}", field or ("method", "name"))
+
+
+def _short(value: object) -> str:
+    return f"{value.epochs} epochs" if isinstance(value, Schedule) else str(value)

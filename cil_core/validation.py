@@ -1,0 +1,67 @@
+"""Can this spec be run at all? Asked when it is submitted, so that no run fails at hour three for something known at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from cil_core.catalog import BACKBONES, DATASETS, BackboneCard, DatasetCard
+from cil_core.errors import InvalidSpec
+from cil_core.recipes import base
+from cil_core.spec import Track
+
+Card = TypeVar("Card")
+
+
+def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard] = DATASETS, backbones: Mapping[str, BackboneCard] = BACKBONES) -> None:
+    """Refuse a recipe and track that cannot be run together.
+
+    Args:
+        recipe: the method.
+        track: where it would run.
+        datasets: the datasets that exist here: the built-in ones and the operator's folders.
+        backbones: the backbones that exist.
+
+    Raises:
+        InvalidSpec: says what was given and what is allowed; `field` locates it in the job.
+    """
+    dataset = _known("dataset", track.dataset, datasets)
+    backbone = _known("backbone", track.backbone, backbones)
+    _check_protocol(track, dataset)
+    _check_memory(recipe, track, dataset)
+    if dataset.size < backbone.min_size:
+        raise InvalidSpec(f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
+    recipe.check_track(dataset, backbone)
+
+
+def _known(what: str, name: str, known: Mapping[str, Card]) -> Card:
+    if name not in known:
+        raise InvalidSpec(f"unknown {what} {name!r}; known: {', '.join(sorted(known))}", ("track", what))
+    return known[name]
+
+
+def _check_protocol(track: Track, dataset: DatasetCard) -> None:
+    protocol = track.protocol
+    if protocol.first > dataset.classes:
+        raise InvalidSpec(f"the first task asks for {protocol.first} classes; {dataset.name} has {dataset.classes}", ("track", "protocol", "first"))
+    left = dataset.classes - protocol.first
+    if left and protocol.increment > left:
+        raise InvalidSpec(
+            f"after {protocol.first} classes {dataset.name} has {left} left, fewer than one increment of {protocol.increment}",
+            ("track", "protocol", "increment"),
+        )
+    order = protocol.class_order
+    if isinstance(order, tuple) and len(order) != dataset.classes:
+        raise InvalidSpec(f"the class order names {len(order)} classes; {dataset.name} has {dataset.classes}", ("track", "protocol", "class_order"))
+
+
+def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:
+    if not recipe.uses_memory:
+        return
+    quota = track.memory.quota(dataset.classes, dataset.image_bytes)
+    if quota < recipe.min_exemplars:
+        raise InvalidSpec(
+            f"{recipe.title} needs at least {recipe.min_exemplars} exemplar(s) of each of the {dataset.classes} classes of {dataset.name}; "
+            f"a budget of {track.memory.amount} ({track.memory.kind}) leaves {quota}",
+            ("track", "memory", "amount"),
+        )

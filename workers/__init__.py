@@ -1,0 +1,1 @@
+"""Claim runs from `store`, run the engine in a child process, record what it yields."""
