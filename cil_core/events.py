@@ -56,7 +56,9 @@ class Footprint(Frozen):
     backbone_parameters: int = Field(description="Parameters without heads: what the survey's convention counts.")
     exemplars: int
     counted_bytes: int = Field(description="Survey convention: uint8 exemplars + float32 backbone parameters.")
-    kept_bytes: int = Field(description="Everything that persists between tasks: exemplars and every stored tensor, teacher included.")
+    kept_bytes: int = Field(
+        description="Everything that persists between tasks: exemplars and every stored tensor, the teacher excepted, which is a copy of the network."
+    )
 
 
 class Counts(Frozen):

@@ -1,0 +1,76 @@
+"""From outputs to class scores: the network's own logits, or the nearest mean of exemplars.
+
+A classifier is prepared once after each task and then scores every test batch, so that one pass over the test set serves all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.nets.incremental import Outputs
+
+if TYPE_CHECKING:
+    from cil_core.method import Method
+
+Scorer = Callable[[Outputs], Tensor]
+"""Outputs of a batch → scores (B, n); the largest wins."""
+
+
+class Classifier(Protocol):
+    """A way of classifying with a method's network; `name` labels its accuracy curve."""
+
+    name: str
+
+    def prepare(self, method: Method) -> Scorer:
+        """What scores test batches until the next task."""
+        ...
+
+
+class Logits:
+    """The head's logits."""
+
+    name = "linear"
+
+    def prepare(self, method: Method) -> Scorer:  # noqa: ARG002 — the head needs no preparation
+        """The logits themselves."""
+        return lambda outputs: outputs.logits
+
+
+class NearestMean:
+    """Nearest mean of exemplars (iCaRL): unit features against the unit mean of each class's unit exemplar features.
+
+    Args:
+        flip: average over each exemplar and its mirror image, as the official code does.
+    """
+
+    name = "nme"
+
+    def __init__(self, *, flip: bool = False) -> None:
+        self.flip = flip
+
+    def prepare(self, method: Method) -> Scorer:
+        """Class means of the exemplars under the current extractor."""
+        means = class_means(method, flip=self.flip)  # (n, d)
+        return lambda outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)
+
+
+def class_means(method: Method, *, flip: bool = False) -> Tensor:
+    """Unit-norm means of each class's unit exemplar features, shape (n, d).
+
+    Raises:
+        ValueError: if a seen class has no exemplar.
+    """
+    data = method.memory.data
+    features = method.unit_features(data)
+    if flip:
+        features = (features + method.unit_features(data.flipped())) / 2
+    counts = torch.bincount(data.labels, minlength=method.net.classes)
+    if bool((counts == 0).any()):
+        raise ValueError(f"classes without exemplars: {torch.nonzero(counts == 0).flatten().tolist()}")
+    sums = torch.zeros(len(counts), features.shape[1], dtype=features.dtype, device=features.device).index_add_(0, data.labels, features)
+    return F.normalize(sums / counts[:, None], dim=1)

@@ -1,0 +1,110 @@
+"""A whole run, told on one page: `run(spec)` yields what happens while it happens.
+
+Pure: arguments in, events out. No environment, no clock, no global random state, no printing, no path guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from cil_core import ENGINE_VERSION
+from cil_core.catalog import DATASETS
+from cil_core.checkpoint import Checkpoints, Identity, restore
+from cil_core.data import TaskStream, load, task_stream
+from cil_core.evaluation import evaluate
+from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
+from cil_core.footprint import measure
+from cil_core.method import Method, Setting
+from cil_core.metrics import matrix_digest
+from cil_core.phase import Task
+from cil_core.registry import create
+from cil_core.seeding import Randomness
+from cil_core.spec import RunSpec
+from cil_core.trainer import train
+from cil_core.validation import check
+
+
+def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Checkpoints | None = None) -> Iterator[Event]:
+    """Execute a run.
+
+    Args:
+        spec: what to run.
+        data_root: where datasets lie on this machine, or are downloaded to.
+        device: `cpu` or `cuda:N`.
+        checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
+
+    Yields:
+        RunStarted; for each task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. When it resumes, the results of the tasks that were
+        already finished follow RunStarted at once.
+
+    Raises:
+        InvalidSpec: the spec cannot be run.
+        DataError: the data on this machine cannot be used.
+        Diverged: a loss became NaN or infinite.
+        CheckpointError: a checkpoint could not be written.
+    """
+    source = load(spec.track, data_root)
+    check(spec.method, spec.track, {**DATASETS, source.card.name: source.card})
+    stream = task_stream(source, spec.track, torch.device(device))
+    randomness = Randomness(spec.seed, torch.device(device))
+    method = create(spec.method, Setting(source.card, spec.track.backbone, spec.track.memory, stream.sizes, randomness, torch.device(device)))
+    identity = Identity(spec.digest(), ENGINE_VERSION, source.fingerprint)
+    finished, skipped = _resume(method, checkpoints, identity)
+    yield RunStarted(
+        engine_version=ENGINE_VERSION,
+        spec_digest=identity.spec_digest,
+        device=device,
+        dataset_fingerprint=source.fingerprint,
+        task_sizes=stream.sizes,
+        class_order=stream.class_order,
+        resumed_at=len(finished),
+        skipped_checkpoints=skipped,
+    )
+    yield from finished
+    for index in range(len(finished), len(stream.sizes)):
+        task = Task(index, stream.bounds[: index + 2], stream.train[index])
+        yield from _learn(method, task)
+        evaluated = _evaluated(method, task, stream)
+        method.retire()
+        finished.append(evaluated)
+        if checkpoints:
+            checkpoints.save(identity, method.state_dict(), finished)
+        yield evaluated
+    yield RunFinished(matrix_digest=matrix_digest([{name: row.model_dump() for name, row in done.results.items()} for done in finished]))
+
+
+def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:
+    if checkpoints is None:
+        return [], ()
+    checkpoint, skipped = checkpoints.latest(identity)
+    if checkpoint is None:
+        return [], skipped
+    restore(method, checkpoint.state)
+    return list(checkpoint.finished), skipped
+
+
+def _learn(method: Method, task: Task) -> Iterator[Event]:
+    yield TaskStarted(task=task.index, known=task.known, seen=task.seen, train_images=len(task.train), exemplars=len(method.memory))
+    method.diagnostics.clear()
+    method.grow(task)
+    for number, phase in enumerate(method.learn(task)):
+        for report in train(phase, task, method.setting.randomness, number):
+            yield EpochFinished(task=task.index, phase=phase.name, epoch=report.epoch, epochs=phase.schedule.epochs, lr=report.lr, losses=report.losses)
+    method.consolidate(task)
+    method.remember(task)
+
+
+def _evaluated(method: Method, task: Task, stream: TaskStream) -> TaskEvaluated:
+    tests = stream.test[: task.index + 1]
+    return TaskEvaluated(
+        task=task.index,
+        known=task.known,
+        seen=task.seen,
+        test_images=tuple(len(test) for test in tests),
+        results=evaluate(method, tests),
+        footprint=measure(method),
+        diagnostics=dict(method.diagnostics),
+    )

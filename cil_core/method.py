@@ -1,0 +1,188 @@
+"""`Method`: the five verbs a class-incremental method is made of.
+
+The engine calls, for every task: `grow`, then each phase of `learn`, then `consolidate` and `remember`; then it tests. A method sees its
+task's training data and its own memory, nothing else: no test data, no future task, no old data it did not keep.
+
+Decisions:
+    * State that outlives a task is a submodule or a buffer, so that the state dict is the checkpoint. What a state dict does not hold
+      (which parameters are frozen, which submodules exist) is set in `grow` and `match_structure`.
+    * The teacher is a frozen copy of the network made after every task, when everything else is done.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cil_core.catalog import DatasetCard
+from cil_core.classifiers import Classifier, Logits
+from cil_core.data.arrays import ArrayDataset
+from cil_core.data.augment import Transform
+from cil_core.memory import NO_MEMORY, Memory, MemoryPolicy, select
+from cil_core.nets.backbones import Backbone, build_backbone
+from cil_core.nets.heads import LinearHead
+from cil_core.nets.incremental import IncrementalNet, Net, Outputs, frozen
+from cil_core.phase import Batch, Losses, Phase, Step, Task
+from cil_core.recipes import base
+from cil_core.seeding import Randomness
+from cil_core.spec import MemoryBudget
+
+EVALUATION_BATCH = 512
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """What a method is told about its run.
+
+    Args:
+        dataset: card of the dataset.
+        backbone: name of the track's backbone.
+        budget: what may be kept between tasks.
+        task_sizes: classes of each task, future ones included: protocols are public, data is not.
+        randomness: source of all random numbers.
+        device: where the network lives.
+    """
+
+    dataset: DatasetCard
+    backbone: str
+    budget: MemoryBudget
+    task_sizes: tuple[int, ...]
+    randomness: Randomness
+    device: torch.device
+
+
+class Method(nn.Module):
+    """Base of all methods: plain training on the new data with cross-entropy over all seen classes.
+
+    Class attributes:
+        policy: what is kept in memory.
+        classifiers: the accuracy curves, by classifier.
+        keeps_teacher: whether a frozen copy of the network is kept for the next task.
+    """
+
+    policy: MemoryPolicy = NO_MEMORY
+    classifiers: tuple[Classifier, ...] = (Logits(),)
+    keeps_teacher: ClassVar[bool] = False
+
+    def __init__(self, recipe: Any, setting: Setting) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.setting = setting
+        card = setting.dataset
+        self.transform = Transform(card)
+        self.memory = Memory((card.channels, card.size, card.size), self.transform, setting.device)
+        self.net: Net = self.build(self.fresh_backbone(0)).to(setting.device)
+        self.teacher: Net | None = None
+        self.diagnostics: dict[str, float] = {}
+
+    # ------------------------------------------------------------------ the five verbs
+
+    def build(self, backbone: Backbone) -> Net:
+        """The network before any class is known."""
+        return IncrementalNet(backbone, LinearHead(backbone.feature_dim))
+
+    def grow(self, task: Task) -> None:
+        """Make room for the new classes; this task's training data may be looked at."""
+        self.net.grow(task.new, self.init_generator(task))
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """The phases of training; code after a yield runs when that phase is trained."""
+        yield self.fit(task)
+
+    def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — most methods need the step
+        """Named, weighted terms of the standard phase."""
+        return {"classification": F.cross_entropy(self.net(batch.x).logits, batch.y)}
+
+    def consolidate(self, task: Task) -> None:  # noqa: B027 — optional
+        """After training: align, prune, estimate importances."""
+
+    # ------------------------------------------------------------------ given to every method
+
+    def fit(self, task: Task, **changes: Any) -> Phase:
+        """The standard phase: this task's data and the memory, `losses`, the recipe's schedule; `changes` replace fields of the phase."""
+        schedule = self.recipe.first_task if task.is_first else self.recipe.later_tasks
+        data = task.train + self.memory.data if len(self.memory) else task.train
+        return dataclasses.replace(Phase("fit", data, self.losses, schedule, self.net), **changes)
+
+    def old_outputs(self, x: Tensor) -> Outputs:
+        """The teacher's outputs, as constants.
+
+        Raises:
+            RuntimeError: in the first task, when there is no teacher.
+        """
+        if self.teacher is None:
+            raise RuntimeError("there is no teacher before the end of the first task")
+        with torch.no_grad():
+            outputs: Outputs = self.teacher(x)
+        return outputs
+
+    def old_logits(self, x: Tensor) -> Tensor:
+        """The teacher's logits (B, o), as constants."""
+        return self.old_outputs(x).logits
+
+    def quota(self, seen: int) -> int:
+        """Exemplars a class may keep when `seen` classes share the budget."""
+        return self.setting.budget.quota(seen, self.setting.dataset.image_bytes)
+
+    def remember(self, task: Task) -> None:
+        """Keep what the policy says: truncate old classes, select exemplars of the new ones with the final extractor."""
+        if self.policy.keeps == "exemplars":
+            self.memory.replace(self.preview(task))
+        elif self.policy.keeps == "everything":
+            self.memory.replace(self.memory.data + task.train)
+
+    def preview(self, task: Task) -> ArrayDataset:
+        """The memory as `remember` would leave it now: a class-balanced set of exemplars of all seen classes."""
+        quota = self.quota(task.seen)
+        return self.memory.truncated(quota) + select(task.train, quota, self.policy.selection, self.unit_features)
+
+    @torch.no_grad()
+    def raw_features(self, data: ArrayDataset) -> Tensor:
+        """Features (N, d) of a dataset in its order: evaluation mode, no augmentation."""
+        was_training = self.net.training
+        self.net.eval()
+        features = torch.cat([self.net.features(batch.x) for batch in data.batches(EVALUATION_BATCH)])
+        self.net.train(was_training)
+        return features
+
+    def unit_features(self, data: ArrayDataset) -> Tensor:
+        """Features scaled to unit norm, f / (‖f‖ + 1e-8)."""
+        features = self.raw_features(data)
+        return features / (features.norm(dim=1, keepdim=True) + 1e-8)
+
+    def fresh_backbone(self, task: int) -> Backbone:
+        """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
+        name = self.setting.backbone
+        if self.recipe.signed_features and not name.startswith("cosine_"):
+            name = f"cosine_{name}"
+        return build_backbone(name, self.setting.dataset.channels, self.setting.randomness.on_cpu("backbone", task)).to(self.setting.device)
+
+    def init_generator(self, task: Task, purpose: str = "head") -> torch.Generator:
+        """A CPU generator for initialising what `task` adds."""
+        return self.setting.randomness.on_cpu(purpose, task.index)
+
+    # ------------------------------------------------------------------ used by the engine
+
+    def retire(self) -> None:
+        """After testing: the trained network becomes the next task's teacher."""
+        if self.keeps_teacher:
+            self.teacher = copy.deepcopy(self.net)
+            frozen(self.teacher)
+
+    def match_structure(self, state: Mapping[str, Tensor]) -> None:
+        """Create what `state` has weights for, e.g. the teacher; shapes are adapted afterwards."""
+        if any(name.startswith("teacher.") for name in state):
+            self.teacher = copy.deepcopy(self.net)
+            frozen(self.teacher)
+
+
+def typed_recipe(method: Method) -> base.Recipe:
+    """The method's recipe as the base class."""
+    recipe: base.Recipe = method.recipe
+    return recipe

@@ -1,0 +1,109 @@
+"""`Net`: what every method's network offers, and `IncrementalNet`, one backbone with one growing head."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cil_core.nets.backbones import Backbone
+
+
+class Outputs(NamedTuple):
+    """What a network says of a batch: logits (B, n) and features (B, d)."""
+
+    logits: Tensor
+    features: Tensor
+
+
+class Head(Protocol):
+    """A classifier that can grow."""
+
+    weight: nn.Parameter
+
+    @property
+    def classes(self) -> int:
+        """Rows so far."""
+        ...
+
+    def grow(self, new: int, generator: torch.Generator) -> None:
+        """Add rows."""
+        ...
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits of features."""
+        ...
+
+
+class Net(nn.Module, abc.ABC):
+    """A network over the classes seen so far."""
+
+    @abc.abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Features (B, d) of prepared images (B, C, H, W)."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor) -> Outputs:
+        """Logits and features of prepared images."""
+
+    @abc.abstractmethod
+    def grow(self, new: int, generator: torch.Generator) -> None:
+        """Room for `new` more classes."""
+
+    @property
+    @abc.abstractmethod
+    def classes(self) -> int:
+        """Classes it has room for."""
+
+    @abc.abstractmethod
+    def backbone_parameters(self) -> int:
+        """Parameters without heads."""
+
+    def match_structure(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 — most networks have a fixed structure
+        """Create the submodules that `state` has weights for; shapes are adapted afterwards."""
+
+
+class IncrementalNet(Net):
+    """A backbone and a head.
+
+    Args:
+        backbone: gives features.
+        head: grows with the classes.
+    """
+
+    def __init__(self, backbone: Backbone, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (B, d)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def forward(self, x: Tensor) -> Outputs:
+        """Logits and features."""
+        features = self.features(x)
+        return Outputs(self.head(features), features)
+
+    def grow(self, new: int, generator: torch.Generator) -> None:
+        """Add `new` rows to the head."""
+        self.head.grow(new, generator)
+
+    @property
+    def classes(self) -> int:
+        """Rows of the head."""
+        return self.head.classes
+
+    def backbone_parameters(self) -> int:
+        """Parameters of the backbone."""
+        return sum(parameter.numel() for parameter in self.backbone.parameters())
+
+
+def frozen(module: nn.Module) -> None:
+    """Freeze a module: no gradients, evaluation mode. Whoever calls `train()` on a parent must put it back into evaluation mode."""
+    module.requires_grad_(False)
+    module.eval()
