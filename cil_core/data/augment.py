@@ -1,0 +1,141 @@
+"""`Transform`: how raw pixels become what a network sees. Batched tensor code; every random number is drawn from a given generator.
+
+A dataset's card lists its training augmentations as tokens, applied in order:
+
+    crop:P          random crop after zero padding by P pixels           brightness:B    factor uniform in max(0, 1 − B) … 1 + B
+    flip            mirror with probability 1/2                          cutout:S        blacken a square of side S around a random pixel
+    autoaugment     the CIFAR-10 policy of Cubuk et al.
+
+Decisions:
+    * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the distributions and the rounding of
+      torchvision's transforms of one image.
+    * Normalisation comes last and is the only step in evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.catalog import DatasetCard
+from cil_core.data.autoaugment import autoaugment
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+"""(uint8 (B, C, H, W), generator) → uint8 (B, C, H, W)."""
+
+
+class Transform:
+    """Prepares images of one dataset.
+
+    Args:
+        card: states normalisation and augmentation.
+        augment: tokens to use instead of the card's.
+
+    Raises:
+        ValueError: for a token that is unknown or has a bad number.
+    """
+
+    def __init__(self, card: DatasetCard, augment: tuple[str, ...] | None = None) -> None:
+        self.card = card
+        self.tokens = card.augment if augment is None else augment
+        self._augmentations = [parse(token) for token in self.tokens]
+        self._statistics = {torch.device("cpu"): (torch.tensor(card.mean).view(-1, 1, 1), torch.tensor(card.std).view(-1, 1, 1))}
+
+    def train(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """Augmented and normalised, float (B, C, H, W)."""
+        for augmentation in self._augmentations:
+            raw = augmentation(raw, generator)
+        return self.plain(raw)
+
+    def plain(self, raw: Tensor) -> Tensor:
+        """Normalised only, float (B, C, H, W)."""
+        mean, std = self._statistics_on(raw.device)
+        return raw.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+    def _statistics_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._statistics:  # kept, so that a batch costs no copy to the device
+            mean, std = self._statistics[torch.device("cpu")]
+            self._statistics[device] = (mean.to(device), std.to(device))
+        return self._statistics[device]
+
+
+def parse(token: str) -> Augmentation:
+    """The augmentation a token names.
+
+    Raises:
+        ValueError: for a token that is unknown or has a bad number.
+    """
+    name, colon, text = token.partition(":")
+    if name in _PLAIN and not colon:
+        return _PLAIN[name]
+    if name not in _NUMBERED:
+        raise ValueError(f"unknown augmentation {token!r}; known: {', '.join([*_PLAIN, *(f'{known}:NUMBER' for known in _NUMBERED)])}")
+    make, number, low, high = _NUMBERED[name]
+    try:
+        value = number(text)
+    except ValueError:
+        value = -1
+    if not low <= value <= high:
+        raise ValueError(f"augmentation {token!r}: {name} takes {'a whole number' if number is int else 'a number'} in {low} … {high}, e.g. {name}:{low or 4}")
+    return make(value)
+
+
+def crop(padding: int) -> Augmentation:
+    """Random crop of the original size after zero padding by `padding` pixels on every side."""
+
+    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
+        batch, channels, height, width = images.shape
+        padded = F.pad(images, (padding,) * 4)
+        top, left = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=images.device)
+        rows = top + torch.arange(height, device=images.device)  # (B, H)
+        columns = left + torch.arange(width, device=images.device)  # (B, W)
+        every = torch.arange(batch, device=images.device)[:, None, None, None]
+        channel = torch.arange(channels, device=images.device)[:, None, None]
+        return padded[every, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+    return apply
+
+
+def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each image with probability 1/2."""
+    mirrored = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def brightness(strength: float) -> Augmentation:
+    """Multiply each image by a factor uniform in max(0, 1 − strength) … 1 + strength; fractions are cut off."""
+    low, high = max(0.0, 1 - strength), 1 + strength
+
+    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
+        factor = torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=generator)
+        return (images * factor).clamp_(0, 255).to(torch.uint8)
+
+    return apply
+
+
+def cutout(side: int) -> Augmentation:
+    """Blacken a square of `side` pixels around a uniformly drawn pixel; it is cut off at the border (DeVries and Taylor 2017)."""
+
+    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
+        batch, _, height, width = images.shape
+        inside = [_around(torch.randint(size, (batch, 1), generator=generator, device=images.device), side, size) for size in (height, width)]
+        return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
+
+    return apply
+
+
+def _around(centre: Tensor, side: int, size: int) -> Tensor:
+    """Which of `size` positions lie in [centre − side/2, centre + side/2), a (B, size) mask."""
+    position = torch.arange(size, device=centre.device)
+    return (position >= centre - side // 2) & (position < centre + (side + 1) // 2)
+
+
+_PLAIN: dict[str, Augmentation] = {"flip": flip, "autoaugment": autoaugment}
+_NUMBERED: dict[str, tuple[Callable[..., Augmentation], type[int] | type[float], int, int]] = {
+    "crop": (crop, int, 1, 64),
+    "brightness": (brightness, float, 0, 10),
+    "cutout": (cutout, int, 1, 1024),
+}

@@ -1,0 +1,80 @@
+"""From a dataset to a stream of tasks: the class order, and each task's training and test images.
+
+Decisions:
+    * Labels are renamed to positions in the class order, so that the classes of a task are a contiguous slice.
+    * The order is numpy's legacy `RandomState(seed).permutation`, as in the field's published results; its stream never changes.
+    * With a holdout, a fixed share of each class's training images is the test set, and the real test set is not looked at. The choice
+      depends on the dataset alone, so all methods, orders and seeds are tuned on the same images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cil_core.data.arrays import ArrayDataset
+from cil_core.data.augment import Transform
+from cil_core.data.source import Source
+from cil_core.errors import DataError, InvalidSpec
+from cil_core.spec import Protocol, Track
+
+HOLDOUT_SEED = 1993
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """The images of one task's classes."""
+
+    train: ArrayDataset
+    test: ArrayDataset
+
+
+def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
+    """Original class numbers in the order in which they arrive.
+
+    Raises:
+        InvalidSpec: if an explicit order does not name every class.
+    """
+    order = protocol.class_order
+    if isinstance(order, int):
+        return tuple(np.random.RandomState(order).permutation(classes).tolist())
+    if len(order) != classes:
+        raise InvalidSpec(f"the class order names {len(order)} classes; the dataset has {classes}", ("track", "protocol", "class_order"))
+    return order
+
+
+def task_stream(source: Source, track: Track, device: torch.device | str = "cpu") -> tuple[TaskData, ...]:
+    """Each task's training and test images, in order of arrival, on `device`.
+
+    Raises:
+        DataError: if a holdout would leave a class without training or test images.
+        InvalidSpec: if the class order does not fit the dataset.
+    """
+    classes = source.card.classes
+    position = torch.empty(classes, dtype=torch.long)
+    position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
+    transform = Transform(source.card)
+    parts = _splits(source, track.holdout)
+    train, test = (ArrayDataset(images, position[labels], transform).to(device) for images, labels in parts)
+    bounds = accumulate(track.protocol.task_sizes(classes), initial=0)
+    return tuple(TaskData(train.of_classes(low, high), test.of_classes(low, high)) for low, high in pairwise(bounds))
+
+
+def _splits(source: Source, holdout: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Images and labels for training and for testing."""
+    images, labels = source.train_images, source.train_labels
+    if not holdout:
+        return (images, labels), (source.test_images, source.test_labels)
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    random = np.random.RandomState(HOLDOUT_SEED)
+    for label in range(source.card.classes):
+        members = torch.nonzero(labels == label).flatten()
+        count = round(len(members) * holdout / 100)
+        if not 0 < count < len(members):
+            raise DataError(f"{source.card.name}: holding out {holdout} % of the {len(members)} training images of class {label} leaves a side empty")
+        held_out[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True
+    return (images[~held_out], labels[~held_out]), (images[held_out], labels[held_out])
