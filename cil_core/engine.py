@@ -5,15 +5,17 @@ Pure: arguments in, events out. No environment, no clock, no global random state
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 
 from cil_core import ENGINE_VERSION
-from cil_core.catalog import DATASETS
+from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.checkpoint import Checkpoints, Identity, restore
-from cil_core.data import TaskStream, load, task_stream
+from cil_core.data import load
+from cil_core.data.order import TaskData, class_order, task_stream
 from cil_core.evaluation import evaluate
 from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
 from cil_core.footprint import measure
@@ -48,9 +50,10 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
     """
     source = load(spec.track, data_root)
     check(spec.method, spec.track, {**DATASETS, source.card.name: source.card})
-    stream = task_stream(source, spec.track, torch.device(device))
-    randomness = Randomness(spec.seed, torch.device(device))
-    method = create(spec.method, Setting(source.card, spec.track.backbone, spec.track.memory, stream.sizes, randomness, torch.device(device)))
+    tasks = task_stream(source, spec.track, device)
+    sizes = spec.track.protocol.task_sizes(source.card.classes)
+    bounds = tuple(accumulate(sizes, initial=0))
+    method = create(spec.method, setting_of(spec, source.card, device))
     identity = Identity(spec.digest(), ENGINE_VERSION, source.fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
     yield RunStarted(
@@ -58,22 +61,28 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
         spec_digest=identity.spec_digest,
         device=device,
         dataset_fingerprint=source.fingerprint,
-        task_sizes=stream.sizes,
-        class_order=stream.class_order,
+        task_sizes=sizes,
+        class_order=class_order(spec.track.protocol, source.card.classes),
         resumed_at=len(finished),
         skipped_checkpoints=skipped,
     )
     yield from finished
-    for index in range(len(finished), len(stream.sizes)):
-        task = Task(index, stream.bounds[: index + 2], stream.train[index])
-        yield from _learn(method, task)
-        evaluated = _evaluated(method, task, stream)
+    for index in range(len(finished), len(tasks)):
+        task = Task(index, bounds[: index + 2], tasks[index].train)
+        yield from learn_task(method, task)
+        evaluated = _evaluated(method, task, tasks)
         method.retire()
         finished.append(evaluated)
         if checkpoints:
             checkpoints.save(identity, method.state_dict(), finished)
         yield evaluated
     yield RunFinished(matrix_digest=matrix_digest([{name: row.model_dump() for name, row in done.results.items()} for done in finished]))
+
+
+def setting_of(spec: RunSpec, dataset: DatasetCard, device: str) -> Setting:
+    """What the method of `spec` is told about its run."""
+    track, where = spec.track, torch.device(device)
+    return Setting(dataset, track.backbone, track.memory, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where)
 
 
 def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:
@@ -86,7 +95,8 @@ def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity)
     return list(checkpoint.finished), skipped
 
 
-def _learn(method: Method, task: Task) -> Iterator[Event]:
+def learn_task(method: Method, task: Task) -> Iterator[Event]:
+    """One task from growth to memory; the trained network is then ready to be tested and retired."""
     yield TaskStarted(task=task.index, known=task.known, seen=task.seen, train_images=len(task.train), exemplars=len(method.memory))
     method.diagnostics.clear()
     method.grow(task)
@@ -97,8 +107,8 @@ def _learn(method: Method, task: Task) -> Iterator[Event]:
     method.remember(task)
 
 
-def _evaluated(method: Method, task: Task, stream: TaskStream) -> TaskEvaluated:
-    tests = stream.test[: task.index + 1]
+def _evaluated(method: Method, task: Task, tasks: Sequence[TaskData]) -> TaskEvaluated:
+    tests = [data.test for data in tasks[: task.index + 1]]
     return TaskEvaluated(
         task=task.index,
         known=task.known,

@@ -1,0 +1,184 @@
+"""What must hold for every registered method. A new method is tested by being registered."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from cil_core.checkpoint import Checkpoints
+from cil_core.data import load
+from cil_core.data.order import task_stream
+from cil_core.engine import learn_task, run, setting_of
+from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated
+from cil_core.method import Method
+from cil_core.phase import Task
+from cil_core.recipes import BY_NAME
+from cil_core.recipes.base import Recipe
+from cil_core.registry import create
+from cil_core.spec import RunSpec, Track
+
+NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
+
+every_method = pytest.mark.parametrize("name", sorted(BY_NAME))
+
+
+def short_recipe(name: str, epochs: int = 3) -> Recipe:
+    """The method's `small` preset with every schedule cut to a few epochs."""
+    recipe = BY_NAME[name].from_preset("small")
+    cut = {field: schedule.shortened(min(epochs, schedule.epochs)) for field, schedule in recipe.schedules.items()}
+    return BY_NAME[name].model_validate({**recipe.model_dump(), **{field: schedule.model_dump() for field, schedule in cut.items()}})
+
+
+def short_spec(name: str, track: str, epochs: int = 3, seed: int = 7) -> RunSpec:
+    return RunSpec(method=short_recipe(name, epochs), track=Track.from_slug(track), seed=seed)
+
+
+@cache
+def undisturbed(name: str) -> tuple[Event, ...]:
+    """One run over three tasks of 4, 3 and 3 digits, shared by the tests that only look at its events."""
+    return tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet"), data_root=NOWHERE))
+
+
+def evaluations(events: tuple[Event, ...]) -> list[TaskEvaluated]:
+    return [event for event in events if isinstance(event, TaskEvaluated)]
+
+
+def tasks_of(name: str, slug: str) -> Iterator[tuple[Method, Task]]:
+    """A method and its tasks, one after another; the caller trains."""
+    spec = short_spec(name, slug, epochs=1)
+    source = load(spec.track, NOWHERE)
+    sizes = spec.track.protocol.task_sizes(source.card.classes)
+    bounds = tuple(accumulate(sizes, initial=0))
+    method = create(spec.method, setting_of(spec, source.card, "cpu"))
+    for index, data in enumerate(task_stream(source, spec.track)):
+        yield method, Task(index, bounds[: index + 2], data.train)
+
+
+def state(method: Method) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
+def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
+    assert first.keys() == second.keys()
+    return [name for name in first if not torch.equal(first[name], second[name])]
+
+
+@every_method
+def test_the_same_seed_gives_the_same_matrix(name: str) -> None:
+    again = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet"), data_root=NOWHERE))
+    assert again == undisturbed(name)
+
+
+@every_method
+def test_another_seed_gives_other_losses_or_predictions(name: str) -> None:
+    other = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet", seed=8), data_root=NOWHERE))
+    assert other[1:] != undisturbed(name)[1:]
+
+
+@every_method
+@pytest.mark.parametrize("finished", [1, 2])
+def test_a_run_resumed_after_any_task_ends_bit_identically(name: str, finished: int, tmp_path: Path) -> None:
+    spec = short_spec(name, "digits-b4-inc3-m60-convnet")
+    for event in run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
+        if isinstance(event, TaskEvaluated) and event.task == finished - 1:
+            break
+    resumed = tuple(run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"])))
+    started = resumed[0]
+    assert isinstance(started, RunStarted)
+    assert started.resumed_at == finished
+    assert evaluations(resumed) == evaluations(undisturbed(name))
+    assert resumed[-1] == undisturbed(name)[-1]
+    assert isinstance(resumed[-1], RunFinished)
+
+
+@every_method
+def test_it_beats_chance_on_digits(name: str) -> None:
+    last = evaluations(undisturbed(name))[-1]
+    ranking = last.results[BY_NAME[name].classifiers[0]]
+    assert sum(ranking.correct) / sum(last.test_images) > 1.5 / 10
+
+
+@every_method
+def test_it_reports_the_curves_its_recipe_names(name: str) -> None:
+    for event in evaluations(undisturbed(name)):
+        assert tuple(event.results) == BY_NAME[name].classifiers
+
+
+@every_method
+def test_losses_are_named_and_finite(name: str) -> None:
+    epochs = [event for event in undisturbed(name) if isinstance(event, EpochFinished)]
+    assert all(event.losses for event in epochs)
+
+
+@every_method
+def test_memory_stays_within_the_budget(name: str) -> None:
+    if not BY_NAME[name].ranked:
+        pytest.skip("an upper bound keeps all data by definition")
+    for event in evaluations(undisturbed(name)):
+        assert event.footprint.exemplars <= 60
+        assert BY_NAME[name].uses_memory or event.footprint.exemplars == 0
+
+
+@every_method
+@pytest.mark.parametrize(
+    "slug",
+    ["digits-b2-inc1-m60-convnet", "digits-b0-inc5-m60-convnet", "digits-b2-inc8-m60-convnet", "digits-b8-inc2-m60-convnet"],
+    ids=["one new class", "as many new as old", "more new than old", "fewer new than old"],
+)
+def test_any_split_works_and_the_head_is_as_wide_as_the_classes_seen(name: str, slug: str) -> None:
+    for method, task in tasks_of(name, slug):
+        for event in learn_task(method, task):
+            if isinstance(event, EpochFinished):
+                assert all(map(torch.isfinite, map(torch.tensor, event.losses.values())))
+        assert method.net.classes == task.seen
+        with torch.no_grad():
+            assert method.net(method.transform.plain(task.train.images[:3])).logits.shape == (3, task.seen)
+        method.retire()
+
+
+@every_method
+def test_destroying_old_training_images_changes_nothing(name: str) -> None:
+    """A method may keep copies within its budget; whoever looks at old data again would see zeros here."""
+    undamaged = []
+    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet"):
+        list(learn_task(method, task))
+        method.retire()
+        undamaged.append(state(method))
+    for index, (method, task) in enumerate(tasks_of(name, "digits-b4-inc3-m60-convnet")):
+        list(learn_task(method, task))
+        method.retire()
+        task.train.images.zero_()
+        assert differing(state(method), undamaged[index]) == []
+
+
+@every_method
+def test_the_teacher_is_bit_identical_after_training_against_it(name: str) -> None:
+    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet"):
+        before = copy.deepcopy(method.teacher.state_dict()) if method.teacher is not None else {}
+        list(learn_task(method, task))
+        after = method.teacher.state_dict() if method.teacher is not None else {}
+        assert differing(before, after) == []
+        assert method.keeps_teacher or method.teacher is None
+        method.retire()
+
+
+@every_method
+def test_it_runs_on_a_residual_backbone(name: str) -> None:
+    track = "digits-b5-inc5-m60-resnet32"
+    last = evaluations(tuple(run(short_spec(name, track, epochs=1), data_root=NOWHERE)))[-1]
+    assert last.seen == 10
+
+
+@every_method
+def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    list(run(short_spec(name, "digits-b5-inc5-m60-convnet", epochs=1), data_root=NOWHERE))
+    assert torch.equal(torch.get_rng_state(), before)
