@@ -40,7 +40,9 @@ class BackboneCard(Frozen):
     title: str
     feature_dim: int
     parameters: int = Field(description="Trainable parameters without a head, for 3 input channels.")
-    min_size: int = Field(description="Smallest image side it accepts, in pixels.")
+    min_size: int = Field(
+        description="Smallest image side in pixels: leaves the last stage 2 × 2 positions, so that even a batch of one image can be normalised."
+    )
     stages: int = Field(description="Stages whose outputs can be distilled; 0 if it has none.")
     splittable: bool = Field(description="Whether it splits into a general trunk and a specialised last stage.")
     signed: bool = Field(default=False, description="Whether features may be negative: no final ReLU, as cosine heads need.")
@@ -65,11 +67,27 @@ DATASETS: dict[str, DatasetCard] = {
 }  # fmt: skip
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""
 
+
+def _backbone(name: str, title: str, parameters: int, cosine_parameters: int, **fields: int) -> tuple[BackboneCard, BackboneCard]:
+    """A backbone and its variant for cosine heads, whose features have both signs."""
+    plain = BackboneCard(name=name, title=title, parameters=parameters, splittable=True, **fields)
+    changes = {"name": f"cosine_{name}", "title": f"{title} for cosine heads", "parameters": cosine_parameters, "signed": True}
+    return plain, plain.model_copy(update=changes)
+
+
+_SMALL = {"feature_dim": 64, "min_size": 8, "stages": 3}
+_LARGE = {"feature_dim": 512, "stages": 4}
+
 BACKBONES: dict[str, BackboneCard] = {
     card.name: card
     for card in (
-        BackboneCard(name="convnet", title="ConvNet (3 blocks, 32-64-64)", feature_dim=64, parameters=0, min_size=8, stages=3, splittable=True),
-        BackboneCard(name="resnet32", title="ResNet-32 (CIFAR)", feature_dim=64, parameters=463_504, min_size=8, stages=3, splittable=True),
-        BackboneCard(name="cosine_resnet32", title="ResNet-32 for cosine heads", feature_dim=64, parameters=466_256, min_size=8, stages=3, splittable=True, signed=True),
+        *_backbone("convnet", "ConvNet (3 blocks, 32-64-64)", 56_480, 56_480, **_SMALL),
+        *_backbone("resnet14", "ResNet-14 (CIFAR)", 171_856, 174_608, **_SMALL),
+        *_backbone("resnet20", "ResNet-20 (CIFAR)", 269_072, 271_824, **_SMALL),
+        *_backbone("resnet26", "ResNet-26 (CIFAR)", 366_288, 369_040, **_SMALL),
+        *_backbone("resnet32", "ResNet-32 (CIFAR)", 463_504, 466_256, **_SMALL),
+        *_backbone("resnet18", "ResNet-18 (CIFAR stem)", 11_168_832, 11_168_832, min_size=16, **_LARGE),
+        *_backbone("resnet18_imagenet", "ResNet-18 (ImageNet stem)", 11_176_512, 11_176_512, min_size=64, **_LARGE),
     )
-}  # fmt: skip
+}
+"""Every backbone; a test checks each card against the network it describes."""

@@ -1,0 +1,126 @@
+"""`Backbone`: images to features in stages, and `build_backbone`, which makes one by name.
+
+Decisions:
+    * Every backbone is a stem and a row of stages. All but the last stage are the `trunk`, the last one with the pooling is `specialised`, a
+      module of its own that can be copied (MEMO). Features are the mean over positions of the last stage's output.
+    * Weights are drawn from the given CPU generator alone: Kaiming-normal over outgoing connections for convolutions, identity for batch
+      normalisation. Modules are created without storage, so that PyTorch's default initialisation draws nothing from the global generator.
+    * A name may start with `cosine_`: the variant with features of both signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cil_core.catalog import BACKBONES
+from cil_core.nets import convnet, resnet
+
+SIGNED = "cosine_"
+
+
+class MeanPool(nn.Module):
+    """The mean over all positions."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, d, H, W) → (B, d)."""
+        return maps.mean(dim=(2, 3))
+
+
+class Backbone(nn.Module):
+    """Turns images (B, C, H, W) into features (B, feature_dim).
+
+    Args:
+        stem: comes first.
+        stages: the rest, in order.
+        feature_dim: channels of the last stage.
+
+    Attributes:
+        trunk: stem and all stages but the last.
+        specialised: the last stage and the pooling; `backbone(x)` equals `specialised(trunk(x))`.
+    """
+
+    def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], feature_dim: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(stem, *stages[:-1])
+        self.specialised = nn.Sequential(stages[-1], MeanPool())
+        self.feature_dim = feature_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, feature_dim)."""
+        features: Tensor = self.specialised(self.trunk(x))
+        return features
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The output (B, C, H, W) of every stage; after its ReLU, which the last stage of a cosine variant lacks."""
+        outputs = [self.trunk[0](x)]
+        for stage in (*self.trunk[1:], self.specialised[0]):
+            outputs.append(stage(outputs[-1]))
+        return tuple(outputs[1:])
+
+    def pool(self, last_map: Tensor) -> Tensor:
+        """Features of the last of `maps`."""
+        features: Tensor = self.specialised[1](last_map)
+        return features
+
+
+class ChannelGate(NamedTuple):
+    """A place where channels can be masked and pruned: `owner.gate` acts on what `conv` and `norm` give and only `following` takes."""
+
+    owner: resnet.BasicBlock | convnet.ConvBlock
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+    following: nn.Conv2d
+
+
+def channel_gates(module: nn.Module) -> tuple[ChannelGate, ...]:
+    """Every gate of a backbone or of a part of one, in the order of the data."""
+    residual = [block for block in module.modules() if isinstance(block, resnet.BasicBlock)]
+    plain = [block for block in module.modules() if isinstance(block, convnet.ConvBlock)]
+    return (
+        *(ChannelGate(block, block.conv1, block.norm1, block.conv2) for block in residual),
+        *(ChannelGate(block, block.conv, block.norm, after.conv) for block, after in pairwise(plain)),
+    )
+
+
+def build_backbone(name: str, channels: int, generator: torch.Generator) -> Backbone:
+    """A freshly initialised backbone on the CPU.
+
+    Args:
+        name: one of the catalogue.
+        channels: of the images.
+        generator: a CPU generator, the only source of the weights.
+
+    Raises:
+        ValueError: if there is no such backbone.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; known: {', '.join(sorted(BACKBONES))}")
+    with torch.device("meta"):
+        backbone = _layout(name.removeprefix(SIGNED), channels, signed=name.startswith(SIGNED))
+    backbone.to_empty(device="cpu")
+    initialise(backbone, generator)
+    return backbone
+
+
+def _layout(name: str, channels: int, *, signed: bool) -> Backbone:
+    if name == "convnet":
+        return Backbone(nn.Identity(), convnet.stages(channels, signed=signed), convnet.WIDTHS[-1])
+    if name.startswith("resnet18"):
+        stem = resnet.imagenet_stem if name == "resnet18_imagenet" else resnet.cifar_stem
+        return Backbone(stem(channels, 64), resnet.stages((64, 128, 256, 512), 2, projection=True, signed=signed), 512)
+    depth = int(name.removeprefix("resnet"))  # 6n + 2
+    return Backbone(resnet.cifar_stem(channels, 16), resnet.stages((16, 32, 64), (depth - 2) // 6, projection=signed, signed=signed), 64)
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Fresh weights for every convolution and batch normalisation in `module`."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(part, nn.BatchNorm2d):
+            part.reset_parameters()
