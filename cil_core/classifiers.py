@@ -69,8 +69,22 @@ def class_means(method: Method, *, flip: bool = False) -> Tensor:
     features = method.unit_features(data)
     if flip:
         features = (features + method.unit_features(data.flipped())) / 2
-    counts = torch.bincount(data.labels, minlength=method.net.classes)
+    return unit_means(features, data.labels, method.net.classes)
+
+
+def unit_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The mean feature of each class, scaled to unit norm, shape (classes, d).
+
+    Args:
+        features: (N, d).
+        labels: (N,), in 0 … classes − 1.
+        classes: how many there are.
+
+    Raises:
+        ValueError: if a class has no sample.
+    """
+    counts = torch.bincount(labels, minlength=classes)
     if bool((counts == 0).any()):
-        raise ValueError(f"classes without exemplars: {torch.nonzero(counts == 0).flatten().tolist()}")
-    sums = torch.zeros(len(counts), features.shape[1], dtype=features.dtype, device=features.device).index_add_(0, data.labels, features)
+        raise ValueError(f"classes without a sample: {torch.nonzero(counts == 0).flatten().tolist()}")
+    sums = F.one_hot(labels, classes).T.to(features) @ features  # a product, because scattered additions are not deterministic on a GPU
     return F.normalize(sums / counts[:, None], dim=1)

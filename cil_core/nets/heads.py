@@ -1,4 +1,4 @@
-"""Classifier heads that grow: `LinearHead` and `CosineHead`.
+"""Classifier heads that grow: `LinearHead` and `CosineHead`; and weight aligning, which rescales the newest rows of one.
 
 Decisions:
     * A head starts with no class; `grow` adds rows. Old rows and biases are copied bit for bit.
@@ -13,6 +13,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cil_core.errors import Diverged
 
 
 class LinearHead(nn.Module):
@@ -79,11 +81,37 @@ class CosineHead(nn.Module):
 
     def cosines(self, features: Tensor) -> Tensor:
         """a = cos(f, w_c) in [−1, 1], shape (B, n)."""
-        return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+        return cosines(features, self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, n) of features (B, d)."""
         return self.scale * self.cosines(features)
+
+
+def cosines(features: Tensor, rows: Tensor) -> Tensor:
+    """cos(f, w_c) in [−1, 1], shape (B, n), of features (B, d) and rows (n, d)."""
+    return F.linear(F.normalize(features, dim=1), F.normalize(rows, dim=1))
+
+
+@torch.no_grad()
+def align_new_rows(weight: nn.Parameter, known: int) -> float:
+    """Weight aligning (WA, Zhao et al. 2020): scale the rows from `known` on, so that their mean norm equals that of the rows before.
+
+    Args:
+        weight: (n, d), changed in place; the first `known` rows are not touched.
+        known: o ≥ 1.
+
+    Returns:
+        γ, the factor.
+
+    Raises:
+        Diverged: if all new rows are zero, so that no factor exists.
+    """
+    old, new = weight[:known].norm(dim=1).mean(), weight[known:].norm(dim=1).mean()
+    if not new:
+        raise Diverged(f"weight aligning: all {len(weight) - known} new rows of the classifier are zero")
+    weight[known:] *= old / new
+    return float(old / new)
 
 
 def fresh_rows(rows: int, features: int, generator: torch.Generator) -> Tensor:

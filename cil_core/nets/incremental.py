@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from cil_core.nets.backbones import Backbone
 
@@ -21,8 +22,6 @@ class Outputs(NamedTuple):
 
 class Head(Protocol):
     """A classifier that can grow."""
-
-    weight: nn.Parameter
 
     @property
     def classes(self) -> int:
@@ -62,19 +61,22 @@ class Net(nn.Module, abc.ABC):
     def backbone_parameters(self) -> int:
         """Parameters without heads."""
 
-    def match_structure(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 — most networks have a fixed structure
+    def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """Create the submodules that `state` has weights for; shapes are adapted afterwards."""
 
 
-class IncrementalNet(Net):
-    """A backbone and a head.
+H = TypeVar("H", bound=Head, default=Head)
+
+
+class IncrementalNet(Net, Generic[H]):
+    """A backbone and a head; `IncrementalNet[LinearHead]` says which head.
 
     Args:
         backbone: gives features.
         head: grows with the classes.
     """
 
-    def __init__(self, backbone: Backbone, head: Head) -> None:
+    def __init__(self, backbone: Backbone, head: H) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head

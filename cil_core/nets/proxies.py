@@ -1,0 +1,56 @@
+"""`ProxyHead`: a cosine head with one or more proxies a class, whose old rows stay as they were learnt (UCIR, PODNet).
+
+Decisions:
+    * Rows of earlier tasks are a parameter of their own that never learns, so neither a gradient nor weight decay reaches them.
+    * New rows are imprinted: directions found in the features of the new classes, as long as the old rows are on average.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cil_core.nets.heads import cosines, fresh_rows
+
+
+class ProxyHead(nn.Module):
+    """z = s · ŷ, where ŷ_c is the similarity of a feature to the proxies of class c and s one learnable scale, starting at 1.
+
+    Args:
+        features: d, the input width.
+        proxies: P, rows a class; with 1, ŷ is the cosine.
+    """
+
+    def __init__(self, features: int, proxies: int = 1) -> None:
+        super().__init__()
+        self.proxies = proxies
+        self.old = nn.Parameter(torch.zeros(0, features), requires_grad=False)  # (o·P, d)
+        self.new = nn.Parameter(torch.zeros(0, features))  # (k·P, d)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    @property
+    def classes(self) -> int:
+        """n: classes so far."""
+        return (len(self.old) + len(self.new)) // self.proxies
+
+    def grow(self, new: int, generator: torch.Generator) -> None:
+        """Freeze the rows so far and add fresh ones for `new` classes."""
+        self._append(fresh_rows(new * self.proxies, self.new.shape[1], generator))
+
+    def imprint(self, directions: Tensor) -> None:
+        """Freeze the rows so far and add one along each of `directions` (k·P, d), with the mean norm of the rows so far."""
+        self._append(F.normalize(directions, dim=1) * torch.cat([self.old, self.new]).norm(dim=1).mean())
+
+    def _append(self, rows: Tensor) -> None:
+        self.old = nn.Parameter(torch.cat([self.old, self.new]).detach(), requires_grad=False)
+        self.new = nn.Parameter(rows.detach().to(self.old))
+
+    def similarities(self, features: Tensor) -> Tensor:
+        """ŷ (B, n) in [−1, 1]: each class's cosines, averaged with their own softmax as weights."""
+        similarity = cosines(features, torch.cat([self.old, self.new])).view(len(features), -1, self.proxies)
+        return (similarity.softmax(dim=2) * similarity).sum(dim=2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, n) of features (B, d)."""
+        return self.scale * self.similarities(features)
