@@ -1,9 +1,11 @@
-"""Losses: tensors in, a scalar tensor out. None of them sees a method, a network or a trainer.
+"""Losses: tensors in, a scalar tensor out (or several, named). None of them sees a method, a network or a trainer.
 
 Notation: B images, o known classes, k new ones, n = o + k.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -62,3 +64,87 @@ def l2_distance(model: nn.Module, reference: nn.Module) -> Tensor:
         if name in old
     ]
     return torch.stack(terms).sum() / 2
+
+
+def shared_objective(logits: Tensor, labels: Tensor, teacher: Tensor | None, temperature: float) -> dict[str, Tensor]:
+    """(1 − λ) · CE over all seen classes + λ · KD_T over the old ones, with λ = o / n: what BiC, WA and COIL have in common.
+
+    Args:
+        logits: (B, n).
+        labels: (B,).
+        teacher: old logits (B, o), constants; None in the first task, where only cross-entropy is left.
+        temperature: T of the distillation.
+    """
+    classification = F.cross_entropy(logits, labels)
+    if teacher is None:
+        return {"classification": classification}
+    known = teacher.shape[1]
+    share = known / logits.shape[1]
+    return {"classification": (1 - share) * classification, "distillation": share * distillation(logits[:, :known], teacher, temperature)}
+
+
+def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean of 1 − cos(f, f_old) over a batch of features (B, d): the less-forget constraint of UCIR, POD-flat of PODNet."""
+    return (1 - F.cosine_similarity(student, teacher, dim=1)).mean()
+
+
+def margin_ranking(similarities: Tensor, labels: Tensor, known: int, margin: float, hardest: int) -> Tensor:
+    """Keeps old exemplars away from the new classes (UCIR): mean of max(0, margin − a_y + a_c) over the most similar new classes c.
+
+    Args:
+        similarities: cosines a (B, n), before any scale.
+        labels: (B,); images of new classes take no part. Without an old one the loss is 0.
+        known: o.
+        margin: m.
+        hardest: new classes compared with; fewer if there are fewer.
+    """
+    old = labels < known
+    if not bool(old.any()):
+        return similarities.new_zeros(())
+    own = similarities[old].gather(1, labels[old, None])  # (O, 1)
+    rivals = similarities[old, known:]  # (O, k)
+    return F.relu(margin - own + rivals.topk(min(hardest, rivals.shape[1]), dim=1).values).mean()
+
+
+def neighbourhood_analysis(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
+    """NCA as PODNet states it: mean of [−log( exp(s (ŷ_y − δ)) / Σ over c ≠ y of exp(s ŷ_c) )]₊.
+
+    Args:
+        similarities: ŷ (B, n).
+        labels: (B,).
+        scale: s, a scalar.
+        margin: δ, asked of the right class only.
+    """
+    own = F.one_hot(labels, similarities.shape[1]).bool()
+    others = (scale * similarities).masked_fill(own, -torch.inf).logsumexp(dim=1)
+    return F.relu(others - scale * (similarities[own] - margin)).mean()
+
+
+def neighbourhood_analysis_as_coded(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
+    """NCA as the official code and PyCIL compute it.
+
+    The margin is taken from every class, so it has no effect, and after the largest scaled similarity is subtracted the right class stays
+    in the denominator as exp(0). The arguments are those of `neighbourhood_analysis`.
+    """
+    scaled = scale * (similarities - margin)
+    scaled = scaled - scaled.max(dim=1, keepdim=True).values
+    own = F.one_hot(labels, similarities.shape[1]).bool()
+    return F.relu(scaled.masked_fill(own, 0).logsumexp(dim=1) - scaled[own]).mean()
+
+
+def pooled_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """POD-spatial (PODNet): distance between the pooled statistics of two networks' maps, averaged over images and stages.
+
+    Maps are squared and summed over width and over height; the sums of an image, side by side, are scaled to unit norm.
+
+    Args:
+        student: maps (B, C, H, W) of each stage.
+        teacher: the same, constants.
+    """
+    distances = [(_pooled(new) - _pooled(old)).norm(dim=1).mean() for new, old in zip(student, teacher, strict=True)]
+    return torch.stack(distances).mean()
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    energy = maps.square()
+    return F.normalize(torch.cat([energy.sum(dim=3).flatten(1), energy.sum(dim=2).flatten(1)], dim=1), dim=1)  # (B, C·H + C·W)

@@ -69,5 +69,6 @@ def carried_rows(plan: Tensor, rows: Tensor) -> Tensor:
         (n, d), like `rows`.
     """
     unit = rows / rows.norm(dim=1, keepdim=True)
-    mixed = plan.to(rows).T @ unit
-    return mixed * (rows.norm(dim=1).mean() / mixed.norm(dim=1).mean())
+    mixed: Tensor = plan.to(rows).T @ unit
+    factor: Tensor = rows.norm(dim=1).mean() / mixed.norm(dim=1).mean()
+    return mixed * factor
