@@ -1,0 +1,32 @@
+"""What happened to a job: an append-only journal, its audit trail and the source of its live stream.
+
+Decisions:
+    * The sequence is raised under the job's row lock in the transaction that writes the event: no gaps, and whoever reads up to n will never see
+      a number below n appear later.
+    * A run's events are told to every job that wants it. A terminal job gets no more events; its last one is `job_finished`.
+    * The payload of an engine event is the event itself, with the `attempt` it belongs to and, for a task's results, the `seconds` it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from store.models import Event, Job
+
+
+def append(session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None) -> None:
+    """Tell each of these jobs, in ascending order of id, what happened."""
+    for job_id in job_ids:
+        raised = update(Job).where(Job.id == job_id).values(last_sequence=Job.last_sequence + 1).returning(Job.last_sequence)
+        sequence = session.scalars(raised, execution_options={"synchronize_session": False}).one()
+        session.execute(insert(Event).values(job_id=job_id, sequence=sequence, kind=kind, run_id=run_id, payload=payload))
+
+
+def job_events(session: Session, job_id: str, after: int = 0, limit: int = 500) -> list[Event]:
+    """The events of a job with a sequence above `after`, in order, at most `limit`."""
+    query = select(Event).where(Event.job_id == job_id, Event.sequence > after).order_by(Event.sequence).limit(limit)
+    return list(session.scalars(query))

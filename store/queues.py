@@ -1,0 +1,72 @@
+"""How long the queues are, and which of them somebody should look into.
+
+Decisions:
+    * Only queued runs are looked at, through their partial indexes; finished ones, however many, cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from store.base import is_in
+from store.clock import now
+from store.models import JobRun, Run
+from store.states import RunState
+
+_WAITING = is_in(Run.state, RunState.queued)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue with work in it.
+
+    Attributes:
+        name: of the queue.
+        length: queued runs, those in back-off included.
+        ready: queued runs a worker could take at once.
+        oldest: when the longest-waiting ready run became ready; None if none is ready.
+        oldest_seconds: how long ago that was, by the database's clock.
+    """
+
+    name: str
+    length: int
+    ready: int
+    oldest: datetime | None
+    oldest_seconds: float | None
+
+
+def queues(session: Session) -> list[Queue]:
+    """Every queue with work in it, by name."""
+    is_ready = Run.not_before <= now()
+    oldest = func.min(Run.not_before).filter(is_ready)
+    query = select(Run.queue, func.count(), func.count().filter(is_ready), oldest, now()).where(_WAITING).group_by(Run.queue).order_by(Run.queue)
+    return [
+        Queue(name, length, ready, since, (present - since).total_seconds() if since else None)
+        for name, length, ready, since, present in session.execute(query)
+    ]
+
+
+def unclaimed_queues(session: Session, longer_than: timedelta) -> frozenset[str]:
+    """Queues in which a run has been ready for longer than this."""
+    names: list[str] = []
+    name = session.scalar(select(func.min(Run.queue)).where(_WAITING))
+    while name is not None:  # from name to name in the index, rather than over all that waits
+        oldest = select(func.min(Run.not_before)).where(_WAITING, Run.queue == name).scalar_subquery()
+        if session.scalar(select(oldest <= now(-longer_than))):
+            names.append(name)
+        name = session.scalar(select(func.min(Run.queue)).where(_WAITING, Run.queue > name))
+    return frozenset(names)
+
+
+def queue_position(session: Session, job_id: str) -> int | None:
+    """How many queued runs stand before the first one of this job that is still queued; None if none of its runs waits."""
+    mine = select(Run).join(JobRun, JobRun.run_id == Run.id).where(JobRun.job_id == job_id, ~JobRun.withdrawn, _WAITING)
+    first = session.scalars(mine.order_by(Run.priority.desc(), Run.created_at, Run.id).limit(1)).one_or_none()
+    if first is None:
+        return None
+    same = and_(Run.priority == first.priority, or_(Run.created_at < first.created_at, and_(Run.created_at == first.created_at, Run.id < first.id)))
+    return session.scalars(select(func.count()).where(_WAITING, Run.queue == first.queue, or_(Run.priority > first.priority, same))).one()

@@ -1,0 +1,75 @@
+"""`Database`: an engine and the two kinds of transaction, on SQLite and PostgreSQL.
+
+Decisions:
+    * A transaction says at its beginning whether it writes. On SQLite a writer takes the write lock at once (BEGIN IMMEDIATE): upgrading a read
+      later can fail, waiting at the start cannot. A reader is held to reading by the database.
+    * Objects stay readable after the commit (`expire_on_commit=False`), and nothing is loaded lazily.
+    * PostgreSQL runs at READ COMMITTED: every statement sees what was committed before it. Where two writers could miss each other, a row lock
+      decides; locks are taken in one order: runs by (key, id), then jobs by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.orm import Session
+
+BUSY_TIMEOUT_SECONDS = 30
+"""How long an SQLite connection waits for another's write."""
+
+_MODE = "transaction_mode"
+
+
+class Database:
+    """The one database of a service.
+
+    Args:
+        url: `sqlite:///path` or `postgresql+psycopg://…`.
+
+    Raises:
+        ValueError: for another kind of URL, or for SQLite without a file, which several processes could not share.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError(f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name")
+        if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+            raise ValueError("an SQLite database needs a file that several processes can open: sqlite:///path")
+        self.engine: Engine = create_engine(parsed, pool_pre_ping=parsed.drivername != "sqlite")
+        if parsed.drivername == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writer = self.engine.execution_options(**{_MODE: "write"})
+        self._reader = self.engine.execution_options(**{_MODE: "read", "postgresql_readonly": True})
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that writes: committed at the end, rolled back on an error."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads; writing in it is an error."""
+        with Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver begins no transaction of its own
+    for pragma in (f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(_MODE) == "read"
+    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
