@@ -35,12 +35,16 @@ class Transform:
         augment: tokens to use instead of the card's.
 
     Raises:
-        ValueError: for a token that is unknown or has a bad number.
+        ValueError: for a token that is unknown or has a bad number, or a card that does not normalise each of its channels.
     """
 
     def __init__(self, card: DatasetCard, augment: tuple[str, ...] | None = None) -> None:
+        if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
+            raise ValueError(f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and {card.std}")
         self.card = card
         self.tokens = card.augment if augment is None else augment
+        if "autoaugment" in self.tokens and card.channels not in (1, 3):
+            raise ValueError(f"autoaugment is defined for 1 or 3 channels, not {card.channels}")
         self._augmentations = [parse(token) for token in self.tokens]
         self._statistics = {torch.device("cpu"): (torch.tensor(card.mean).view(-1, 1, 1), torch.tensor(card.std).view(-1, 1, 1))}
 
@@ -53,7 +57,7 @@ class Transform:
     def plain(self, raw: Tensor) -> Tensor:
         """Normalised only, float (B, C, H, W)."""
         mean, std = self._statistics_on(raw.device)
-        return raw.to(torch.float32).div_(255).sub_(mean).div_(std)
+        return raw.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
 
     def _statistics_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._statistics:  # kept, so that a batch costs no copy to the device

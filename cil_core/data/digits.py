@@ -26,4 +26,4 @@ def load(card: DatasetCard, data_root: Path) -> Source:  # noqa: ARG001 — come
     images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8))
     targets = torch.from_numpy(labels.astype(np.int64))
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
-    return Source(card, images[train], targets[train], images[test], targets[test])
+    return Source(images[train], targets[train], images[test], targets[test], card)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -14,49 +14,65 @@ from cil_core.catalog import DatasetCard
 from cil_core.errors import DataError
 
 
-@dataclass(frozen=True)
-class Source:
-    """Training and test images with the labels of the dataset's own numbering, on the CPU.
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Images and the dataset's own labels, on the CPU.
 
     Args:
-        card: what the dataset is and how its images are prepared.
         train_images: uint8 (N, C, H, W).
         train_labels: int64 (N,).
         test_images: uint8 (M, C, H, W).
         test_labels: int64 (M,).
-
-    Raises:
-        DataError: if the arrays are not what the card says: another image size, a label out of range, a class without images.
     """
 
-    card: DatasetCard
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
 
-    def __post_init__(self) -> None:
-        for split, images, labels in (("training", self.train_images, self.train_labels), ("test", self.test_images, self.test_labels)):
-            self._check(split, images, labels)
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each array, by name."""
+        return {name: hashlib.sha256(array.contiguous().numpy().data).hexdigest() for name, array in self.named().items()}
 
-    def _check(self, split: str, images: Tensor, labels: Tensor) -> None:
+    def named(self) -> dict[str, Tensor]:
+        """The four arrays by name."""
+        return {field.name: getattr(self, field.name) for field in fields(Arrays)}
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Arrays):
+    """A dataset: its arrays and its card.
+
+    Args:
+        card: what the dataset is and how its images are prepared.
+
+    Raises:
+        DataError: if the arrays are not what the card says: another image size or number, a label out of range, a class without images.
+    """
+
+    card: DatasetCard
+
+    def __post_init__(self) -> None:
+        self._check("training", self.train_images, self.train_labels, self.card.train_images)
+        self._check("test", self.test_images, self.test_labels, self.card.test_images)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all pixels and labels and over how the card prepares them."""
+        card = self.card
+        preparation = [card.classes, card.channels, card.size, card.mean, card.std, card.augment]
+        return hashlib.sha256(json.dumps([preparation, sorted(self.digests.items())]).encode()).hexdigest()
+
+    def _check(self, split: str, images: Tensor, labels: Tensor, count: int) -> None:
         name, classes, shape = self.card.name, self.card.classes, (self.card.channels, self.card.size, self.card.size)
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != shape:
             raise DataError(f"{name}: {split} images are {images.dtype} {tuple(images.shape[1:])}, not uint8 {shape}")
-        if len(images) != len(labels):
-            raise DataError(f"{name}: {len(images)} {split} images with {len(labels)} labels")
+        if labels.dtype != torch.int64 or not len(images) == len(labels) == count:
+            raise DataError(f"{name}: {len(images)} {split} images with {len(labels)} labels ({labels.dtype}); there are {count}, with int64 labels")
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise DataError(f"{name}: {split} label {int(outside[0])} is outside 0 … {classes - 1}")
         missing = torch.nonzero(torch.bincount(labels, minlength=classes) == 0).flatten().tolist()
         if missing:
             raise DataError(f"{name}: no {split} image of class {', '.join(map(str, missing[:10]))}")
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over all pixels and labels and over how the card prepares them."""
-        card = self.card
-        digest = hashlib.sha256(json.dumps([card.classes, card.channels, card.size, card.mean, card.std, card.augment]).encode())
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(array.contiguous().numpy().data)
-        return digest.hexdigest()

@@ -1,0 +1,87 @@
+"""Decoded datasets on disk: four `.npy` files and a manifest of their SHA-256, read memory-mapped.
+
+Decisions:
+    * A directory appears complete or not at all: it is written beside its place and renamed.
+    * Every reading compares every byte with the manifest, so a damaged file is named before any training.
+    * Processes that prepare the same dataset wait for each other on a lock file; the second one finds the work done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cil_core.catalog import DatasetCard
+from cil_core.data.source import Arrays, Source
+from cil_core.errors import DataError
+
+MANIFEST = "manifest.json"
+
+
+def exists(directory: Path) -> bool:
+    """Whether a decoded dataset lies there."""
+    return (directory / MANIFEST).is_file()
+
+
+def write(directory: Path, arrays: Arrays) -> None:
+    """Put arrays there, in place of what was there.
+
+    Raises:
+        DataError: if the disk is full or read-only.
+    """
+    unfinished = directory.with_name(directory.name + ".unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        for name, array in arrays.named().items():
+            np.save(unfinished / f"{name}.npy", array.numpy())
+        (unfinished / MANIFEST).write_text(json.dumps({"sha256": arrays.digests}, indent=1))
+        shutil.rmtree(directory, ignore_errors=True)
+        unfinished.rename(directory)
+    except OSError as error:
+        raise DataError(f"cannot write {directory}: {error.strerror or error}") from error
+
+
+def read(directory: Path, card: DatasetCard) -> Source:
+    """The dataset that lies there.
+
+    Raises:
+        DataError: names the file that is missing or damaged.
+    """
+    expected = _manifest(directory / MANIFEST)
+    source = Source(**{name: torch.from_numpy(_mapped(directory / f"{name}.npy")) for name in expected}, card=card)
+    for name, digest in source.digests.items():
+        if digest != expected[name]:
+            raise DataError(f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew")
+    return source
+
+
+@contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Hold the right to prepare what lies in `directory`."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / f".{directory.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    try:
+        digests = json.loads(path.read_text())["sha256"]
+        return {name: digests[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from error
+
+
+def _mapped(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.int64]]:
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]  # private pages: the file is never written
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from error

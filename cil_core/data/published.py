@@ -1,0 +1,78 @@
+"""`Published`: a dataset that is downloaded once, checked, decoded, and read as arrays ever after.
+
+Decisions:
+    * Archives are downloaded resumably and checked before anything looks into them. Whoever has no network puts them in place by hand.
+    * The decoded arrays are kept (`prepared`), so only the first run on a machine pays for decoding.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from cil_core.catalog import DatasetCard
+from cil_core.data import prepared
+from cil_core.data.download import Archive, Progress, download
+from cil_core.data.source import Source
+from cil_core.errors import DataError
+
+Split = tuple[Tensor, Tensor]
+"""uint8 images (N, C, H, W) and int64 labels (N,)."""
+
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile)
+"""What parsers raise for files that are not what they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A dataset as its authors publish it.
+
+    Args:
+        archives: everything to download.
+        splits: unpacks the archives in a directory and reads training and test images, at the size the card states.
+    """
+
+    archives: tuple[Archive, ...]
+    splits: Callable[[Path, DatasetCard], tuple[Split, Split]]
+
+    def load(self, card: DatasetCard, data_root: Path) -> Source:
+        """The dataset; fetched first if it is not on this machine.
+
+        Raises:
+            DataError: it can be neither found nor downloaded, or is damaged.
+        """
+        for _ in self.fetch(card, data_root):
+            pass
+        return prepared.read(arrays_directory(card.name, data_root), card)
+
+    def fetch(self, card: DatasetCard, data_root: Path) -> Iterator[Progress]:
+        """Download and decode the dataset unless that has been done; may be interrupted and called again.
+
+        Raises:
+            DataError: a host cannot be reached, or a file is damaged.
+        """
+        root, arrays = data_root / card.name, arrays_directory(card.name, data_root)
+        with prepared.lock(arrays):
+            if prepared.exists(arrays):
+                return
+            for archive in self.archives:
+                yield from download(archive, root)
+            prepared.write(arrays, self._decoded(card, root))
+
+    def _decoded(self, card: DatasetCard, root: Path) -> Source:
+        try:
+            train, test = self.splits(root, card)
+        except UNREADABLE as error:
+            raise DataError(f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew") from error
+        return Source(*train, *test, card)
+
+
+def arrays_directory(name: str, data_root: Path) -> Path:
+    """Where the decoded images of a published dataset are kept."""
+    return data_root / name / "arrays"
