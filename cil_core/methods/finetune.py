@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from cil_core.losses import slice_cross_entropy
 from cil_core.method import Method
 from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes import Finetune as Recipe
+from cil_core.recipes.baselines import Finetune as Recipe
 
 
 class Finetune(Method):

@@ -12,7 +12,7 @@ from cil_core.losses import distillation, icarl_binary_cross_entropy
 from cil_core.memory import HERDING
 from cil_core.method import Method, Setting
 from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes import ICaRL as Recipe
+from cil_core.recipes.rectification import ICaRL as Recipe
 
 
 class ICaRL(Method):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cil_core.losses import distillation, l2_distance, slice_cross_entropy
 from cil_core.method import Method
 from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes import LwF as Recipe
+from cil_core.recipes.regularisation import LwF as Recipe
 
 
 class LwF(Method):

@@ -99,12 +99,17 @@ class Recipe(Frozen):
     @property
     def variant(self) -> str:
         """What tells this recipe from the method's default: `default`, a preset's name, or the changed fields."""
-        if self == type(self)():
+        if self == type(self).published():
             return "default"
         for name in self.presets:
             if self == type(self).from_preset(name):
                 return name
         return ", ".join(self.changes())
+
+    @classmethod
+    def published(cls) -> Self:
+        """The recipe with every default."""
+        return cls.model_validate({})
 
     @classmethod
     def from_preset(cls, preset: str) -> Self:
@@ -113,7 +118,7 @@ class Recipe(Frozen):
 
     def changes(self) -> list[str]:
         """The fields that differ from the nearest preset (or the defaults), as `field=value`."""
-        bases = [type(self)(), *(type(self).from_preset(name) for name in self.presets)]
+        bases = [type(self).published(), *(type(self).from_preset(name) for name in self.presets)]
         labels = ["", *(f"{name}, " for name in self.presets)]
 
         def changed(base: Recipe) -> list[str]:
