@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Both create .venv first if it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo serve test lint format check clean
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (PyTorch is large: some minutes the first time) ..."
+	@$(BIN)/pip install --quiet --upgrade pip setuptools wheel -c constraints.txt
+	@$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup   ## the whole service once, on real data
+	@$(BIN)/cil demo --data-dir var/demo
+
+serve: setup  ## the demo's data again, as a running service
+	@$(BIN)/cil up --data-dir var/demo
+
+test: lint    ## everything continuous integration runs
+	@sh tests/browser.sh
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup   ## formatting, style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: test
+
+clean:        ## remove what was built and what the demo left
+	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
