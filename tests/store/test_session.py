@@ -1,0 +1,101 @@
+"""Transactions: what writes may write, what reads may not, and whose clock counts."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import exc, select, text
+
+from store.clock import now
+from store.ids import new_id, new_ids
+from store.models import User
+from store.session import Database
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://x/y", "'mysql' databases are not supported"),
+        ("postgresql://x/y", "postgresql[+]psycopg"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:///:memory:", "needs a file"),
+    ],
+)
+def test_other_databases_are_refused_with_a_reason(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Database(url)
+
+
+def test_a_transaction_commits_at_its_end_and_its_objects_stay_readable(database: Database) -> None:
+    with database.transaction() as session:
+        user = User(id=new_id("usr"), name="ada")
+        session.add(user)
+    assert user.name == "ada"
+    assert user.created_at.tzinfo is UTC
+    with database.reading() as session:
+        assert session.scalars(select(User.name)).all() == ["ada"]
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    def add_then_stumble() -> None:
+        with database.transaction() as session:
+            session.add(User(id=new_id("usr"), name="ada"))
+            session.flush()
+            raise KeyError("stumbled")
+
+    with pytest.raises(KeyError, match="stumbled"):
+        add_then_stumble()
+    with database.reading() as session:
+        assert session.scalars(select(User)).all() == []
+
+
+def test_reading_cannot_write(database: Database) -> None:
+    with pytest.raises((exc.OperationalError, exc.InternalError), match=r"readonly|read-only"), database.reading() as session:
+        session.execute(text("DELETE FROM users"))
+    with database.transaction() as session:
+        session.execute(text("DELETE FROM users"))  # and the connection is not spoilt for those who may
+
+
+def test_the_databases_clock_counts_in_utc_and_can_be_shifted(database: Database) -> None:
+    with database.reading() as session:
+        present, later, earlier = session.execute(select(now(), now(timedelta(minutes=90)), now(timedelta(milliseconds=-1500)))).one()
+    assert abs(datetime.now(UTC) - present) < timedelta(seconds=5)
+    assert later - present == timedelta(minutes=90)
+    assert present - earlier == timedelta(milliseconds=1500)
+
+
+def test_a_moment_without_a_time_zone_is_refused(database: Database) -> None:
+    with pytest.raises(exc.StatementError, match="needs a time zone"), database.reading() as session:
+        session.execute(select(User).where(User.created_at > datetime(2026, 1, 1)))
+
+
+def test_sqlite_writers_take_turns_rather_than_fail(tmp_path: Path, sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+
+    def write(number: int) -> None:
+        for turn in range(10):
+            with database.transaction() as session:
+                session.scalars(select(User)).all()  # a read before the write: the case in which a deferred transaction would fail
+                session.add(User(id=new_id("usr"), name=f"{number}-{turn}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as session:
+        assert len(session.scalars(select(User)).all()) == 60
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+    database.dispose()
+
+
+def test_identifiers_are_distinct_and_sort_by_time() -> None:
+    ids = [new_id("run") for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(len(identifier) == 30 and identifier.startswith("run_") for identifier in ids)
+    assert [identifier[:14] for identifier in ids] == sorted(identifier[:14] for identifier in ids)
+    several = new_ids("run", 50)
+    assert several == sorted(several)
