@@ -21,6 +21,9 @@ LEVELS = 9
 FURTHEST = 150 / 331
 """Largest translation as a share of the side: 150 pixels of the 331 of the policy's original ImageNet images."""
 
+STRENGTHS: list[float] = torch.linspace(0, 0.9, LEVELS + 1).tolist()
+"""Of an adjustment, by level; in torchvision's single precision, so that pixels round alike."""
+
 POLICY: tuple[tuple[Operation, Operation], ...] = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
     (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
@@ -96,15 +99,20 @@ def _translate(images: Tensor, right: float, down: float) -> Tensor:
     return moved
 
 
+def _factor(share: float) -> float:
+    """Strength 0.1 … 1.9 of an adjustment."""
+    return 1 + math.copysign(STRENGTHS[round(abs(share) * LEVELS)], share)
+
+
 OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "shear_y": _shear_y,
     "translate_x": lambda images, share: _translate(images, FURTHEST * share, 0),
     "translate_y": lambda images, share: _translate(images, 0, FURTHEST * share),
     "rotate": lambda images, share: F.rotate(images, angle=30 * share),
-    "brightness": lambda images, share: F.adjust_brightness(images, 1 + 0.9 * share),
-    "color": lambda images, share: F.adjust_saturation(images, 1 + 0.9 * share),
-    "contrast": lambda images, share: F.adjust_contrast(images, 1 + 0.9 * share),
-    "sharpness": lambda images, share: F.adjust_sharpness(images, 1 + 0.9 * share),
+    "brightness": lambda images, share: F.adjust_brightness(images, _factor(share)),
+    "color": lambda images, share: F.adjust_saturation(images, _factor(share)),
+    "contrast": lambda images, share: F.adjust_contrast(images, _factor(share)),
+    "sharpness": lambda images, share: F.adjust_sharpness(images, _factor(share)),
     "posterize": lambda images, share: F.posterize(images, bits=round(8 - 4 * share)),
     "solarize": lambda images, share: F.solarize(images, threshold=255 * (1 - share)),
     "autocontrast": lambda images, _: F.autocontrast(images),

@@ -1,0 +1,35 @@
+"""Small datasets whose every pixel is known."""
+
+import pytest
+import torch
+
+from cil_core.catalog import DatasetCard
+from cil_core.data.arrays import ArrayDataset
+from cil_core.data.augment import Transform
+
+CARD = DatasetCard(
+    name="toy",
+    title="Toy",
+    classes=3,
+    channels=3,
+    size=8,
+    train_images=30,
+    test_images=6,
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.25, 0.3),
+    augment=("crop:2", "flip"),
+    citation="none",
+    licence="none",
+)
+
+
+@pytest.fixture
+def card() -> DatasetCard:
+    return CARD
+
+
+@pytest.fixture
+def dataset(card: DatasetCard) -> ArrayDataset:
+    """Thirty images of random pixels, ten of each class, classes mixed."""
+    images = torch.randint(256, (30, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return ArrayDataset(images, torch.arange(30) % 3, Transform(card))
