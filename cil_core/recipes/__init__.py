@@ -13,10 +13,10 @@ from pydantic import Field
 from cil_core.recipes import base
 from cil_core.recipes.base import Citation
 from cil_core.recipes.baselines import Finetune, Joint, Replay
-from cil_core.recipes.rectification import ICaRL
+from cil_core.recipes.rectification import COIL, WA, BiC, ICaRL
 from cil_core.recipes.regularisation import LwF
 
-RECIPES: tuple[type[base.Recipe], ...] = (Finetune, Joint, Replay, LwF, ICaRL)
+RECIPES: tuple[type[base.Recipe], ...] = (Finetune, Joint, Replay, LwF, ICaRL, BiC, WA, COIL)
 """Every method, in the order in which the catalogue lists them."""
 
 Recipe = Annotated[Union[*RECIPES], Field(discriminator="name")]  # type: ignore[valid-type]

@@ -1,0 +1,59 @@
+"""WA (weight aligning), Zhao et al. 2020: new classifier rows get the norm of the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from cil_core.classifiers import Logits, NearestMean
+from cil_core.losses import shared_objective
+from cil_core.memory import HERDING
+from cil_core.method import Method
+from cil_core.nets.backbones import Backbone
+from cil_core.nets.heads import LinearHead, align_new_rows
+from cil_core.nets.incremental import IncrementalNet
+from cil_core.phase import Batch, Losses, Phase, Step, Task
+from cil_core.recipes.rectification import WA as Recipe
+
+
+class WA(Method):
+    """L = (1 − λ) · CE + λ · KD_2, λ = o / n; then W_new ← γ · W_new, γ = mean norm of old rows / mean norm of new rows.
+
+    Paper: no bias; classifier weights are clipped to ≥ 0 after every step. Aligned once a task from the second on, before the network
+        becomes the teacher.
+    Differs: with `bias=True` (PyCIL) there is a bias, which aligning does not scale.
+    Reports: the linear head; the nearest mean of exemplars, which aligning does not change, beside it; γ as diagnostic `alignment`.
+    """
+
+    recipe: Recipe
+    net: IncrementalNet[LinearHead]
+    policy = HERDING
+    classifiers = (Logits(), NearestMean())
+    keeps_teacher = True
+
+    def build(self, backbone: Backbone) -> IncrementalNet[LinearHead]:
+        """A linear head, with a bias only if asked for."""
+        return IncrementalNet(backbone, LinearHead(backbone.feature_dim, bias=self.recipe.bias))
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """One phase, clipping after every step."""
+        yield self.fit(task, after_step=self.clip if self.recipe.clip_weights else None)
+
+    def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — λ follows from the widths
+        """Classification, and from the second task on distillation."""
+        teacher = None if self.teacher is None else self.old_logits(batch.x)
+        return shared_objective(self.net(batch.x).logits, batch.y, teacher, self.recipe.temperature)
+
+    @torch.no_grad()
+    def clip(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
+        """Set negative classifier weights to 0."""
+        self.net.head.weight.clamp_(min=0)
+
+    def consolidate(self, task: Task) -> None:
+        """Align the new rows."""
+        if not task.is_first:
+            self.diagnostics["alignment"] = align_new_rows(self.net.head.weight, task.known)
+
+
+METHOD = WA
