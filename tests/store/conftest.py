@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from cil_core.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
 from cil_core.metrics import matrix_digest
 from cil_core.recipes import BY_NAME
 from cil_core.spec import JobSpec, RunSpec
 from store import runs
+from store.base import Base
+from store.clock import now
+from store.events import job_events
+from store.jobs import get_job
+from store.models import Event, Job, Run
+from store.results import get_run
 from store.session import Database
 
 LEASE = timedelta(seconds=60)
@@ -58,9 +66,57 @@ class Scenario:
         with self.database.transaction() as session:
             runs.finish(session, claim, finished(claim.spec), {"host": "here"})
 
-    def fail(self, claim: runs.Claim, failure: runs.FailureClass, message: str = "it broke") -> runs.RunState:
+    def fail(self, claim: runs.Claim, failure: runs.FailureClass, message: str = "it broke", evidence: dict[str, object] | None = None) -> runs.RunState:
         with self.database.transaction() as session:
-            return runs.fail(session, claim, failure, message, {"log": ["last line"]})
+            return runs.fail(session, claim, failure, message, evidence or {"log": ["last line"]})
+
+    def expire(self, run_id: str) -> None:
+        """Let the lease of a running run lie in the past, by the database's clock."""
+        self._shift(run_id, Run.lease_until)
+
+    def let_back_off_pass(self, run_id: str) -> None:
+        self._shift(run_id, Run.not_before)
+
+    def _shift(self, run_id: str, column: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime]) -> None:
+        with self.database.transaction() as session:
+            session.execute(update(Run).where(Run.id == run_id).values({column: now(-timedelta(seconds=1))}))
+
+    def reap(self) -> runs.Reaped:
+        with self.database.transaction() as session:
+            return runs.reap(session)
+
+    def lose(self, claim: runs.Claim) -> runs.RunState:
+        """The worker dies without a word, and somebody notices."""
+        self.expire(claim.run_id)
+        self.reap()
+        return self.run(claim.run_id).state
+
+    def release(self, claim: runs.Claim) -> runs.RunState:
+        with self.database.transaction() as session:
+            return runs.release(session, claim, "the worker stops")
+
+    def cancel(self, job_id: str) -> Job:
+        with self.database.transaction() as session:
+            return runs.cancel(session, job_id)
+
+    def job(self, job_id: str) -> Job:
+        with self.database.reading() as session:
+            return get_job(session, job_id)
+
+    def run(self, run_id: str) -> Run:
+        with self.database.reading() as session:
+            return get_run(session, run_id)
+
+    def events(self, job_id: str) -> list[Event]:
+        with self.database.reading() as session:
+            return job_events(session, job_id)
+
+    def kinds(self, job_id: str) -> list[str]:
+        return [event.kind for event in self.events(job_id)]
+
+    def count(self, model: type[Base], *conditions: ColumnElement[bool]) -> int:
+        with self.database.reading() as session:
+            return session.scalars(select(func.count()).select_from(model).where(*conditions)).one()
 
     def complete(self, claim: runs.Claim, resumed_at: int = 0) -> None:
         self.start(claim, resumed_at)

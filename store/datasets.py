@@ -1,0 +1,38 @@
+"""Folder datasets an operator registered: their cards and fingerprints. The images stay where the workers find them."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cil_core.catalog import DATASETS, DatasetCard
+from store.errors import AlreadyExists
+from store.models import Dataset
+from store.upsert import insert_if_absent
+
+
+def register_dataset(session: Session, card: DatasetCard, fingerprint: str) -> Dataset:
+    """Make a folder dataset known; registering the same again changes nothing.
+
+    Raises:
+        ValueError: the name does not start with `folder:`.
+        AlreadyExists: the name stands for other data.
+    """
+    if not card.name.startswith("folder:"):
+        raise ValueError(f"a registered dataset is named 'folder:<name>', not {card.name!r}")
+    insert_if_absent(session, Dataset, name=card.name, card=card.model_dump(mode="json"), fingerprint=fingerprint)
+    known = session.get_one(Dataset, card.name)
+    if known.fingerprint != fingerprint or DatasetCard.model_validate(known.card) != card:
+        raise AlreadyExists(f"{card.name} is registered with the fingerprint {known.fingerprint}; other data needs another name")
+    return known
+
+
+def dataset_cards(session: Session) -> dict[str, DatasetCard]:
+    """The built-in datasets and the registered ones, by name."""
+    registered = session.scalars(select(Dataset).order_by(Dataset.name))
+    return DATASETS | {row.name: DatasetCard.model_validate(row.card) for row in registered}
+
+
+def fingerprint_of(session: Session, name: str) -> str | None:
+    """The fingerprint of a registered dataset; None for a built-in one."""
+    return session.scalars(select(Dataset.fingerprint).where(Dataset.name == name)).one_or_none()

@@ -1,0 +1,22 @@
+"""Looking at one run: its state, attempts, accuracy matrices and reported numbers."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from store.errors import NotFound
+from store.models import Run
+
+
+def get_run(session: Session, run_id: str) -> Run:
+    """A run with its `track`, `attempts`, `results` and `summaries`; `store.summaries` turns results into matrices and numbers.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    loaded = (selectinload(Run.track), selectinload(Run.attempts), selectinload(Run.results), selectinload(Run.summaries))
+    run = session.scalars(select(Run).where(Run.id == run_id).options(*loaded), execution_options={"populate_existing": True}).one_or_none()
+    if run is None:
+        raise NotFound(f"there is no run {run_id!r}")
+    return run
