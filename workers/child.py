@@ -1,0 +1,64 @@
+"""What a child does with its order: run the engine and tell every event. Imported once, by the fork server; must not touch CUDA on import."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import torch
+
+from cil_core import engine
+from cil_core.checkpoint import Checkpoints
+from cil_core.events import RunFinished
+from cil_core.spec import RunSpec
+from workers.environment import describe, peaks
+from workers.failures import failed
+from workers.reports import Failed, Finished, Order, Progress, Ready, Report, Stopped
+from workers.stopwatch import Stopwatch
+
+
+def main(order: Order, reports: Connection, wish: threading.Event) -> None:
+    """Carry out the order and tell how it goes; the last report says how it ended.
+
+    Args:
+        order: what to do.
+        reports: where to tell.
+        wish: set when the child shall stop at the next event.
+    """
+    torch.set_num_threads(order.threads)
+    with open(reports.fileno(), "w", encoding="utf-8", closefd=False) as lines:
+        for report in _until_failure(order, wish):
+            lines.write(report.model_dump_json() + "\n")
+            lines.flush()
+
+
+def _until_failure(order: Order, wish: threading.Event) -> Iterator[Report]:
+    try:
+        environment = describe(order.device)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the device, it is this machine's fault, and the supervisor shall hear of it
+        yield Failed(failure="infrastructure", message=f"{order.device} does not work here: {error}", evidence={"device": order.device})
+        return
+    yield Ready(environment=environment)
+    if order.spec is None:
+        return
+    try:
+        for report in _run(order.spec, order, wish):
+            yield report.model_copy(update={"environment": environment | report.environment}) if isinstance(report, Finished) else report
+    except Exception as error:  # noqa: BLE001 - every exception has a failure class; the supervisor records it with the traceback
+        yield failed(error, order)
+
+
+def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]:
+    stopwatch = Stopwatch(order.directory, order.earlier)
+    checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
+    started = time.monotonic()
+    for event in engine.run(spec, device=order.device, data_root=order.data_root, checkpoints=checkpoints):
+        if isinstance(event, RunFinished):
+            yield Finished(event=event, environment={"attempt_seconds": time.monotonic() - started, **peaks(order.device)})
+            return
+        yield Progress(event=event, seconds=stopwatch.seconds(event))
+        if wish.is_set():
+            yield Stopped()
+            return
