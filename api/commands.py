@@ -1,0 +1,42 @@
+"""Commands of the server's install: `cil up` and `cil demo`. Light to import; what they need is imported when they run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from api.client.connection import Connection
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Database, datasets, checkpoints and logs; carries on where it was.")]
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Of the API; 0 takes a free one.", min=0, max=65_535)] = 8000,
+    host: Annotated[str, typer.Option(help="Where the API listens.")] = "127.0.0.1",
+    data_dir: DataDir = Path("var/serve"),
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 serves without executing.", min=0, max=64)] = 1,
+    slots: Annotated[int, typer.Option(help="Runs each worker executes at a time; 0: one a core.", min=0, max=64)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
+) -> None:
+    """Start the whole service on this machine: Redis, database, API and workers; Ctrl-C stops it."""
+    from api.embedded import CannotStartError, Stack  # noqa: PLC0415
+
+    def ready(connection: Connection) -> None:
+        typer.echo(f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(also in {data_dir / 'connection.json'}; Ctrl-C stops)")
+
+    try:
+        Stack(data_dir, host, port, workers, slots or os.cpu_count() or 1, device).run(ready)
+    except CannotStartError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
+def demo(data_dir: DataDir = Path("var/demo")) -> None:
+    """The whole way once: start the service, submit every method over HTTP, wait, print the leaderboard, stop."""
+    from api.demo import run_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_demo(data_dir))

@@ -1,0 +1,122 @@
+"""`Service`: one supervised child process of the embedded stack, and finding what a killed stack left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_AFTER = 0.2, 10.0, 30.0
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Service:
+    """A process that is started again when it dies.
+
+    Args:
+        name: for its log and for people.
+        command: what to run.
+        environment: its whole environment.
+        log: where its output goes; appended to.
+    """
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _started: float = field(default=0, init=False)
+    _pause: float = field(default=_FIRST_PAUSE, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def start(self) -> None:
+        """Start the process; it dies with this one."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 — the supervisor has one thread start_new_session=True
+            )
+        self._started = time.monotonic()
+
+    def revive(self) -> bool:
+        """Start the process again if it has died; after quick deaths in a row only following a growing pause. Tells whether it did."""
+        if self._stopped or self.process is None or self.process.poll() is None:
+            return False
+        lived = time.monotonic() - self._started
+        if lived > _STABLE_AFTER:
+            self._pause = _FIRST_PAUSE
+        if lived < self._pause:
+            return False
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self.start()
+        return True
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM; it will not be revived."""
+        self._stopped = True
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end; past `seconds` kill it and what it started."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, process id and start time, for `stop_leftovers`."""
+        if self.process is None:
+            return {"name": self.name, "pid": None, "created": None}
+        try:
+            created = psutil.Process(self.process.pid).create_time()
+        except psutil.NoSuchProcess:
+            created = None
+        return {"name": self.name, "pid": self.process.pid, "created": created}
+
+
+def stop_leftovers(pid_file: Path) -> None:
+    """End processes that an earlier, killed stack left running: those of `pid_file` whose id and start time both agree."""
+    if not pid_file.exists():
+        return
+    left = [process for row in json.loads(pid_file.read_text()) if (process := _same_process(row)) is not None]
+    for process in left:
+        process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=20)
+    for process in stubborn:
+        process.kill()
+    pid_file.unlink()
+
+
+def _same_process(row: dict[str, Any]) -> psutil.Process | None:
+    if row["pid"] is None or row["created"] is None:
+        return None
+    try:
+        process = psutil.Process(row["pid"])
+        return process if abs(process.create_time() - row["created"]) < 0.1 else None
+    except psutil.NoSuchProcess:
+        return None
