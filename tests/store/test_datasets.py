@@ -1,0 +1,39 @@
+"""Registered folder datasets."""
+
+from __future__ import annotations
+
+import pytest
+
+from cil_core.catalog import DATASETS, DatasetCard
+from store.datasets import dataset_cards, fingerprint_of, register_dataset
+from store.errors import AlreadyExists
+from store.session import Database
+
+BIRDS = DATASETS["digits"].model_copy(update={"name": "folder:birds", "title": "Birds"})
+
+
+def register(database: Database, card: DatasetCard = BIRDS, fingerprint: str = "a" * 64) -> None:
+    with database.transaction() as session:
+        register_dataset(session, card, fingerprint)
+
+
+def test_a_registered_dataset_joins_the_built_in_ones(database: Database) -> None:
+    register(database)
+    register(database)
+    with database.reading() as session:
+        assert dataset_cards(session) == {**DATASETS, "folder:birds": BIRDS}
+        assert fingerprint_of(session, "folder:birds") == "a" * 64
+        assert fingerprint_of(session, "digits") is None
+
+
+def test_a_name_stands_for_one_set_of_images(database: Database) -> None:
+    register(database)
+    with pytest.raises(AlreadyExists, match="other data needs another name"):
+        register(database, fingerprint="b" * 64)
+    with pytest.raises(AlreadyExists, match="other data needs another name"):
+        register(database, BIRDS.model_copy(update={"classes": 7}))
+
+
+def test_a_built_in_name_cannot_be_registered(database: Database) -> None:
+    with pytest.raises(ValueError, match="'folder:<name>'"):
+        register(database, DATASETS["digits"])
