@@ -71,10 +71,9 @@ def _service(data_dir: Path, console: Console) -> Iterator[Connection]:
 
 def _submit_all(client: Client, console: Console) -> list[Job]:
     """Every method in its preset for small data, and the variants that carry `small-` in their name."""
-    jobs = []
-    for method in client.get("/methods")["items"]:
-        for preset in sorted(name for name in method["presets"] if name == PRESET or name.startswith(f"{PRESET}-")):
-            jobs.append(client.submit({"name": method["name"], "preset": preset}, TRACK, SEEDS, name="demo"))
+    recipes = [{"name": method["name"], "preset": preset} for method in client.get("/methods")["items"] for preset in sorted(method["presets"])]
+    wanted = [recipe for recipe in recipes if recipe["preset"] == PRESET or recipe["preset"].startswith(f"{PRESET}-")]
+    jobs = [client.submit(recipe, TRACK, SEEDS, name="demo") for recipe in wanted]
     console.print(f"Submitted {len(jobs)} jobs of {len(SEEDS)} seeds on track {TRACK}.")
     return jobs
 

@@ -49,7 +49,7 @@ class Service:
         """Start the process; it dies with this one."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 — our own command
                 self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,73 @@
+"""The house's rules that a type checker does not know. Formatting, types and import contracts run beside these in `make lint`."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WINDOW = 5
+METHOD_FILES = sorted((ROOT / "cil_core" / "methods").glob("*.py"))
+TORCH_FREE = ["spec", "recipes", "events", "metrics", "catalog", "errors", "schedule", "validation"]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages that a fresh interpreter has loaded after `statement`."""
+    code = f"{statement}; import sys; print(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    return set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_specs_and_metrics_import_without_pytorch(module: str) -> None:
+    assert "torch" not in loaded_by(f"import cil_core.{module}")
+
+
+def test_the_client_needs_neither_server_nor_pytorch() -> None:
+    loaded = loaded_by("import api.client, api.client.cli")
+    assert loaded.isdisjoint({"torch", "numpy", "fastapi", "sqlalchemy", "celery", "redis", "store", "workers"})
+
+
+def test_the_api_imports_neither_pytorch_nor_the_workers() -> None:
+    assert loaded_by("import api.main").isdisjoint({"torch", "workers"})
+
+
+def code_lines(path: Path) -> list[str]:
+    """Lines that do something: no imports, docstrings, comments, blank lines, decorators, signatures or class attributes' annotations."""
+    tree = ast.parse(path.read_text())
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            skipped.update(range(node.lineno, node.body[0].lineno))
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    return [text for number, line in lines if number not in skipped and (text := line.strip()) and not text.startswith("#")]
+
+
+def windows(path: Path) -> set[tuple[str, ...]]:
+    lines = code_lines(path)
+    return {tuple(lines[start : start + WINDOW]) for start in range(len(lines) - WINDOW + 1)}
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(METHOD_FILES, 2)), ids=lambda path: path.stem)
+def test_no_two_methods_share_five_lines(first: Path, second: Path) -> None:
+    assert windows(first) & windows(second) == set()
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=lambda path: path.stem)
+def test_a_method_can_be_read_beside_its_paper(path: Path) -> None:
+    assert len(code_lines(path)) <= 80
+
+
+def test_every_recipe_has_its_method_and_every_method_its_recipe() -> None:
+    from cil_core.recipes import BY_NAME
+
+    modules = {path.stem for path in METHOD_FILES} - {"__init__"}
+    assert {name.replace("-", "_") for name in BY_NAME} == {module.rstrip("_") for module in modules}
