@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from cil_core.catalog import DatasetCard
-from cil_core.data.source import Source
+from cil_core.data.source import Arrays, Source
 
 SPLIT_SEED = 0
 
@@ -26,4 +26,4 @@ def load(card: DatasetCard, data_root: Path) -> Source:  # noqa: ARG001 — come
     images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8))
     targets = torch.from_numpy(labels.astype(np.int64))
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
-    return Source(images[train], targets[train], images[test], targets[test], card)
+    return Source(card, Arrays(images[train], targets[train], images[test], targets[test]))

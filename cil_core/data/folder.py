@@ -65,7 +65,7 @@ def register(name: str, path: Path, data_root: Path, preparation: Preparation, *
     listing = list_images(path, split_file)
     size = preparation.size or side(listing["train"][0][0])
     class_names, arrays = _decoded(listing, preparation.channels, size, resize=preparation.size is not None)
-    source = Source(**arrays.named(), card=_card(name, preparation, arrays, len(class_names), size))
+    source = Source(_card(name, preparation, arrays, len(class_names), size), arrays)
     new = Registration(
         path=str(path.resolve()),
         split_file=str(split_file.resolve()) if split_file else None,
@@ -87,7 +87,9 @@ def load(name: str, data_root: Path) -> Source:
     arrays = arrays_directory(name, data_root)
     with prepared.lock(arrays):
         if not prepared.exists(arrays):
-            prepared.write(arrays, _source(registered))
+            found = _source(registered)
+            _check_fingerprint(registered, found, registered.path)
+            prepared.write(arrays, found.arrays)
     source = prepared.read(arrays, registered.card)
     _check_fingerprint(registered, source, str(arrays))
     return source
@@ -100,12 +102,11 @@ def verify(name: str, data_root: Path) -> Registration:
         DataError: names the first file that changed, or says what is missing.
     """
     registered = registration(name, data_root)
-    stored = load(name, data_root)
+    stored = load(name, data_root).arrays
     listing = _listing(registered)
     found = _source(registered)
-    for split, before, now in (("train", stored.train_images, found.train_images), ("test", stored.test_images, found.test_images)):
-        if len(before) != len(now):
-            raise DataError(f"{registered.path}: {len(now)} {split} images where {len(before)} were registered")
+    files = found.arrays
+    for split, before, now in (("train", stored.train_images, files.train_images), ("test", stored.test_images, files.test_images)):
         changed = torch.nonzero((before != now).flatten(1).any(dim=1)).flatten().tolist()
         if changed:
             raise DataError(f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} {split} images differ")
@@ -125,7 +126,7 @@ def _save(name: str, new: Registration, source: Source, data_root: Path, *, repl
             old = registration(name, data_root)
             if old.card.fingerprint != new.card.fingerprint:
                 raise DataError(f"folder:{name} is already registered from {old.path} with other content; replace it, or choose another name")
-        prepared.write(arrays, source)
+        prepared.write(arrays, source.arrays)
         unfinished = file.with_suffix(".unfinished")
         unfinished.write_text(new.model_dump_json(indent=1))
         unfinished.replace(file)
@@ -138,7 +139,7 @@ def _source(registered: Registration) -> Source:
     class_names, arrays = _decoded(listing, card.channels, card.size, resize=registered.resize)
     if class_names != registered.class_names:
         raise DataError(f"{registered.path} has the classes {', '.join(class_names)}; registered were {', '.join(registered.class_names)}")
-    return Source(**arrays.named(), card=card)
+    return Source(card, arrays)
 
 
 def _listing(registered: Registration) -> Listing:
@@ -186,7 +187,7 @@ def _card(name: str, preparation: Preparation, arrays: Arrays, classes: int, siz
 def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel as fractions of 255, from exact counts of the 256 values."""
     values = torch.arange(256, dtype=torch.float64) / 255
-    shares = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]) / images[:, 0].numel()
+    shares = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]).double() / images[:, 0].numel()
     mean = shares @ values
     std = (shares @ values**2 - mean**2).clamp(min=0).sqrt().clamp(min=1 / 255)
     return tuple(round(value, 4) for value in mean.tolist()), tuple(round(value, 4) for value in std.tolist())

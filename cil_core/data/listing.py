@@ -29,7 +29,7 @@ def list_images(path: Path, split_file: Path | None = None) -> Listing:
         if lacking:
             raise DataError(f"{split_file or path / here}: no {here} image of class {', '.join(lacking[:10])}")
     if len(names["train"]) < 2:
-        raise DataError(f"{path} has {len(names['train'])} class(es); at least 2 are needed")
+        raise DataError(f"{split_file or path} has {len(names['train'])} class(es); at least 2 are needed")
     return listing
 
 

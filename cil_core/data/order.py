@@ -66,9 +66,10 @@ def task_stream(source: Source, track: Track, device: torch.device | str = "cpu"
 
 def _splits(source: Source, holdout: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Images and labels for training and for testing."""
-    images, labels = source.train_images, source.train_labels
+    arrays = source.arrays
+    images, labels = arrays.train_images, arrays.train_labels
     if not holdout:
-        return (images, labels), (source.test_images, source.test_labels)
+        return (images, labels), (arrays.test_images, arrays.test_labels)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     random = np.random.RandomState(HOLDOUT_SEED)
     for label in range(source.card.classes):

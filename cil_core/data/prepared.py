@@ -56,11 +56,11 @@ def read(directory: Path, card: DatasetCard) -> Source:
         DataError: names the file that is missing or damaged.
     """
     expected = _manifest(directory / MANIFEST)
-    source = Source(**{name: torch.from_numpy(_mapped(directory / f"{name}.npy")) for name in expected}, card=card)
-    for name, digest in source.digests.items():
+    arrays = Arrays(**{name: torch.from_numpy(_mapped(directory / f"{name}.npy")) for name in expected})
+    for name, digest in arrays.digests.items():
         if digest != expected[name]:
             raise DataError(f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew")
-    return source
+    return Source(card, arrays)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor
 from cil_core.catalog import DatasetCard
 from cil_core.data import prepared
 from cil_core.data.download import Archive, Progress, download
-from cil_core.data.source import Source
+from cil_core.data.source import Arrays, Source
 from cil_core.errors import DataError
 
 Split = tuple[Tensor, Tensor]
@@ -63,14 +63,14 @@ class Published:
                 return
             for archive in self.archives:
                 yield from download(archive, root)
-            prepared.write(arrays, self._decoded(card, root))
+            prepared.write(arrays, self._decoded(card, root).arrays)
 
     def _decoded(self, card: DatasetCard, root: Path) -> Source:
         try:
             train, test = self.splits(root, card)
         except UNREADABLE as error:
             raise DataError(f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew") from error
-        return Source(*train, *test, card)
+        return Source(card, Arrays(*train, *test))
 
 
 def arrays_directory(name: str, data_root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`Source`: a whole dataset as it came from its loader, with original labels."""
+"""`Source`: a whole dataset as it came from its loader, with the dataset's own labels."""
 
 from __future__ import annotations
 
@@ -41,28 +41,30 @@ class Arrays:
 
 
 @dataclass(frozen=True, eq=False)
-class Source(Arrays):
-    """A dataset: its arrays and its card.
+class Source:
+    """A dataset: its card and its arrays.
 
     Args:
         card: what the dataset is and how its images are prepared.
+        arrays: its images and labels.
 
     Raises:
         DataError: if the arrays are not what the card says: another image size or number, a label out of range, a class without images.
     """
 
     card: DatasetCard
+    arrays: Arrays
 
     def __post_init__(self) -> None:
-        self._check("training", self.train_images, self.train_labels, self.card.train_images)
-        self._check("test", self.test_images, self.test_labels, self.card.test_images)
+        self._check("training", self.arrays.train_images, self.arrays.train_labels, self.card.train_images)
+        self._check("test", self.arrays.test_images, self.arrays.test_labels, self.card.test_images)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over all pixels and labels and over how the card prepares them."""
         card = self.card
         preparation = [card.classes, card.channels, card.size, card.mean, card.std, card.augment]
-        return hashlib.sha256(json.dumps([preparation, sorted(self.digests.items())]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([preparation, sorted(self.arrays.digests.items())]).encode()).hexdigest()
 
     def _check(self, split: str, images: Tensor, labels: Tensor, count: int) -> None:
         name, classes, shape = self.card.name, self.card.classes, (self.card.channels, self.card.size, self.card.size)

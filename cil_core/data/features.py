@@ -1,0 +1,43 @@
+"""`FeatureDataset`: features as training data, for classifiers on a frozen extractor. It is used like a dataset of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cil_core.data.arrays import Batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureDataset:
+    """Features with labels, on one device.
+
+    Args:
+        features: float (N, d).
+        labels: int64 (N,), positions in the class order.
+
+    Raises:
+        ValueError: if shapes do not fit.
+    """
+
+    features: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
+            raise ValueError(f"features are (N, d) with labels (N,), not {tuple(self.features.shape)} with {tuple(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        """Number of features."""
+        return len(self.labels)
+
+    def batches(self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False) -> Iterator[Batch]:  # noqa: ARG002
+        """One pass, shuffled by `generator` if given; features have no augmentation. `x` and `raw` of a batch are both the features (B, d)."""
+        device = self.features.device
+        order = torch.randperm(len(self), generator=generator, device=device) if generator else torch.arange(len(self), device=device)
+        for index in order.split(batch_size):
+            features = self.features[index]
+            yield Batch(features, self.labels[index], index, features)
