@@ -48,5 +48,5 @@ class Schedule(Frozen):
     def shortened(self, epochs: int) -> Schedule:
         """The same curve over fewer or more epochs: milestones and warm-up keep their relative places."""
         ratio = epochs / self.epochs
-        milestones = sorted({max(1, round(m * ratio)) for m in self.milestones if round(m * ratio) < epochs})
+        milestones = sorted({place for m in self.milestones if (place := max(1, round(m * ratio))) < epochs})
         return Schedule.model_validate({**self.model_dump(), "epochs": epochs, "milestones": milestones, "warmup_epochs": int(self.warmup_epochs * ratio)})
