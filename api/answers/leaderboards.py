@@ -1,0 +1,72 @@
+"""Tracks and leaderboards as the API answers them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from cil_core import validation
+from cil_core.errors import InvalidSpec
+from cil_core.recipes import BY_NAME
+from cil_core.recipes.baselines import Finetune
+from cil_core.spec import Track
+from store.datasets import dataset_cards
+from store.errors import NotFound
+from store.leaderboard import SORTS, Entry
+from store.tracks import TrackStatus, get_track
+
+CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
+"""Every classifier some method has."""
+
+SORT_NAMES = tuple(SORTS)
+
+
+class TrackAnswer(BaseModel):
+    """A track, and how much stands on it."""
+
+    slug: str = Field(examples=["digits-b0-inc2-m50-convnet"])
+    spec: Track
+    entries: int
+    runs: int = Field(description="Finished runs its entries count.")
+
+
+class Tracks(BaseModel):
+    """Every track somebody has submitted to."""
+
+    items: list[TrackAnswer]
+    next_cursor: str | None = None
+
+
+class Leaderboard(BaseModel):
+    """The entries of a track, best first; upper bounds stand among them without a rank."""
+
+    track: Track
+    slug: str
+    sort: str
+    classifier: str | None = Field(description="None: each method under the classifier it is ranked by.")
+    items: list[Entry]
+    next_cursor: str | None = None
+
+
+def track_answer(status: TrackStatus) -> TrackAnswer:
+    """A track in a list."""
+    return TrackAnswer(slug=status.track.slug, spec=Track.model_validate(status.track.spec), entries=status.entries, runs=status.runs)
+
+
+def track_named(session: Session, slug: str) -> Track:
+    """The track a slug names: one that was submitted to, or one that could be.
+
+    Raises:
+        NotFound: neither.
+    """
+    try:
+        return Track.model_validate(get_track(session, slug).spec)
+    except NotFound as nobody:
+        try:
+            track = Track.from_slug(slug)
+            validation.check(Finetune(), track, dataset_cards(session))  # the method that asks nothing of a track
+        except (ValueError, InvalidSpec):
+            raise nobody from None
+        if track.slug != slug:
+            raise NotFound(f"nobody has submitted to a track {slug!r} yet; did you mean {track.slug!r}?") from nobody
+        return track

@@ -1,0 +1,138 @@
+"""Runs and their attempts as the API answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from cil_core import metrics
+from cil_core.events import Footprint
+from cil_core.recipes import BY_NAME
+from store.models import Attempt, Run, TaskResult
+from store.states import AttemptOutcome, FailureClass, RunState
+from store.summaries import matrices
+
+
+class AttemptAnswer(BaseModel):
+    """One try at a run, and why it ended."""
+
+    number: int
+    worker: str
+    device: str
+    outcome: AttemptOutcome
+    failure: FailureClass | None
+    message: str | None
+    evidence: dict[str, Any] | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class RunBrief(BaseModel):
+    """A run without its attempts and results."""
+
+    id: str = Field(examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"])
+    seed: int
+    state: RunState
+    attempt: int = Field(description="Number of the latest attempt; 0 before the first.")
+    worker: str | None
+    device: str | None
+    failure: FailureClass | None = Field(description="Why the latest attempt ended without a result.")
+    message: str | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class ClassifierAnswer(BaseModel):
+    """The accuracy matrix of a run under one classifier."""
+
+    ranks: bool = Field(description="Whether the method is ranked by this classifier.")
+    summary: metrics.Summary | None = Field(description="None until every task is tested.")
+    correct: list[list[int]] = Field(description="Row t: right predictions on the test images of each task seen, after task t.")
+    correct_top5: list[list[int]]
+    test_images: list[int] = Field(description="Test images of each task seen so far.")
+
+
+class TaskAnswer(BaseModel):
+    """What is known after a task."""
+
+    task: int
+    known: int
+    seen: int
+    seconds: float | None
+    attempt: int
+    footprint: Footprint
+    diagnostics: dict[str, Any]
+
+
+class RunAnswer(RunBrief):
+    """A run with its results, environment and attempts."""
+
+    method: str
+    track: str
+    entry_id: str
+    engine_version: str
+    dataset_fingerprint: str | None
+    recipe: dict[str, Any]
+    recipe_digest: str
+    task_sizes: list[int] | None
+    class_order: list[int] | None
+    tasks: list[TaskAnswer]
+    classifiers: dict[str, ClassifierAnswer]
+    matrix_digest: str | None = Field(description="SHA-256 over all counts: equal digests mean bit-identical results.")
+    environment: dict[str, Any] | None
+    evidence: dict[str, Any] | None
+    attempts: list[AttemptAnswer]
+
+
+def run_brief(run: Run) -> RunBrief:
+    """A run without its attempts and results."""
+    return RunBrief(
+        id=run.id, seed=run.seed, state=run.state, attempt=run.attempt, worker=run.worker_id, device=run.device, failure=run.failure, message=run.message,
+        cancel_requested=run.cancel_requested, created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at,
+    )  # fmt: skip
+
+
+def run_answer(run: Run) -> RunAnswer:
+    """A run as `store.results.get_run` loads it."""
+    found = matrices(run.results)
+    return RunAnswer(
+        **run_brief(run).model_dump(), method=run.method, track=run.track_slug, entry_id=run.entry_id, engine_version=run.engine_version, recipe=run.recipe,
+        dataset_fingerprint=run.dataset_fingerprint, recipe_digest=run.recipe_digest, task_sizes=run.task_sizes, class_order=run.class_order,
+        tasks=_tasks(next(iter(found.values()), [])), classifiers={name: _classifier(run, name, rows) for name, rows in found.items()},
+        matrix_digest=run.matrix_digest, environment=run.environment, evidence=run.evidence, attempts=attempts(run),
+    )  # fmt: skip
+
+
+def attempts(run: Run) -> list[AttemptAnswer]:
+    """Every try at a run, in order."""
+    return [_attempt(attempt) for attempt in run.attempts]
+
+
+def _attempt(attempt: Attempt) -> AttemptAnswer:
+    return AttemptAnswer(
+        number=attempt.number, worker=attempt.worker_id, device=attempt.device, outcome=attempt.outcome, failure=attempt.failure, message=attempt.message,
+        evidence=attempt.evidence, started_at=attempt.started_at, ended_at=attempt.ended_at,
+    )  # fmt: skip
+
+
+def _tasks(rows: Sequence[TaskResult]) -> list[TaskAnswer]:
+    return [
+        TaskAnswer(
+            task=row.task, known=row.known, seen=row.seen, seconds=row.seconds, attempt=row.attempt,
+            footprint=Footprint.model_validate(row.footprint), diagnostics=row.diagnostics,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _classifier(run: Run, name: str, rows: Sequence[TaskResult]) -> ClassifierAnswer:
+    summary = next((summary for summary in run.summaries if summary.classifier == name), None)
+    return ClassifierAnswer(
+        ranks=name == BY_NAME[run.method].classifiers[0], summary=summary and metrics.Summary.model_validate(summary.metrics),
+        correct=[row.correct for row in rows], correct_top5=[row.correct_top5 for row in rows], test_images=rows[-1].test_images,
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""What routes are handed: the database, the settings, who is asking, and query parameters with a fixed set of values.
+
+Decisions:
+    * A route opens its transaction itself and commits it before it answers: one request is one transaction.
+    * Reads are public. Writing needs a bearer token with the right scope, checked before the body is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import AfterValidator
+from sqlalchemy.orm import Session
+
+from api import problems
+from api.cursors import Cursors
+from api.doorbell import Doorbell
+from api.feed import EventFeed
+from api.problems import Problem
+from api.settings import Settings
+from store import accounts
+from store.accounts import Principal, Scope
+from store.session import Database
+
+_BEARER = HTTPBearer(auto_error=False, description="A token of this service: `cil_…`.")
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings  # type: ignore[no-any-return]
+
+
+def _database(request: Request) -> Database:
+    return request.app.state.database  # type: ignore[no-any-return]
+
+
+def _doorbell(request: Request) -> Doorbell:
+    return request.app.state.doorbell  # type: ignore[no-any-return]
+
+
+def _cursors(request: Request) -> Cursors:
+    return request.app.state.cursors  # type: ignore[no-any-return]
+
+
+def _feed(request: Request) -> EventFeed:
+    return request.app.state.feed  # type: ignore[no-any-return]
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+DoorbellDep = Annotated[Doorbell, Depends(_doorbell)]
+CursorsDep = Annotated[Cursors, Depends(_cursors)]
+FeedDep = Annotated[EventFeed, Depends(_feed)]
+
+
+def requires(scope: Scope) -> Callable[..., Principal]:
+    """A dependency: whoever asks, if their token has `scope`.
+
+    Raises:
+        Problem: unauthenticated without a valid token, forbidden without the scope.
+    """
+
+    def principal(database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Principal:
+        if given is None:
+            raise _unauthenticated("no token was given", "")
+        with database.reading() as session:
+            found = accounts.authenticate(session, given.credentials)
+        if found is None:
+            raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
+        if not found.may(scope):
+            raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
+        return found
+
+    return principal
+
+
+Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]
+
+
+@contextmanager
+def writing(database: Database, principal: Principal) -> Iterator[Session]:
+    """A writing transaction on behalf of `principal`, whose token is noted as used."""
+    with database.transaction() as session:
+        accounts.note_use(session, principal.token_id)
+        yield session
+
+
+def one_of(*allowed: str) -> AfterValidator:
+    """For `Annotated`: a query parameter takes these values only, or none if it may be left out, and says so when it gets another."""
+
+    def check(given: str | None) -> str | None:
+        if given is not None and given not in allowed:
+            raise ValueError(f"{given[:80]!r} is not allowed; allowed: {', '.join(allowed)}")
+        return given
+
+    return AfterValidator(check)
+
+
+def _unauthenticated(detail: str, hint: str) -> Problem:
+    return Problem(problems.UNAUTHENTICATED, f"{detail}; send 'Authorization: Bearer cil_…'", headers={"WWW-Authenticate": f'Bearer realm="cil"{hint}'})

@@ -1,0 +1,115 @@
+"""Every exception that may end a request, translated to a problem (RFC 9457).
+
+    Problem                     as it is
+    RequestValidationError      invalid-body with JSON pointers, invalid-query, or not-found for an impossible identifier
+    InvalidSpec                 invalid-body: the engine's own checks, `field` is the pointer
+    StoreError                  not-found, already-terminal, idempotency-key-reused, request-in-flight, invalid-cursor
+    HTTPException (routing)     not-found, method-not-allowed
+    SQLAlchemy's OperationalError, InterfaceError and pool timeouts    database-unavailable, with Retry-After
+
+Anything else is an error of ours: `api.guard` logs it and answers `internal`. A browser gets the same as a page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException as RoutingError
+from starlette.routing import Match
+
+from api import problems
+from api.cursors import invalid_cursor
+from api.pages import problem_page
+from api.pointers import body_faults, pointer, query_faults
+from api.problems import Fault, Problem, not_found
+from cil_core.errors import InvalidSpec
+from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotFound
+
+log = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Register the translations."""
+    app.add_exception_handler(Problem, _answer)
+    app.add_exception_handler(RequestValidationError, lambda request, error: _answer(request, invalid_request(error)))
+    app.add_exception_handler(InvalidSpec, lambda request, error: _answer(request, invalid_spec(error)))
+    app.add_exception_handler(RoutingError, lambda request, error: _answer(request, _routing(request, error)))
+    for refusal, translate in _REFUSALS.items():
+        app.add_exception_handler(refusal, partial(_answer_translated, translate))
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, lambda request, error: _answer(request, _unavailable(error)))
+
+
+def invalid_request(error: RequestValidationError) -> Problem:
+    """The problem for what FastAPI and pydantic refuse."""
+    found = error.errors()
+    places = {item["loc"][0] for item in found}
+    if "path" in places:
+        return not_found("thing with the identifier", str(found[0]["input"]))
+    if "body" in places:
+        if not error.body:
+            return Problem(problems.INVALID_BODY, "a JSON body is required", [Fault(pointer="", detail="a JSON object is required")])
+        return _listing(problems.INVALID_BODY, body_faults([item for item in found if item["loc"][0] == "body"], error.body))
+    return _listing(problems.INVALID_QUERY, query_faults(found))
+
+
+def invalid_spec(error: InvalidSpec) -> Problem:
+    """The problem for a well-formed spec that cannot be run."""
+    return _listing(problems.INVALID_BODY, [Fault(pointer=pointer(error.field), detail=str(error))])
+
+
+_REFUSALS: dict[type[Exception], Callable[[str], Problem]] = {
+    NotFound: lambda said: Problem(problems.NOT_FOUND, said),
+    AlreadyTerminal: lambda said: Problem(problems.ALREADY_TERMINAL, said),
+    KeyReused: lambda said: Problem(problems.KEY_REUSED, said, [Fault(header="Idempotency-Key", detail=said)]),
+    KeyInFlight: lambda said: Problem(problems.IN_FLIGHT, said, headers={"Retry-After": "1"}),
+    InvalidCursor: invalid_cursor,
+}
+"""What the store refuses, and how that is told."""
+
+
+def _answer_translated(translate: Callable[[str], Problem], request: Request, error: Exception) -> Response:
+    return _answer(request, translate(str(error)))
+
+
+def _listing(kind: problems.Kind, faults: list[Fault]) -> Problem:
+    first = faults[0]
+    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Problem(kind, f"{first.pointer or first.parameter or first.header or 'the body'}: {first.detail}{rest}", faults)
+
+
+def _routing(request: Request, error: Exception) -> Problem:
+    status = error.status_code if isinstance(error, RoutingError) else 500
+    match status:
+        case 404:
+            return not_found("resource at", request.url.path)
+        case 405:
+            allowed = ", ".join(_allowed_methods(request))
+            return Problem(problems.METHOD_NOT_ALLOWED, f"{request.method} is not allowed here; allowed: {allowed}", headers={"Allow": allowed})
+    return Problem(problems.INVALID_JSON, "the body cannot be read as JSON")
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    def answers(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if answers(method)]
+
+
+def _unavailable(error: Exception) -> Problem:
+    log.error("the database does not answer: %s", error)
+    return Problem(problems.UNAVAILABLE, "the database does not answer; nothing was written", headers={"Retry-After": "5"})
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    problem = error if isinstance(error, Problem) else Problem(problems.INTERNAL, problems.INTERNAL.help)
+    request_id = request.scope.get("state", {}).get("request_id")
+    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+        return problem_page.render(request, problem)
+    return problem.response(request_id)

@@ -1,0 +1,112 @@
+"""A leaderboard as a file for papers and spreadsheets: CSV, LaTeX (booktabs) and Markdown.
+
+Decisions:
+    * CSV carries every number in full; LaTeX and Markdown print what a paper prints: per cent with the 95 % interval where there is one.
+    * A text cell that a spreadsheet would take for a formula gets an apostrophe in front.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from cil_core.recipes import BY_NAME
+from store.leaderboard import Entry
+from store.statistics import Statistic
+
+_METRICS = ("average_accuracy", "average_accuracy_without_base", "last_accuracy", "forgetting", "forgetting_clipped", "backward_transfer", "average_top5")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{character: "\\" + character for character in "&%$#_{}"}}
+
+
+def to_csv(entries: Sequence[Entry], slug: str) -> str:
+    """One line an entry, accuracies as fractions."""
+    spread = [f"{name}_{part}" for name in _METRICS for part in ("mean", "std", "low", "high")]
+    kept = ["exemplars", "counted_bytes", "kept_bytes", "parameters", "train_seconds_mean", "devices", "engine_version", "entry"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(["track", "rank", "method", "variant", "classifier", "seeds", *spread, *kept])
+    for entry in entries:
+        writer.writerow([_safe(cell) for cell in _csv_row(entry, slug)])
+    return text.getvalue()
+
+
+def to_markdown(entries: Sequence[Entry], slug: str) -> str:
+    """A table as GitHub reads it."""
+    lines = ["| " + " | ".join(_HEADERS) + " |", "| ---: | :--- |" + " ---: |" * (len(_HEADERS) - 2)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _printed(entry)) + " |" for entry in entries]
+    return f"Track `{slug}`. {_NOTE}\n\n" + "\n".join(lines) + "\n"
+
+
+def to_latex(entries: Sequence[Entry], slug: str) -> str:
+    """A `tabular` with booktabs rules; the methods are cited by the keys of their BibTeX entries."""
+    rows = []
+    for entry in entries:
+        cells = [_latex(cell).replace("±", r"$\pm$").replace("–", "--") for cell in _printed(entry)]
+        citation = BY_NAME[entry.method].citation
+        cells[1] += rf"~\cite{{{citation.key}}}" if citation else ""
+        rows.append(" & ".join(cells) + r" \\")
+    head = " & ".join(_latex(header) for header in _HEADERS)
+    columns = "rl" + "r" * (len(_HEADERS) - 2)
+    return "\n".join(
+        [f"% Track {slug}. {_NOTE}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head + r" \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", ""]
+    )
+
+
+WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
+    "csv": (to_csv, "text/csv; charset=utf-8", "csv"),
+    "latex": (to_latex, "application/x-tex; charset=utf-8", "tex"),
+    "markdown": (to_markdown, "text/markdown; charset=utf-8", "md"),
+}
+"""By format: who writes it, its media type and its file ending."""
+
+_HEADERS = ("Rank", "Method", "Average acc. (%)", "Last acc. (%)", "Forgetting (%)", "Memory (MB)", "Parameters (M)", "Seeds")
+_NOTE = "Mean over seeds, with the half-width of the 95 % confidence interval (Student's t) where there are at least 3."
+
+
+def _printed(entry: Entry) -> list[str]:
+    name = entry.title if entry.variant == "default" else f"{entry.title} ({entry.variant})"
+    metrics = [_percent(entry.metrics.get(metric)) for metric in ("average_accuracy", "last_accuracy", "forgetting")]
+    size = [f"{entry.counted_bytes / 1e6:.2f}", f"{entry.parameters / 1e6:.2f}"]
+    return ["–" if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]
+
+
+def _percent(statistic: Statistic | None) -> str:
+    if statistic is None:
+        return "–"
+    mean = f"{100 * statistic.mean:.2f}"
+    return mean if statistic.interval is None else f"{mean} ± {100 * (statistic.interval[1] - statistic.mean):.2f}"
+
+
+def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
+    spread = [value for name in _METRICS for value in _parts(entry.metrics.get(name))]
+    kept = [entry.exemplars, entry.counted_bytes, entry.kept_bytes, entry.parameters, entry.train_seconds.mean if entry.train_seconds else None]
+    return [
+        slug,
+        entry.rank,
+        entry.method,
+        entry.variant,
+        entry.classifier,
+        len(entry.runs),
+        *spread,
+        *kept,
+        " ".join(entry.devices),
+        entry.engine_version,
+        entry.id,
+    ]
+
+
+def _parts(statistic: Statistic | None) -> list[float | None]:
+    if statistic is None:
+        return [None] * 4
+    return [statistic.mean, statistic.std, *(statistic.interval or (None, None))]
+
+
+def _safe(cell: str | int | float | None) -> str | int | float | None:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"[\\~^&%$#_{}]", lambda found: _LATEX[found[0]], text)

@@ -1,0 +1,107 @@
+"""`Guard`: what every request and every answer passes, outermost: request id, body limit, security headers, and the end of unexpected errors.
+
+Decisions:
+    * Plain ASGI: it never buffers an answer, so event streams flow through it.
+    * The content security policy allows this origin's own style sheets and nothing inline. A route may set a policy of its own.
+    * An exception that nobody translated is logged here with its traceback and answered as `internal`; once an answer has begun it is raised on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.problems import Problem
+
+log = logging.getLogger(__name__)
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "form-action 'self'", "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)  # fmt: skip
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Guard:
+    """ASGI middleware; see the module."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        sender = _Sender(send, request_id)
+        length = headers.get("content-length", "0")
+        try:
+            if length.isdecimal() and int(length[:20]) > self.max_body_bytes:
+                raise _too_large(self.max_body_bytes)
+            await self.app(scope, _counted(receive, self.max_body_bytes), sender)
+        except Problem as problem:
+            await problem.response(request_id)(scope, receive, sender)
+        except Exception:
+            if sender.started:
+                raise
+            log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            await Problem(problems.INTERNAL, problems.INTERNAL.help).response(request_id)(scope, receive, sender)
+
+
+class _Sender:
+    """Adds the headers to the answer and remembers that it has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.send = send
+        self.request_id = request_id
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request_id
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await self.send(message)
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """`receive` that refuses a body which grows beyond `limit`, whatever its length was said to be."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        return message
+
+    return counted
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(problems.TOO_LARGE, f"the body may have {limit} bytes at most", headers={"Connection": "close"})
+
+
+def _request_id(given: str | None) -> str:
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

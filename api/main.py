@@ -1,0 +1,71 @@
+"""`create_app`: the API and the pages, put together.
+
+Run it with `uvicorn --factory api.main:create_app`; `Settings` reads the environment. Decisions:
+    * Nothing is opened when this module is imported, and the database only when it is first asked: the process starts and says it lives while the
+      database is still away.
+    * The interactive documentation of FastAPI is off: it loads scripts from elsewhere, which the content security policy forbids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from starlette.staticfiles import StaticFiles
+
+from api import errors, openapi
+from api.cursors import Cursors
+from api.doorbell import Doorbell
+from api.feed import EventFeed
+from api.guard import Guard
+from api.pages import home, problem_page, track
+from api.routes import catalog, health, job_events, jobs, runs, tracks
+from api.settings import Settings
+from cil_core import __version__
+from store.session import Database
+
+_ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, catalog.router)
+_PAGES = (home.router, track.router, problem_page.router)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: by default, what the environment says.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="CIL leaderboard", version=__version__, summary="A benchmark leaderboard for class-incremental learning.", description=openapi.DESCRIPTION,
+        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, lifespan=_lifespan,
+    )  # fmt: skip
+    _keep(app, settings)
+    versioned = APIRouter(prefix="/api/v1")
+    for router in _ROUTES:
+        versioned.include_router(router)
+    for router in (versioned, health.router, *_PAGES):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
+    errors.install(app)
+    openapi.install(app)
+    app.add_middleware(Guard, max_body_bytes=settings.max_body_bytes)
+    return app
+
+
+def _keep(app: FastAPI, settings: Settings) -> None:
+    """What lives as long as the application."""
+    database = Database(settings.database_url)
+    app.state.settings = settings
+    app.state.database = database
+    app.state.doorbell = Doorbell(settings.redis_url)
+    app.state.cursors = Cursors(settings.secret_key.get_secret_value())
+    app.state.feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.feed.close()
+    app.state.database.dispose()

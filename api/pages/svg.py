@@ -1,0 +1,206 @@
+"""Accuracy curves as SVG text: the chart of the leaderboard page, its stand-alone picture, and sparklines.
+
+Decisions:
+    * Drawn on the server, so it is there without JavaScript. Built as an element tree, so no label can break out of it.
+    * A series is told by colour, dash and marker together, and named at its end; nobody needs the colour alone, or a legend.
+    * Colours live in `static/chart.css`, for light and dark; a stand-alone picture carries that file inside.
+    * The accuracy axis always spans 0 to 100 %: a chart that zooms in makes small differences look large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+WIDTH, HEIGHT = 800, 420
+LEFT, RIGHT, TOP, BOTTOM = 52, 210, 14, 46
+LABEL_GAP = 17
+COLOURS = 8
+DASHES = ("", "7 3", "2 3", "9 3 2 3")
+MARKERS = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",  # circle
+    "M-3.6 -3.6h7.2v7.2h-7.2z",  # square
+    "M0 -4.8L4.6 3.4h-9.2z",  # triangle
+    "M0 -5L5 0L0 5L-5 0z",  # diamond
+    "M-4.6 -3.4h9.2L0 4.8z",  # triangle, point down
+)
+
+Element = ET.Element
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve.
+
+    Args:
+        label: its name, printed at its end.
+        points: (classes seen, accuracy as a fraction), in order.
+        band: (low, high) accuracy for each point, if there is an interval.
+        bound: an upper bound rather than a competitor: drawn thin and grey.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float]] | None = None
+    bound: bool = False
+
+
+def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False) -> str:
+    """The curves of several series over the classes seen.
+
+    Args:
+        series: what to draw; each has at least one point.
+        title: says what the chart shows, for readers who cannot see it.
+        x_label: name of the horizontal axis.
+        standalone: whether the picture is a file of its own and carries its style sheet.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not series or not all(one.points for one in series):
+        raise ValueError("a chart needs at least one series, and each series at least one point")
+    root = _root(WIDTH, HEIGHT, title, standalone)
+    plot = _Plot(series)
+    _draw_axes(root, plot, x_label)
+    for index, one in enumerate(series):
+        _draw_band(root, plot, one, index)
+    for index, one in enumerate(series):
+        _draw_line(root, plot, one, index)
+    _draw_labels(root, plot, series)
+    return _text(root, standalone)
+
+
+def sparkline(values: Sequence[float], title: str) -> str:
+    """A curve without axes, the size of a word: fractions from 0 to 1."""
+    root = _root(90, 24, title, standalone=False, css_class="sparkline")
+    step = 84 / max(1, len(values) - 1)
+    places = [(3 + step * index, 21 - 18 * value) for index, value in enumerate(values)]
+    _add(root, "path", {"class": "line", "d": _path(places)})
+    _add(root, "path", {"class": "mark", "d": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "transform": _at(*places[-1])})
+    return _text(root, standalone=False)
+
+
+@cache
+def chart_style() -> str:
+    """The chart's style sheet."""
+    return (Path(__file__).parent / "static" / "chart.css").read_text()
+
+
+class _Plot:
+    """Where values lie on the canvas."""
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        self.ticks = sorted({x for one in series for x, _ in one.points})
+        self.low, self.high = self.ticks[0], self.ticks[-1]
+        self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def x(self, value: float) -> float:
+        return LEFT + (self.right - LEFT) * ((value - self.low) / (self.high - self.low) if self.high > self.low else 0.5)
+
+    def y(self, value: float) -> float:
+        return self.bottom - (self.bottom - TOP) * value
+
+    def shown_ticks(self) -> list[float]:
+        """At most about a dozen of the places where there are points, the first and last among them."""
+        every = -(-len(self.ticks) // 12)
+        return [tick for index, tick in enumerate(self.ticks[:-1]) if index % every == 0 and index + every <= len(self.ticks)] + [self.ticks[-1]]
+
+
+def _draw_axes(root: Element, plot: _Plot, x_label: str) -> None:
+    axes = _add(root, "g", {"class": "axes"})
+    for percent in range(0, 101, 20):
+        y = plot.y(percent / 100)
+        _add(axes, "path", {"class": "grid", "d": f"M{LEFT} {y:.1f}H{plot.right}"})
+        _add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")
+    for tick in plot.shown_ticks():
+        _add(axes, "path", {"class": "tick", "d": f"M{plot.x(tick):.1f} {plot.bottom}v5"})
+        _add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, f"{tick:g}")
+    _add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
+
+
+def _draw_band(root: Element, plot: _Plot, one: Series, index: int) -> None:
+    if not one.band:
+        return
+    xs = [plot.x(x) for x, _ in one.points]
+    upper = [(x, plot.y(min(1.0, high))) for x, (_, high) in zip(xs, one.band, strict=True)]
+    lower = [(x, plot.y(max(0.0, low))) for x, (low, _) in zip(xs, one.band, strict=True)]
+    _add(root, "path", {"class": f"band {_colour(one, index)}", "d": _path([*upper, *reversed(lower)]) + "z"})
+
+
+def _draw_line(root: Element, plot: _Plot, one: Series, index: int) -> None:
+    group = _add(root, "g", {"class": _colour(one, index)})
+    places = [(plot.x(x), plot.y(y)) for x, y in one.points]
+    _add(group, "path", {"class": "line", "d": _path(places), **_dash(one, index)})
+    for (x, y), (seen, accuracy) in zip(places, one.points, strict=True):
+        mark = _add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": _at(x, y)})
+        _add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % after {seen:g} classes")
+
+
+def _draw_labels(root: Element, plot: _Plot, series: Sequence[Series]) -> None:
+    ends = [plot.y(one.points[-1][1]) for one in series]
+    for index, (one, end, y) in enumerate(zip(series, ends, _spread(ends, TOP + 6, plot.bottom), strict=True)):
+        group = _add(root, "g", {"class": _colour(one, index)})
+        start = plot.x(one.points[-1][0]) + 7
+        _add(group, "path", {"class": "leader", "d": f"M{start:.1f} {end:.1f}L{plot.right + 16} {y:.1f}h4"})
+        _add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": _at(plot.right + 26, y)})
+        _add(group, "text", {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"}, one.label if len(one.label) <= 24 else one.label[:23] + "…")
+
+
+def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Places near `wanted`, at least a label's height apart where the canvas has room for that."""
+    gap = min(LABEL_GAP, (bottom - top) / max(1, len(wanted) - 1))
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    placed: list[float] = []
+    for index in order:
+        placed.append(max(wanted[index], placed[-1] + gap if placed else top))
+    placed[-1] = min(placed[-1], bottom)
+    for above, below in pairwise(reversed(range(len(placed)))):
+        placed[below] = min(placed[below], placed[above] - gap)
+    return [place for _, place in sorted(zip(order, placed, strict=True))]
+
+
+def _colour(one: Series, index: int) -> str:
+    return "bound" if one.bound else f"c{index % COLOURS}"
+
+
+def _dash(one: Series, index: int) -> dict[str, str]:
+    dash = "1 4" if one.bound else DASHES[index % len(DASHES)]
+    return {"stroke-dasharray": dash} if dash else {}
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+
+
+def _at(x: float, y: float) -> str:
+    return f"translate({x:.1f} {y:.1f})"
+
+
+def _root(width: int, height: int, title: str, standalone: bool, css_class: str = "chart") -> Element:
+    size = {"width": str(width), "height": str(height)} if standalone else {}
+    root = Element(
+        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", "class": css_class, "role": "img", "aria-label": title, **size}
+    )
+    if standalone:
+        _add(root, "title", {}, title)
+        _add(root, "style", {}, chart_style())
+        _add(root, "rect", {"class": "paper", "width": str(width), "height": str(height)})
+    return root
+
+
+def _add(parent: Element, tag: str, attributes: dict[str, str], text: str | None = None) -> Element:
+    child = ET.SubElement(parent, tag, attributes)
+    child.text = text
+    return child
+
+
+def _text(root: Element, standalone: bool) -> str:
+    text = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n' if standalone else text

@@ -1,0 +1,77 @@
+"""`render`: a Jinja2 template as an HTML answer, and the filters that turn values into text.
+
+Decisions:
+    * Everything is escaped; only SVG drawn by `api.pages.svg` is passed as markup.
+    * A missing value is an en dash, never an empty cell or a zero.
+    * An undefined name in a template is an error, not an empty string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER = Path(__file__).parent
+MISSING = "–"
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page a template makes of `values`."""
+    text = _ENVIRONMENT.get_template(template).render(request=request, path=request.url.path, **values)
+    return HTMLResponse(text, status)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as per cent without the sign: 0.8712 is 87.1."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Bytes as megabytes (10⁶), three digits of them."""
+    if value is None:
+        return MISSING
+    return f"{value / 1e6:.3g}" if value < 1e8 else f"{value / 1e6:.0f}"
+
+
+def millions(value: float | None) -> str:
+    """A number of parameters in millions."""
+    return MISSING if value is None else f"{value / 1e6:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person reads them: 42 s, 3 min 20 s, 5 h 10 min."""
+    if seconds is None:
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def day(moment: datetime | None) -> str:
+    """The date of a moment, in UTC."""
+    return MISSING if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def with_query(path: str, query: Mapping[str, object]) -> str:
+    """A link: `path` with those of `query` that are not None."""
+    given = urlencode({name: str(value) for name, value in query.items() if value is not None})
+    return f"{path}?{given}" if given else path
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    for show in (percent, megabytes, millions, duration, day):
+        environment.filters[show.__name__] = show
+    environment.globals["with_query"] = with_query
+    return environment
+
+
+_ENVIRONMENT = _environment()

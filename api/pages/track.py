@@ -1,0 +1,95 @@
+"""The leaderboard of a track as a page: a table, and the curves of its best entries.
+
+Decisions:
+    * Everything that can be chosen is a link: what is seen is what the address says.
+    * The chart shows the best few entries and the upper bounds; more curves than colours cannot be told apart. The table has all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from api import problems
+from api.answers.leaderboards import CLASSIFIERS, track_named
+from api.deps import DatabaseDep
+from api.pages import svg, templating
+from api.problems import Problem
+from api.routes.tracks import Classifier, ExemplarFree, Sort
+from api.strict import StrictRoute
+from cil_core.recipes import BY_NAME
+from store.leaderboard import Entry, entries
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
+
+DRAWN = 8
+
+COLUMNS = (
+    ("average_accuracy", "Average acc.", "higher is better"),
+    ("last_accuracy", "Last acc.", "higher is better"),
+    ("forgetting", "Forgetting", "lower is better"),
+    ("counted_bytes", "Memory, MB", "lower is better"),
+    ("parameters", "Params, M", "lower is better"),
+    ("train_seconds", "Time", "lower is better"),
+)
+"""The sortable columns: sort, header, direction."""
+
+
+@router.get("/tracks/{slug}")
+def show(
+    request: Request, slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False
+) -> HTMLResponse:
+    """The leaderboard of a track."""
+    with database.reading() as session:
+        track = track_named(session, slug)
+        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
+    drawn = _drawn(found)
+    return templating.render(
+        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
+        view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None},
+        sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
+        chart=svg.curves(_series(drawn), f"Accuracy after each task on {slug}") if drawn else None,
+        sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
+    )  # fmt: skip
+
+
+@router.get("/tracks/{slug}/curves.svg")
+def picture(slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False) -> Response:
+    """The chart alone, as a picture that carries its style."""
+    with database.reading() as session:
+        track_named(session, slug)
+        drawn = _drawn(entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free))
+    if not drawn:
+        raise Problem(problems.NOT_FOUND, f"nothing has finished on {slug!r} that this picture could show")
+    text = svg.curves(_series(drawn), f"Accuracy after each task on {slug}", standalone=True)
+    return Response(text, media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
+
+
+def label(entry: Entry) -> str:
+    """An entry's name: its method, and what tells it from the default."""
+    return entry.title if entry.variant == "default" else f"{entry.title}, {entry.variant}"
+
+
+def _drawn(found: Sequence[Entry]) -> list[Entry]:
+    competitors = [entry for entry in found if entry.rank is not None][:DRAWN]
+    return competitors + [entry for entry in found if entry.rank is None][:1]
+
+
+def _series(drawn: Sequence[Entry]) -> list[svg.Series]:
+    return [
+        svg.Series(
+            label=label(entry),
+            points=[(seen, point.mean) for seen, point in zip(entry.seen_classes, entry.curve, strict=True)],
+            band=[point.interval for point in entry.curve if point.interval] or None,
+            bound=entry.rank is None,
+        )
+        for entry in sorted(drawn, key=lambda entry: (entry.rank is None, label(entry)))  # a colour stays with its entry, however it is ranked
+    ]
+
+
+_STYLE_HASH = base64.b64encode(hashlib.sha256(svg.chart_style().encode()).digest()).decode()
+_PICTURE_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"

@@ -1,0 +1,51 @@
+"""What can be submitted, and who would run it: methods, datasets, backbones, workers."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api import problems
+from api.answers import catalog as answers
+from api.deps import DatabaseDep
+from api.problems import Problem, documented
+from api.strict import StrictRoute
+from cil_core.catalog import BACKBONES
+from cil_core.recipes import BY_NAME
+from store.datasets import dataset_cards
+from store.workers import list_workers
+
+router = APIRouter(tags=["catalogue"], route_class=StrictRoute, responses=documented(problems.INVALID_QUERY))
+
+
+@router.get("/methods", operation_id="listMethods")
+def read_methods() -> answers.Methods:
+    """Every method that can be submitted."""
+    return answers.Methods(items=answers.methods())
+
+
+@router.get("/methods/{name}", operation_id="getMethod", responses=documented(problems.NOT_FOUND))
+def read_method(name: str) -> answers.MethodDetailAnswer:
+    """One method with its hyper-parameters: defaults, presets and JSON Schema."""
+    if name not in BY_NAME:
+        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
+    return answers.method(BY_NAME[name])
+
+
+@router.get("/datasets", operation_id="listDatasets")
+def read_datasets(database: DatabaseDep) -> answers.Datasets:
+    """Every dataset: the built-in ones and the operator's folders."""
+    with database.reading() as session:
+        return answers.Datasets(items=list(dataset_cards(session).values()))
+
+
+@router.get("/backbones", operation_id="listBackbones")
+def read_backbones() -> answers.Backbones:
+    """Every backbone."""
+    return answers.Backbones(items=list(BACKBONES.values()))
+
+
+@router.get("/workers", operation_id="listWorkers")
+def read_workers(database: DatabaseDep) -> answers.Workers:
+    """The workers that were heard of within the last hour or hold a run."""
+    with database.reading() as session:
+        return answers.Workers(items=[answers.worker(status) for status in list_workers(session)])

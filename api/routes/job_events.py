@@ -1,0 +1,123 @@
+"""The events of a job: as a live stream (SSE), or as pages of JSON.
+
+Decisions:
+    * One address and two representations, chosen by `Accept`; a client that names neither gets the stream.
+    * The stream's ids are the sequence numbers, so that a browser that reconnects goes on where it was. It ends with `event: end`.
+    * What a listener is told comes from the database alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from api import problems
+from api.answers.jobs import Events, event_answer
+from api.deps import DatabaseDep, FeedDep
+from api.feed import EventFeed
+from api.problems import Problem, documented
+from api.routes.jobs import JobId
+from api.strict import StrictRoute
+from store.events import job_events
+from store.jobs import get_job
+from store.session import Database
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+
+PING = timedelta(seconds=15)
+"""An idle stream sends a comment so often: proxies keep it open, and a listener that left is noticed."""
+
+MAX_SEQUENCE = 2**31 - 1
+Sequence = Annotated[int, Query(ge=0, le=MAX_SEQUENCE, description="Start after this event: the sequence number of the last one that is known.")]
+
+_STREAM = {
+    "schema": {"type": "string"},
+    "example": 'data: {"sequence": 1, "kind": "job_submitted", …}\nid: 1\n\nevent: end\ndata: {}\nid: 1\n\n',
+}
+
+
+@router.get(
+    "/{job_id}/events",
+    operation_id="readJobEvents",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The events of the job, live or as a page",
+            "content": {"text/event-stream": _STREAM, "application/json": {"schema": {"$ref": "#/components/schemas/Events"}}},
+        },
+        **documented(problems.NOT_FOUND, problems.NOT_ACCEPTABLE, problems.INVALID_QUERY, problems.TOO_MANY_STREAMS),
+    },
+)
+async def read_events(
+    request: Request,
+    job_id: JobId,
+    database: DatabaseDep,
+    feed: FeedDep,
+    cursor: Sequence = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Events a page; the stream has no limit.")] = 500,
+    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQUENCE, description="As a browser sends it when it reconnects; goes before `cursor`.")] = None,
+) -> Response:
+    """What happens to a job, from its submission to its end."""
+    after = cursor if last_event_id is None else last_event_id
+    if _representation(request.headers.get("accept", "*/*")) == "application/json":
+        page = await run_in_threadpool(_page, database, job_id, after, limit)
+        return JSONResponse(page.model_dump(mode="json"))
+    feed.check_room()
+    ended_at = await run_in_threadpool(_ended_at, database, job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(_stream(feed, job_id, after, ended_at), headers=headers)
+
+
+async def _stream(feed: EventFeed, job_id: str, after: int, ended_at: int | None) -> AsyncIterator[bytes]:
+    if ended_at is not None and after >= ended_at:  # a listener that comes back after the end
+        yield _end(after)
+        return
+    async with aclosing(feed.follow(job_id, after, PING)) as events:
+        async for event in events:
+            if event is None:
+                yield format_sse_event(comment="ping")
+                continue
+            yield format_sse_event(data_str=event_answer(event).model_dump_json(), id=str(event.sequence))
+            after = event.sequence
+    yield _end(after)
+
+
+def _end(after: int) -> bytes:
+    return format_sse_event(event="end", data_str="{}", id=str(after))
+
+
+def _ended_at(database: Database, job_id: str) -> int | None:
+    """The sequence of the job's last event; None while there may be more."""
+    with database.reading() as session:
+        job = get_job(session, job_id)
+        return job.last_sequence if job.state.is_terminal else None
+
+
+def _page(database: Database, job_id: str, after: int, limit: int) -> Events:
+    with database.reading() as session:
+        job = get_job(session, job_id)
+        events = job_events(session, job_id, after, limit)
+    reached = events[-1].sequence if events else after
+    complete = job.state.is_terminal and reached >= job.last_sequence
+    return Events(items=[event_answer(event) for event in events], next_cursor=None if complete else str(reached))
+
+
+def _representation(accept: str) -> str:
+    """The media type to answer with; the stream when both would do.
+
+    Raises:
+        Problem: not-acceptable, if neither would do.
+    """
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if wanted & {"text/event-stream", "*/*", "text/*"}:
+        return "text/event-stream"
+    if wanted & {"application/json", "application/*"}:
+        return "application/json"
+    raise Problem(problems.NOT_ACCEPTABLE, f"events come as text/event-stream or application/json, not as {accept[:80]!r}")

@@ -1,0 +1,159 @@
+"""Submitting, listing, reading and cancelling jobs."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Body, Header, Path, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from api import problems, submission
+from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
+from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, Submitter, writing
+from api.examples import JOBS
+from api.problems import Fault, Problem, documented
+from api.settings import Settings
+from api.strict import StrictRoute
+from cil_core import ENGINE_VERSION
+from cil_core.frozen import canonical_json
+from cil_core.spec import JobSpec
+from store import idempotency, runs
+from store.accounts import Principal, Scope
+from store.datasets import dataset_cards, fingerprint_of
+from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
+from store.queues import queue_position
+from store.quotas import pending_runs
+from store.states import JobState, RunState
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+
+JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="The same key and request within 24 hours get the same job; nothing is made twice."
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=202,
+    operation_id="submitJob",
+    responses={
+        200: {"model": JobAnswer, "description": "Every run had finished before: the cached results, nothing is executed"},
+        202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(
+            problems.INVALID_JSON, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.IN_FLIGHT, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE,
+            problems.INVALID_BODY, problems.INVALID_QUERY, problems.KEY_REUSED, problems.TOO_MANY_RUNS,
+        ),
+    },
+)  # fmt: skip
+def submit_job(
+    principal: Submitter,
+    spec: Annotated[JobSpec, Body(openapi_examples=JOBS)],
+    response: Response,
+    background: BackgroundTasks,
+    database: DatabaseDep,
+    doorbell: DoorbellDep,
+    settings: SettingsDep,
+    force: Annotated[bool, Query(description="Execute anew what has been executed before.")] = False,
+    idempotency_key: IdempotencyKey = None,
+) -> JobAnswer:
+    """Submit a recipe on a track with some seeds: one run a seed."""
+    with database.reading() as session:  # what is refused never takes the write lock
+        submission.check(spec, dataset_cards(session), settings)
+    with writing(database, principal) as session:
+        first = _reserve(session, principal, idempotency_key, spec, force)
+        job_id = first or _submit(session, principal, spec, force, settings)
+        if idempotency_key is not None and first is None:
+            idempotency.keep(session, principal.user_id, idempotency_key, job_id)
+        job = get_job(session, job_id)
+        answer = job_answer(job, queue_position(session, job_id))
+    background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+    response.headers["Idempotency-Replayed"] = "true" if first else "false"
+    response.status_code = 200 if was_reused(job) else 202
+    return answer
+
+
+@router.get("", operation_id="listJobs", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR))
+def read_jobs(
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    cursors: CursorsDep,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    method: Annotated[str | None, Query(max_length=40)] = None,
+    track: Annotated[str | None, Query(max_length=200)] = None,
+    user: Annotated[str | None, Query(max_length=40, description="A user's id.")] = None,
+    created_after: Annotated[datetime | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")] = None,
+    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> Jobs:
+    """Jobs, the newest first."""
+    if created_after is not None and created_after.tzinfo is None:
+        fault = Fault(parameter="created_after", detail="a moment needs a time zone, e.g. 2026-01-31T12:00:00Z")
+        raise Problem(problems.INVALID_QUERY, fault.detail, [fault])
+    filters = JobFilter(state=state, method=method, track=track, user=user, created_after=created_after)
+    with database.reading() as session:
+        page = list_jobs(session, filters, cursors.check(cursor), limit)
+    next_cursor = cursors.sign(page.next_cursor)
+    if next_cursor:
+        response.headers["Link"] = f'<{request.url.include_query_params(cursor=next_cursor)}>; rel="next"'
+    return Jobs(items=[job_brief(job) for job in page.items], next_cursor=next_cursor)
+
+
+@router.get("/{job_id}", operation_id="getJob", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
+    """A job, its runs, and their attempts with the reasons of their ends."""
+    with database.reading() as session:
+        return _answer(session, job_id)
+
+
+@router.post(
+    "/{job_id}/cancellation",
+    status_code=202,
+    operation_id="cancelJob",
+    responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.ALREADY_TERMINAL, problems.INVALID_QUERY),
+)
+def cancel_job(principal: Submitter, job_id: JobId, database: DatabaseDep) -> JobAnswer:
+    """Ask for the end of a job; asking again changes nothing.
+
+    Queued runs end at once, running ones within seconds. A run that another job wants goes on for that one. The request has no body, and repeating
+    it is harmless, so an Idempotency-Key is not needed.
+    """
+    with writing(database, principal) as session:
+        _check_owner(session, principal, job_id)
+        runs.cancel(session, job_id)
+        return _answer(session, job_id)
+
+
+def _reserve(session: Session, principal: Principal, key: str | None, spec: JobSpec, force: bool) -> str | None:
+    """The job that the first request with this key made; None without a key or for the first request itself."""
+    if key is None:
+        return None
+    meaning = hashlib.sha256(canonical_json({"spec": spec.model_dump(mode="json"), "force": force}).encode()).hexdigest()
+    return idempotency.reserve(session, principal.user_id, key, meaning)
+
+
+def _submit(session: Session, principal: Principal, spec: JobSpec, force: bool, settings: Settings) -> str:
+    fingerprint = fingerprint_of(session, spec.track.dataset)
+    job = runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
+    waiting = pending_runs(session, principal.user_id)
+    if waiting > settings.max_queued_runs and any(not link.reused for link in job.links):
+        detail = f"with this job {waiting} of your runs would wait or run; the limit is {settings.max_queued_runs}"
+        raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})  # and the transaction is rolled back
+    return job.id
+
+
+def _check_owner(session: Session, principal: Principal, job_id: str) -> None:
+    job = get_job(session, job_id)
+    if job.user_id != principal.user_id and not principal.may(Scope.admin):
+        raise Problem(problems.FORBIDDEN, "only who submitted a job, or an administrator, may cancel it")
+
+
+def _answer(session: Session, job_id: str) -> JobAnswer:
+    return job_answer(get_job(session, job_id), queue_position(session, job_id))

@@ -1,0 +1,25 @@
+"""One run: its results, environment and attempts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api import problems
+from api.answers.runs import RunAnswer, run_answer
+from api.deps import DatabaseDep
+from api.problems import documented
+from api.strict import StrictRoute
+from store.results import get_run
+
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
+
+RunId = Annotated[str, Path(pattern=r"^run_[0-9a-z]{26}$", description="A run's id.", examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
+
+
+@router.get("/{run_id}", operation_id="getRun", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_run(run_id: RunId, database: DatabaseDep) -> RunAnswer:
+    """Metrics, accuracy matrices, footprint, environment and attempts of a run, as far as it has come."""
+    with database.reading() as session:
+        return run_answer(get_run(session, run_id))

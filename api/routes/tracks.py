@@ -1,0 +1,78 @@
+"""Tracks and their leaderboards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api import problems
+from api.answers.leaderboards import CLASSIFIERS, SORT_NAMES, Leaderboard, TrackAnswer, Tracks, track_answer, track_named
+from api.deps import DatabaseDep, one_of
+from api.exports import WRITERS
+from api.problems import documented
+from api.strict import StrictRoute
+from store.leaderboard import entries
+from store.tracks import list_tracks
+
+router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
+
+FORMATS = ("json", *WRITERS)
+
+Sort = Annotated[str, one_of(*SORT_NAMES), Query(description="What to rank by; the best comes first.", json_schema_extra={"enum": list(SORT_NAMES)})]
+Classifier = Annotated[
+    str | None,
+    one_of(*CLASSIFIERS),
+    Query(description="Which accuracy curve; each method's own ranking classifier when left out.", json_schema_extra={"examples": list(CLASSIFIERS)}),
+]
+ExemplarFree = Annotated[bool, Query(description="Only entries that keep no exemplars.")]
+Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]
+
+
+@router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
+def read_tracks(database: DatabaseDep) -> Tracks:
+    """Every track somebody has submitted to."""
+    with database.reading() as session:
+        return Tracks(items=[track_answer(status) for status in list_tracks(session)])
+
+
+@router.get("/tracks/{slug}", operation_id="getTrack", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
+    """One track: one that was submitted to, or one that could be."""
+    with database.reading() as session:
+        known = next((status for status in list_tracks(session) if status.track.slug == slug), None)
+        return track_answer(known) if known else TrackAnswer(slug=slug, spec=track_named(session, slug), entries=0, runs=0)
+
+
+@router.get(
+    "/leaderboards/{slug}",
+    operation_id="getLeaderboard",
+    response_model=Leaderboard,
+    responses={
+        200: {
+            "description": "The leaderboard",
+            "content": {media.partition(";")[0]: {"schema": {"type": "string"}} for _, media, _ in WRITERS.values()},
+        },
+        **documented(problems.NOT_FOUND, problems.INVALID_QUERY),
+    },
+)
+def read_leaderboard(
+    slug: str,
+    database: DatabaseDep,
+    sort: Sort = "average_accuracy",
+    classifier: Classifier = None,
+    exemplar_free: ExemplarFree = False,
+    format: Format = "json",  # noqa: A002 - the parameter's public name
+) -> Leaderboard | Response:
+    """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
+    with database.reading() as session:
+        track = track_named(session, slug)
+        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
+    if format == "json":
+        return Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found)
+    write, media_type, ending = WRITERS[format]
+    return Response(write(found, slug), media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"'})
+
+
+def _file_name(slug: str) -> str:
+    return slug.replace(":", "_")

@@ -1,0 +1,22 @@
+"""How much of the queue is one user's."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store.base import is_in
+from store.models import Job, JobRun, Run
+from store.states import JobState, RunState
+
+
+def pending_runs(session: Session, user_id: str) -> int:
+    """Runs that are queued or running for this user's jobs, each counted once."""
+    query = (
+        select(func.count(JobRun.run_id.distinct()))
+        .join(Job, Job.id == JobRun.job_id)
+        .join(Run, Run.id == JobRun.run_id)
+        .where(Job.user_id == user_id, is_in(Job.state, JobState.queued, JobState.running), ~JobRun.withdrawn)
+        .where(is_in(Run.state, RunState.queued, RunState.running))
+    )
+    return session.scalars(query).one()
