@@ -109,6 +109,9 @@ def margin_ranking(similarities: Tensor, labels: Tensor, known: int, margin: flo
 def neighbourhood_analysis(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
     """NCA as PODNet states it: mean of [−log( exp(s (ŷ_y − δ)) / Σ over c ≠ y of exp(s ŷ_c) )]₊.
 
+    In the term s·δ the scale counts as a constant. Its gradient there has one way to shrink a margin that is not met yet, a scale of 0 or
+    below, and takes it: the similarities then rank classes upside down.
+
     Args:
         similarities: ŷ (B, n).
         labels: (B,).
@@ -117,7 +120,7 @@ def neighbourhood_analysis(similarities: Tensor, labels: Tensor, scale: Tensor, 
     """
     own = F.one_hot(labels, similarities.shape[1]).bool()
     others = (scale * similarities).masked_fill(own, -torch.inf).logsumexp(dim=1)
-    return F.relu(others - scale * (similarities[own] - margin)).mean()
+    return F.relu(others - scale * similarities[own] + scale.detach() * margin).mean()
 
 
 def neighbourhood_analysis_as_coded(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
@@ -148,3 +151,35 @@ def pooled_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Ten
 def _pooled(maps: Tensor) -> Tensor:
     energy = maps.square()
     return F.normalize(torch.cat([energy.sum(dim=3).flatten(1), energy.sum(dim=2).flatten(1)], dim=1), dim=1)  # (B, C·H + C·W)
+
+
+def task_cross_entropy(logits: Tensor, labels: Tensor, bounds: Sequence[int]) -> Tensor:
+    """Softmax cross-entropy in which every image's label competes with the classes of its own task alone (GEM's and A-GEM's masks).
+
+    Args:
+        logits: (B, n).
+        labels: (B,), of any tasks.
+        bounds: class boundaries of the tasks, (0, first, …, n).
+    """
+    edges = torch.tensor(bounds[1:], device=labels.device)
+    task_of_class = torch.bucketize(torch.arange(logits.shape[1], device=labels.device), edges, right=True)  # (n,)
+    foreign = task_of_class != task_of_class[labels][:, None]  # (B, n)
+    return F.cross_entropy(logits.masked_fill(foreign, -torch.inf), labels)
+
+
+def stored_logits_distance(logits: Tensor, stored: Tensor, widths: Tensor) -> Tensor:
+    """Squared distance to logits stored earlier (DER++): mean over each image's stored classes, then over images.
+
+    Args:
+        logits: (B, n).
+        stored: (B, m ≤ n); an entry from its row's width on means nothing.
+        widths: (B,), how many classes each row was stored for, at least 1.
+    """
+    valid = torch.arange(stored.shape[1], device=widths.device) < widths[:, None]
+    squares = (logits[:, : stored.shape[1]] - stored).square().masked_fill(~valid, 0)
+    return (squares.sum(dim=1) / widths).mean()
+
+
+def frobenius_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """‖Φ − Φ_old‖_F over a whole batch of features (B, d): neither squared nor averaged, so it grows with the batch (PASS)."""
+    return (student - teacher).norm()

@@ -3,12 +3,15 @@
 Decisions:
     * Rows of earlier tasks are a parameter of their own that never learns, so neither a gradient nor weight decay reaches them.
     * New rows are imprinted: directions found in the features of the new classes, as long as the old rows are on average.
+    * k-means runs on one thread, because sums over several threads depend on their order.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from cil_core.nets.heads import cosines, fresh_rows
@@ -54,3 +57,29 @@ class ProxyHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, n) of features (B, d)."""
         return self.scale * self.similarities(features)
+
+
+def proxy_directions(features: Tensor, labels: Tensor, proxies: int, generator: torch.Generator) -> Tensor:
+    """Where to imprint the proxies of new classes: the centres of `proxies` clusters of each class's features (PODNet).
+
+    Args:
+        features: unit rows (N, d).
+        labels: (N,).
+        proxies: P; a class with fewer images uses each of them as a centre, in turn.
+        generator: a CPU generator, seeds k-means.
+
+    Returns:
+        (k·P, d), by rising label.
+    """
+    every = torch.arange(proxies, device=features.device)
+    directions = []
+    for label in torch.nonzero(torch.bincount(labels)).flatten().tolist():
+        centres = _cluster_centres(features[labels == label], proxies, int(torch.randint(2**31, (), generator=generator)))
+        directions.append(centres[every % len(centres)])
+    return torch.cat(directions)
+
+
+def _cluster_centres(features: Tensor, clusters: int, seed: int) -> Tensor:
+    with threadpool_limits(limits=1):
+        found = KMeans(min(clusters, len(features)), n_init=10, random_state=seed).fit(features.cpu().numpy())
+    return torch.from_numpy(found.cluster_centers_).to(features)

@@ -13,10 +13,33 @@ from pydantic import Field
 from cil_core.recipes import base
 from cil_core.recipes.base import Citation
 from cil_core.recipes.baselines import Finetune, Joint, Replay
-from cil_core.recipes.rectification import COIL, WA, BiC, ICaRL
-from cil_core.recipes.regularisation import LwF
+from cil_core.recipes.expansion import DER, DERWA
+from cil_core.recipes.prototypes import ACIL, PASS, FeTrIL, SimpleCIL
+from cil_core.recipes.rectification import COIL, UCIR, WA, BiC, ICaRL, PODNet
+from cil_core.recipes.regularisation import AGEM, EWC, GEM, DERpp, LwF
 
-RECIPES: tuple[type[base.Recipe], ...] = (Finetune, Joint, Replay, LwF, ICaRL, BiC, WA, COIL)
+RECIPES: tuple[type[base.Recipe], ...] = (
+    Finetune,
+    Joint,
+    Replay,
+    LwF,
+    EWC,
+    GEM,
+    AGEM,
+    DERpp,
+    ICaRL,
+    BiC,
+    WA,
+    COIL,
+    UCIR,
+    PODNet,
+    DER,
+    DERWA,
+    SimpleCIL,
+    FeTrIL,
+    ACIL,
+    PASS,
+)
 """Every method, in the order in which the catalogue lists them."""
 
 Recipe = Annotated[Union[*RECIPES], Field(discriminator="name")]  # type: ignore[valid-type]
