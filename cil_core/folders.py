@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.errors import DataError
 from cil_core.frozen import Frozen
+from cil_core.layout import PREFIX, registration_file
 
-PREFIX = "folder:"
+__all__ = ["PREFIX", "Registration", "cards", "registration", "registration_file"]
 
 
 class Registration(Frozen):
@@ -25,11 +26,6 @@ class Registration(Frozen):
     resize: bool = Field(description="Whether images of other sizes are scaled and cropped; otherwise they are refused.")
     class_names: tuple[str, ...] = Field(description="In the order of their numbers.")
     card: DatasetCard
-
-
-def registration_file(name: str, data_root: Path) -> Path:
-    """Where the registration of `name` (without prefix) lies."""
-    return data_root / "folders" / f"{name}.json"
 
 
 def registration(name: str, data_root: Path) -> Registration:

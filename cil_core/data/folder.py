@@ -25,8 +25,9 @@ from cil_core.data.images import decode, side
 from cil_core.data.listing import Listing, list_images
 from cil_core.data.source import Arrays, Source
 from cil_core.errors import DataError
-from cil_core.folders import PREFIX, Registration, registration, registration_file
+from cil_core.folders import Registration, registration
 from cil_core.frozen import Frozen
+from cil_core.layout import PREFIX, arrays_directory, is_here, registration_file
 
 _NAME = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+)*")
 
@@ -44,7 +45,7 @@ class Preparation(Frozen):
     licence: str = "not stated"
 
 
-def register(name: str, path: Path, data_root: Path, preparation: Preparation, *, split_file: Path | None = None, replace: bool = False) -> Registration:
+def register(name: str, path: Path, data_root: Path, preparation: Preparation, *, split_file: Path | None = None) -> Registration:
     """Make a directory of images the dataset `folder:<name>`. Doing it twice changes nothing.
 
     Args:
@@ -53,7 +54,6 @@ def register(name: str, path: Path, data_root: Path, preparation: Preparation, *
         data_root: where registrations and decoded arrays are kept.
         preparation: size, channels, augmentation, normalisation.
         split_file: says which file is of which class and split, instead of `train/` and `test/`.
-        replace: whether a different dataset of this name is given up for this one.
 
     Raises:
         DataError: names the file that is missing, damaged or of another size, or says what does not fit.
@@ -73,7 +73,7 @@ def register(name: str, path: Path, data_root: Path, preparation: Preparation, *
         class_names=class_names,
         card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
     )
-    _save(name, new, source, data_root, replace=replace)
+    _save(name, new, source, data_root)
     return new
 
 
@@ -84,9 +84,9 @@ def load(name: str, data_root: Path) -> Source:
         DataError: if it is not registered, damaged, or no longer the one that was registered.
     """
     registered = registration(name, data_root)
-    arrays = arrays_directory(name, data_root)
+    arrays = arrays_directory(PREFIX + name, data_root)
     with prepared.lock(arrays):
-        if not prepared.exists(arrays):
+        if not is_here(PREFIX + name, data_root):
             found = _source(registered)
             _check_fingerprint(registered, found, registered.path)
             prepared.write(arrays, found.arrays)
@@ -114,18 +114,15 @@ def verify(name: str, data_root: Path) -> Registration:
     return registered
 
 
-def arrays_directory(name: str, data_root: Path) -> Path:
-    """Where the decoded images of `name` are kept."""
-    return data_root / "folders" / name
-
-
-def _save(name: str, new: Registration, source: Source, data_root: Path, *, replace: bool) -> None:
-    file, arrays = registration_file(name, data_root), arrays_directory(name, data_root)
+def _save(name: str, new: Registration, source: Source, data_root: Path) -> None:
+    file, arrays = registration_file(name, data_root), arrays_directory(PREFIX + name, data_root)
     with prepared.lock(arrays):
-        if file.exists() and not replace:
+        if file.exists():
             old = registration(name, data_root)
             if old.card.fingerprint != new.card.fingerprint:
-                raise DataError(f"folder:{name} is already registered from {old.path} with other content; replace it, or choose another name")
+                raise DataError(
+                    f"folder:{name} is already registered from {old.path} with other content; choose another name, or delete {file} if nothing depends on it"
+                )
         prepared.write(arrays, source.arrays)
         unfinished = file.with_suffix(".unfinished")
         unfinished.write_text(new.model_dump_json(indent=1))

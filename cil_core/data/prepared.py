@@ -21,13 +21,7 @@ import torch
 from cil_core.catalog import DatasetCard
 from cil_core.data.source import Arrays, Source
 from cil_core.errors import DataError
-
-MANIFEST = "manifest.json"
-
-
-def exists(directory: Path) -> bool:
-    """Whether a decoded dataset lies there."""
-    return (directory / MANIFEST).is_file()
+from cil_core.layout import MANIFEST
 
 
 def write(directory: Path, arrays: Arrays) -> None:

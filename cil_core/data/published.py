@@ -21,6 +21,7 @@ from cil_core.data import prepared
 from cil_core.data.download import Archive, Progress, download
 from cil_core.data.source import Arrays, Source
 from cil_core.errors import DataError
+from cil_core.layout import arrays_directory, is_here
 
 Split = tuple[Tensor, Tensor]
 """uint8 images (N, C, H, W) and int64 labels (N,)."""
@@ -59,7 +60,7 @@ class Published:
         """
         root, arrays = data_root / card.name, arrays_directory(card.name, data_root)
         with prepared.lock(arrays):
-            if prepared.exists(arrays):
+            if is_here(card.name, data_root):
                 return
             for archive in self.archives:
                 yield from download(archive, root)
@@ -71,8 +72,3 @@ class Published:
         except UNREADABLE as error:
             raise DataError(f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew") from error
         return Source(card, Arrays(*train, *test))
-
-
-def arrays_directory(name: str, data_root: Path) -> Path:
-    """Where the decoded images of a published dataset are kept."""
-    return data_root / name / "arrays"

@@ -11,9 +11,10 @@ from PIL import Image
 
 from cil_core import folders
 from cil_core.data import load
-from cil_core.data.folder import Preparation, arrays_directory, register, verify
+from cil_core.data.folder import Preparation, register, verify
 from cil_core.data.order import task_stream
 from cil_core.errors import DataError
+from cil_core.layout import arrays_directory
 from cil_core.spec import Track
 
 SIZED = Preparation(size=8)
@@ -93,13 +94,11 @@ def test_preparation_is_part_of_the_fingerprint(pictures: Path, tmp_path: Path) 
     assert len(fingerprints) == len(variants)
 
 
-def test_another_dataset_under_a_taken_name_is_refused_unless_it_replaces(pictures: Path, data_root: Path) -> None:
+def test_another_dataset_under_a_taken_name_is_refused(pictures: Path, data_root: Path) -> None:
     first = register("pets", pictures, data_root, SIZED)
-    with pytest.raises(DataError, match=r"folder:pets is already registered from .*pictures with other content"):
+    with pytest.raises(DataError, match=r"folder:pets is already registered from .*pictures with other content; choose another name"):
         register("pets", pictures, data_root, Preparation(size=12))
     assert load(TRACK, data_root).fingerprint == first.card.fingerprint
-    second = register("pets", pictures, data_root, Preparation(size=12), replace=True)
-    assert load(TRACK, data_root).fingerprint == second.card.fingerprint
 
 
 def test_grey_images_have_one_channel(pictures: Path, data_root: Path) -> None:
@@ -262,13 +261,13 @@ def test_verifying_notices_a_class_that_was_renamed(pictures: Path, data_root: P
 
 def test_decoded_images_that_are_lost_are_decoded_again(pictures: Path, data_root: Path) -> None:
     fingerprint = register("pets", pictures, data_root, SIZED).card.fingerprint
-    shutil.rmtree(arrays_directory("pets", data_root))
+    shutil.rmtree(arrays_directory("folder:pets", data_root))
     assert load(TRACK, data_root).fingerprint == fingerprint
 
 
 def test_files_that_changed_before_they_were_decoded_again_are_refused(pictures: Path, data_root: Path) -> None:
     register("pets", pictures, data_root, SIZED)
-    shutil.rmtree(arrays_directory("pets", data_root))
+    shutil.rmtree(arrays_directory("folder:pets", data_root))
     draw(pictures / "test" / "cat" / "1.png", seed=999)
     with pytest.raises(DataError, match="is not what was registered as folder:pets: fingerprint"):
         load(TRACK, data_root)
@@ -277,7 +276,7 @@ def test_files_that_changed_before_they_were_decoded_again_are_refused(pictures:
 @pytest.mark.parametrize("name", ["train_images", "test_labels"])
 def test_a_damaged_array_is_named(pictures: Path, data_root: Path, name: str) -> None:
     register("pets", pictures, data_root, SIZED)
-    file = arrays_directory("pets", data_root) / f"{name}.npy"
+    file = arrays_directory("folder:pets", data_root) / f"{name}.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -294,7 +293,7 @@ def test_a_damaged_array_is_named(pictures: Path, data_root: Path, name: str) ->
 @pytest.mark.parametrize("content", ["", "{}", json.dumps({"sha256": {}}), "[1]"])
 def test_a_damaged_manifest_is_named(pictures: Path, data_root: Path, content: str) -> None:
     register("pets", pictures, data_root, SIZED)
-    file = arrays_directory("pets", data_root) / "manifest.json"
+    file = arrays_directory("folder:pets", data_root) / "manifest.json"
     file.write_text(content)
     with pytest.raises(DataError, match=rf"{file} is missing or damaged"):
         load(TRACK, data_root)

@@ -25,9 +25,10 @@ from torchvision import datasets
 
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.data import vision
-from cil_core.data.published import Published, arrays_directory
+from cil_core.data.published import Published
 from cil_core.data.source import Source
 from cil_core.errors import DataError
+from cil_core.layout import arrays_directory
 
 RANDOM = np.random.default_rng(0)
 

@@ -168,5 +168,5 @@ def test_gates_of_a_part_are_the_gates_within_it() -> None:
 
 
 def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown backbone 'resnet33'; known: .*resnet32"):
+    with pytest.raises(ValueError, match=r"unknown backbone 'resnet33'; known: .*resnet32"):
         build("resnet33")
