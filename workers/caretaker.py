@@ -2,6 +2,7 @@
 
 Decisions:
     * Harmless in any number of workers: the store lets exactly one reaper take a lost run back.
+    * After the database was away every lease looks lost. Their holders get a few heartbeats to come back before anything is reaped.
     * Nothing here may stop a worker. What fails is logged and tried again at the next round.
 """
 
@@ -25,6 +26,7 @@ from workers.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 60.0
+_PARDONED_HEARTBEATS = 3
 
 
 class Caretaker:
@@ -42,7 +44,7 @@ class Caretaker:
         self._offer, self._info = offer, info
         self._database, self._doorbell, self._settings = database, doorbell, settings
         self._closing = threading.Event()
-        self._swept = float("-inf")
+        self._swept = self._away_at = float("-inf")
         self._thread = threading.Thread(target=self._make_rounds, name="caretaker", daemon=True)
 
     def start(self) -> None:
@@ -64,6 +66,7 @@ class Caretaker:
             try:
                 self._round()
             except AWAY as error:
+                self._away_at = time.monotonic()
                 log.warning("the database is away, trying again: %s", error)
             except Exception:
                 log.exception("a round of the caretaker failed")
@@ -71,6 +74,13 @@ class Caretaker:
 
     def _round(self) -> None:
         self._show_up()
+        if time.monotonic() - self._away_at > _PARDONED_HEARTBEATS * self._settings.heartbeat_seconds:
+            self._reap()
+        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+            self._swept = time.monotonic()
+            self._sweep()
+
+    def _reap(self) -> None:
         with self._database.transaction() as session:
             reaped = runs.reap(session, self._settings.retry)
         for word, ids in (("requeued", reaped.requeued), ("dead", reaped.dead), ("cancelled", reaped.cancelled)):
@@ -78,11 +88,12 @@ class Caretaker:
                 log.warning("%s: its worker was lost; %s", run_id, word)
         for queue in reaped.unclaimed:
             self._doorbell.ring(queue)
-        if time.monotonic() - self._swept > _SWEEP_SECONDS:
-            self._swept = time.monotonic()
-            with self._database.reading() as session:
-                for item in sweep(session, self._settings.checkpoints, self._settings.keep_checkpoints):
-                    log.info("%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes)
+
+    def _sweep(self) -> None:
+        with self._database.reading() as session:
+            removed = sweep(session, self._settings.checkpoints, self._settings.keep_checkpoints)
+        for item in removed:
+            log.info("%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes)
 
     def _show_up(self) -> None:
         with self._database.transaction() as session:

@@ -35,9 +35,12 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Write the result here instead of to standard output.")] = None,
 ) -> None:
     """Run the engine here and now, with no service: progress on standard error, the result as JSON."""
+    from workers.spec_file import read_or_exit
+
+    specs = read_or_exit(spec)
     from workers.standalone import execute
 
-    raise typer.Exit(execute(spec, device=device, data_root=data_dir / "datasets", out=out))
+    raise typer.Exit(execute(specs, device=device, data_root=data_dir / "datasets", out=out))
 
 
 def gc(

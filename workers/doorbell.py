@@ -49,7 +49,7 @@ class Doorbell:
             broker_connection_retry_on_startup=True,
             broker_connection_max_retries=None,
         )
-        self._app.task(name=MESSAGE, ignore_result=True)(self.wake)
+        self._app.task(name=MESSAGE, ignore_result=True, shared=False)(self.wake)
         self._thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
 
     def start(self) -> None:
@@ -84,6 +84,7 @@ class Doorbell:
         self._thread.join(_JOIN_SECONDS)
 
     def _listen(self) -> None:
+        self._app.set_current()  # in this thread: the consumer finds its handler through the current app
         while not self._closing.is_set():
             options: dict[str, Any] = {
                 "pool": "solo",

@@ -55,6 +55,7 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     place = Place(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
     prepare_fork_server(place.threads)
     _check_directory(settings.checkpoints)
+    _await_schema(settings)
     environment = _probe(place, settings)
     database = Database(settings.database_url.get_secret_value())
     doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
@@ -63,7 +64,6 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     caretaker = Caretaker(offer, {**environment, "slots": slots, "pid": os.getpid()}, database, doorbell, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
-    _await_schema(settings, supervisor)
     doorbell.start()
     caretaker.start()
     log.info("worker %s: %d slot(s) on %s with %d thread(s) each, queue %s", offer.id, slots, environment["device_name"], place.threads, queue)
@@ -101,8 +101,8 @@ def _probe(place: Place, settings: WorkerSettings) -> Environment:
         child.close()
 
 
-def _await_schema(settings: WorkerSettings, supervisor: Supervisor) -> None:
-    while not supervisor.is_stopping:
+def _await_schema(settings: WorkerSettings) -> None:
+    while True:
         try:
             revision = migrations.current(settings.database_url.get_secret_value())
         except AWAY as error:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -18,31 +17,26 @@ from cil_core import engine
 from cil_core.errors import EngineError
 from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
 from cil_core.metrics import summarize
-from cil_core.spec import JobSpec, RunSpec
+from cil_core.spec import RunSpec
 from workers.environment import describe, peaks
 from workers.stopwatch import Stopwatch
 
-FAILED, BAD_INPUT = 1, 2
+FAILED = 1
 
 
-def execute(path: Path, *, device: str, data_root: Path, out: Path | None) -> int:
-    """Run what a file asks for.
+def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None) -> int:
+    """Run what is asked for.
 
     Args:
-        path: JSON of a `JobSpec` or `RunSpec`.
+        specs: runs of one job.
         device: `cpu` or `cuda:N`.
         data_root: where datasets lie.
         out: where the result goes; None prints it.
 
     Returns:
-        The exit code: 0, 1 if a run failed, 2 if the file cannot be understood.
+        The exit code: 0, or 1 if a run failed.
     """
     console = Console(stderr=True)
-    try:
-        specs = read_specs(path)
-    except (ValidationError, ValueError) as error:
-        console.print(f"[red]{path}:[/red] {error}", highlight=False, markup=True)
-        return BAD_INPUT
     results: list[dict[str, Any]] = []
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console) as progress:
         for spec in specs:
@@ -58,18 +52,6 @@ def execute(path: Path, *, device: str, data_root: Path, out: Path | None) -> in
     else:
         sys.stdout.write(text + "\n")
     return 0
-
-
-def read_specs(path: Path) -> tuple[RunSpec, ...]:
-    """The runs a file asks for.
-
-    Raises:
-        ValueError: if it is not the JSON of a job or a run (pydantic's ValidationError is one).
-    """
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict):
-        raise ValueError(f'a spec is a JSON object with "method", "track" and "seeds" (or one "seed"), not {type(content).__name__}')
-    return (RunSpec.model_validate(content),) if "seed" in content else JobSpec.model_validate(content).runs()
 
 
 def _run(spec: RunSpec, device: str, data_root: Path, show: Callable[[Event], None]) -> dict[str, Any]:

@@ -45,11 +45,6 @@ class Supervisor:
         self._stopping = False
         self._away = False
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
-        return self._stopping
-
     def stop(self) -> None:
         """Drain and return from `run`; safe in a signal handler."""
         self._stopping = True

@@ -1,0 +1,119 @@
+"""A worker whose cable to the database is cut: a real PostgreSQL behind a proxy that can stop carrying."""
+
+import contextlib
+import selectors
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+
+class Cable:
+    """Carries TCP connections to PostgreSQL's Unix socket, until it is cut."""
+
+    def __init__(self, target: Path):
+        self.target, self.pairs, self.closed, self.whole = target, {}, False, True
+        self.lock = threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.thread = threading.Thread(target=self._carry)
+        self.thread.start()
+
+    def _carry(self):
+        while not self.closed:
+            for key, _ in self.selector.select(0.05):
+                with self.lock:
+                    if key.fileobj is self.listener:
+                        self._connect()
+                    else:
+                        self._forward(key.fileobj)
+
+    def _connect(self):
+        client, _ = self.listener.accept()
+        if not self.whole:
+            client.close()
+            return
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self.target))
+        self.pairs |= {client: server, server: client}
+        for end in (client, server):
+            self.selector.register(end, selectors.EVENT_READ)
+
+    def _forward(self, source):
+        target = self.pairs.get(source)
+        if target is None:
+            return
+        with contextlib.suppress(OSError):
+            if data := source.recv(65536):
+                target.sendall(data)
+                return
+        self._drop(source)
+
+    def _drop(self, end):
+        for each in (end, self.pairs[end]):
+            del self.pairs[each]
+            self.selector.unregister(each)
+            each.close()
+
+    def cut(self):
+        with self.lock:
+            self.whole = False
+            while self.pairs:
+                self._drop(next(iter(self.pairs)))
+
+    def mend(self):
+        self.whole = True
+
+    def close(self):
+        self.closed = True
+        self.thread.join()
+        self.cut()
+        self.selector.close()
+        self.listener.close()
+
+
+@pytest.fixture
+def cable(postgresql_url):
+    """To the server of the PostgreSQL workshop."""
+    host = Path(make_url(postgresql_url).query["host"])
+    cable = Cable(next(host.glob(".s.PGSQL.*[0-9]")))
+    yield cable
+    cable.close()
+
+
+def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(postgresql_workshop, postgresql_url, cable, reference, until):
+    workshop = postgresql_workshop
+    url = make_url(postgresql_url).set(host="127.0.0.1", port=cable.port, query={})
+    run_id = workshop.submit()
+    worker = workshop.employ(database_url=url.render_as_string(hide_password=False))
+    workshop.await_tasks(run_id, 1)
+    cable.cut()
+    until(lambda: not worker.runners(), 20)
+    assert worker.process.poll() is None
+    assert workshop.run(run_id).state == "running"
+    cable.mend()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert [attempt.outcome for attempt in run.attempts] == ["released", "succeeded"]
+    assert "database was away" in run.attempts[0].message
+    resumed = [event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"]
+    assert resumed[-1] >= 1
+    assert run.charged == 1
+
+
+def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_url, cable, until):
+    workshop = postgresql_workshop
+    url = make_url(postgresql_url).set(host="127.0.0.1", port=cable.port, query={})
+    run_id = workshop.submit()
+    worker = workshop.employ(database_url=url.render_as_string(hide_password=False), lease_seconds=20)
+    workshop.await_tasks(run_id, 1)
+    cable.cut()
+    until(lambda: "the database is away" in worker.output)
+    cable.mend()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
+    assert [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"] == [0, 1, 2, 3, 4]

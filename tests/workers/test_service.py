@@ -1,0 +1,108 @@
+"""Whole workers as processes, killed, stopped, cut off and asked to leave."""
+
+import signal
+from pathlib import Path
+
+import psutil
+
+from workers.doorbell import Doorbell
+
+
+def test_a_run_succeeds_with_the_result_of_the_engine_alone(workshop, reference):
+    run_id = workshop.submit()
+    worker = workshop.employ()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert run.environment["threads"] == 1
+    assert run.environment["peak_host_bytes"] > 2**20
+    assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
+    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
+
+
+def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellation(workshop, recipes, until):
+    run_id = workshop.submit(recipes["endless"])
+    worker = workshop.employ(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
+    until(lambda: workshop.run(run_id).task_sizes)
+    (runner,) = worker.runners()
+    environment = runner.environ()
+    assert not [name for name in environment if name.startswith("CIL_")]
+    assert not [value for value in environment.values() if "secret" in value or workshop.url in value]
+    workshop.cancel(run_id)
+    run = workshop.await_state(run_id, "cancelled")
+    assert run.failure == "cancelled"
+    until(lambda: not worker.runners())
+    assert worker.process.poll() is None
+
+
+def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference, until):
+    workshop = any_workshop
+    run_id = workshop.submit()
+    first = workshop.employ()
+    workshop.await_tasks(run_id, 2)
+    family = first.family()
+    first.send(signal.SIGKILL)
+    until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
+    workshop.employ()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert [attempt.outcome for attempt in run.attempts] == ["lost", "succeeded"]
+    resumed = [event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"]
+    assert resumed[0] == 0
+    assert resumed[1] >= 2
+    kinds = [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"]
+    assert kinds == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_child_is_tried_again_with_its_signal_as_evidence(workshop, reference):
+    run_id = workshop.submit()
+    worker = workshop.employ()
+    workshop.await_tasks(run_id, 1)
+    worker.runners()[0].kill()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert [attempt.outcome for attempt in run.attempts] == ["failed", "succeeded"]
+    assert run.attempts[0].failure == "infrastructure"
+    assert run.attempts[0].evidence["exit_signal"] == "SIGKILL"
+
+
+def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
+    run_id = workshop.submit()
+    worker = workshop.employ()
+    workshop.await_tasks(run_id, 1)
+    family = worker.family()
+    worker.send(signal.SIGTERM)
+    assert worker.process.wait(20) == 0
+    run = workshop.run(run_id)
+    assert (run.state, run.charged, run.attempts[0].outcome) == ("queued", 0, "released")
+    assert "shut down" in run.message
+    until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
+
+
+def test_a_stalled_worker_loses_its_run_and_its_child(workshop, reference, until):
+    run_id = workshop.submit()
+    stalled = workshop.employ()
+    workshop.await_tasks(run_id, 1)
+    (runner,) = stalled.runners()
+    stalled.send(signal.SIGSTOP)
+    until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
+    workshop.employ()
+    workshop.await_tasks(run_id, 3)
+    stalled.send(signal.SIGCONT)
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert run.attempts[0].outcome == "lost"
+    until(lambda: "no longer holds" in stalled.output or "lost its lease" in stalled.output)
+
+
+def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
+    workshop.redis.start()
+    worker = workshop.employ(poll_seconds=600)
+    until(lambda: "Connected to redis" in worker.output)
+    first, second = workshop.submit(recipes["quick"], seed=1), workshop.submit(recipes["quick"], seed=2)
+    bell = Doorbell(workshop.redis.url, "cil")
+    bell.ring("cil")
+    bell.ring("cil")
+    for run_id in (first, second):  # the second follows when the slot is free, not after the poll
+        run = workshop.await_state(run_id, "succeeded", "failed")
+        assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
