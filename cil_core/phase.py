@@ -97,6 +97,7 @@ class Phase:
         schedule: epochs, batch size, optimiser, learning-rate curve.
         model: the module put into training mode; everything else stays as it is.
         params: what the optimiser changes; by default the parameters of `model` that require gradients.
+        undecayed: more of what it changes, without weight decay.
         after_backward: gradient surgery before the optimiser's step.
         after_step: what must hold or be recorded after every step.
     """
@@ -107,5 +108,6 @@ class Phase:
     schedule: Schedule
     model: nn.Module
     params: Iterable[nn.Parameter] | None = None
+    undecayed: Iterable[nn.Parameter] = ()
     after_backward: Callable[[Batch, Step], None] | None = None
     after_step: Callable[[Batch, Step], None] | None = None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cil_core.errors import Diverged
 from cil_core.phase import Batch, Losses, Phase, Step, Task
@@ -70,10 +71,14 @@ def make_optimizer(phase: Phase) -> torch.optim.Optimizer:
     params = list(phase.params) if phase.params is not None else [p for p in phase.model.parameters() if p.requires_grad]
     if not params:
         raise ValueError(f"phase {phase.name!r} has no parameter to train")
-    return _optimizer(phase.schedule, params)
+    groups: list[dict[str, Any]] = [{"params": params}]
+    undecayed = list(phase.undecayed)
+    if undecayed:
+        groups.append({"params": undecayed, "weight_decay": 0.0})
+    return _optimizer(phase.schedule, groups)
 
 
-def _optimizer(schedule: Schedule, params: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(schedule: Schedule, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if schedule.optimizer == "adam":
         return torch.optim.Adam(params, lr=schedule.lr, weight_decay=schedule.weight_decay)
     return torch.optim.SGD(params, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)

@@ -112,6 +112,13 @@ class ArrayDataset:
             x = self.transform.train(raw, generator) if augment and generator else self.transform.plain(raw)
             yield Batch(x, self.labels[index], index, raw)
 
+    def balanced(self, generator: torch.Generator) -> ArrayDataset:
+        """Every class randomly reduced to the size of the smallest."""
+        by_class = [torch.nonzero(self.labels == label).flatten() for label in self.labels.unique().tolist()]
+        smallest = min(map(len, by_class))
+        chosen = [members[_shuffled(len(members), generator).to(members.device)[:smallest]] for members in by_class]
+        return self.select(torch.cat(chosen))
+
     def split_balanced(self, per_class: int, generator: torch.Generator) -> tuple[ArrayDataset, ArrayDataset]:
         """Hold out exactly `per_class` random images of each class.
 

@@ -1,0 +1,58 @@
+"""DER-WA: DER as PyCIL and the survey run it, without pruning and with weight aligning instead of classifier learning."""
+
+from __future__ import annotations
+
+import copy
+
+import torch.nn.functional as F
+
+from cil_core.classifiers import Logits, NearestMean
+from cil_core.memory import HERDING
+from cil_core.method import Method
+from cil_core.nets.backbones import Backbone
+from cil_core.nets.expandable import ExpandableNet, auxiliary_labels
+from cil_core.nets.heads import align_new_rows
+from cil_core.phase import Batch, Losses, Step, Task
+from cil_core.recipes.expansion import DERWA as Recipe
+
+
+class DERWA(Method):
+    """L = CE + λ_a · CE_aux on new data and exemplars; then the head's new rows are aligned to the norm of the old ones.
+
+    Paper: none; the published method is `der`.
+    Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic `alignment`.
+    """
+
+    recipe: Recipe
+    net: ExpandableNet
+    policy = HERDING
+    classifiers = (Logits(), NearestMean())
+
+    def build(self, backbone: Backbone) -> ExpandableNet:
+        """One extractor so far."""
+        return ExpandableNet(backbone)
+
+    def grow(self, task: Task) -> None:
+        """A copy of the last extractor joins from the second task on."""
+        generator = self.init_generator(task)
+        if task.is_first:
+            return self.net.grow(task.new, generator)
+        return self.net.expand(copy.deepcopy(self.net.newest), task.new, generator, inherit=True)
+
+    def losses(self, batch: Batch, step: Step) -> Losses:
+        """Classification, and from the second task on the auxiliary term."""
+        logits, features = self.net(batch.x)
+        terms = {"classification": F.cross_entropy(logits, batch.y)}
+        if not step.task.is_first:
+            labels = auxiliary_labels(batch.y, step.task.known)
+            terms["auxiliary"] = self.recipe.auxiliary_weight * F.cross_entropy(self.net.auxiliary_logits(features), labels)
+        return terms
+
+    def consolidate(self, task: Task) -> None:
+        """Drop the auxiliary head and align the new rows."""
+        self.net.auxiliary = None
+        if not task.is_first:
+            self.diagnostics["alignment"] = align_new_rows(self.net.head.weight, task.known)
+
+
+METHOD = DERWA
