@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -23,7 +22,7 @@ from store.results import get_run
 from store.session import Database
 
 LEASE = timedelta(seconds=60)
-TASKS = 5
+TASKS = 3
 IMAGES = 100
 
 
@@ -79,7 +78,7 @@ class Scenario:
 
     def _shift(self, run_id: str, column: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime]) -> None:
         with self.database.transaction() as session:
-            session.execute(update(Run).where(Run.id == run_id).values({column: now(-timedelta(seconds=1))}))
+            session.execute(update(Run).where(Run.id == run_id).values({column: now(-timedelta(hours=1))}))
 
     def reap(self) -> runs.Reaped:
         with self.database.transaction() as session:
@@ -168,8 +167,8 @@ def scenario(database: Database) -> Scenario:
 
 
 @pytest.fixture(scope="session")
-def scenario_of() -> Callable[[Database], Scenario]:
-    """The words, on a database the test opens itself."""
+def scenario_of() -> type[Scenario]:
+    """The words, for a database the test opens itself."""
     return Scenario
 
 
