@@ -1,7 +1,9 @@
-"""Commands of the server's install: `cil up` and `cil demo`. Light to import; what they need is imported when they run."""
+"""Commands of the server's install: `cil up` and `cil demo`. Importing this module imports only typer: what a command needs is imported when it runs."""
 
+# ruff: noqa: PLC0415 - see above
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,21 +24,26 @@ def up(
     slots: Annotated[int, typer.Option(help="Runs each worker executes at a time; 0: one a core.", min=0, max=64)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
 ) -> None:
-    """Start the whole service on this machine: Redis, database, API and workers; Ctrl-C stops it."""
-    from api.embedded import CannotStartError, Stack  # noqa: PLC0415
+    """Start the whole service on this machine: Redis, database, API, workers."""
+    from api.embedded import CannotStartError, Stack
 
     def ready(connection: Connection) -> None:
-        typer.echo(f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(also in {data_dir / 'connection.json'}; Ctrl-C stops)")
+        typer.echo(f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(both are in {data_dir / 'connection.json'}; Ctrl-C stops)")
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
-        Stack(data_dir, host, port, workers, slots or os.cpu_count() or 1, device).run(ready)
+        Stack(data_dir, host, port, workers, slots or _cores(), device).run(ready)
     except CannotStartError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from None
 
 
 def demo(data_dir: DataDir = Path("var/demo")) -> None:
-    """The whole way once: start the service, submit every method over HTTP, wait, print the leaderboard, stop."""
-    from api.demo import run_demo  # noqa: PLC0415
+    """Go the whole way once: start, submit every method, wait, print, stop."""
+    from api.demo import run_demo
 
     raise typer.Exit(run_demo(data_dir))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

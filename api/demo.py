@@ -18,16 +18,17 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from api.client import Client, Job
-from api.client.connection import Connection
-from api.client.show import leaderboard_table
+from api.client.connection import FILE, Connection
+from api.client.tables import leaderboard_table
 
 TRACK = "digits-b0-inc2-m50-convnet"
 SEEDS = (1993, 1994, 1995)
 PRESET = "small"
-STATIC = re.compile(r'<link rel="stylesheet" href="([^"]+)"[^>]*>')
-PICTURE = re.compile(r"<svg[^>]*class=\"chart\".*?</svg>", re.DOTALL)
+ALSO = ({"name": "icarl", "preset": "small-bce"},)
+STYLE_SHEET = re.compile(r'<link rel="stylesheet" href="([^"]+)"[^>]*>')
 
 
 def run_demo(data_dir: Path) -> int:
@@ -38,14 +39,13 @@ def run_demo(data_dir: Path) -> int:
     """
     console = Console()
     with _service(data_dir, console) as connection, Client(connection.server, connection.token) as client:
-        jobs = _submit_all(client, console)
-        jobs = _watch(client, jobs, console)
-        console.print(leaderboard_table(TRACK, client.leaderboard(TRACK).items))
+        jobs = _watch(client, _submit_all(client, console), console)
+        console.print(leaderboard_table(client.leaderboard(TRACK)))
         for path in _save_page(connection.server, data_dir):
             console.print(f"wrote {path}")
     failures = [f"{job.method}, seed {run.seed}: {run.state}: {run.message}" for job in jobs for run in job.runs if run.state != "succeeded"]
     for failure in failures:
-        console.print(failure, style="red", markup=False)
+        console.print(Text(failure, style="red"))
     if not failures:
         console.print(f"All {sum(len(job.runs) for job in jobs)} runs succeeded. `make serve` opens these results as a running service.")
     return 1 if failures else 0
@@ -56,13 +56,13 @@ def _service(data_dir: Path, console: Console) -> Iterator[Connection]:
     """`cil up` on a free port, stopped at the end."""
     console.print(f"Starting the service on {data_dir} ...")
     command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 — our own command
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
     try:
-        first_line = process.stdout.readline() if process.stdout else ""
-        connection = Connection.read(data_dir / "connection.json")
-        if not first_line or connection is None:
-            raise SystemExit(f"the service did not start; see {data_dir / 'logs'}")
-        console.print(first_line.strip())
+        greeting = process.stdout.readline() if process.stdout else ""
+        connection = Connection.read(data_dir / FILE) if greeting else None
+        if connection is None:  # it has said why
+            raise SystemExit(process.wait() or 1)
+        console.print(greeting.strip())
         yield connection
     finally:
         process.send_signal(signal.SIGTERM)
@@ -70,38 +70,46 @@ def _service(data_dir: Path, console: Console) -> Iterator[Connection]:
 
 
 def _submit_all(client: Client, console: Console) -> list[Job]:
-    """Every method in its preset for small data, and the variants that carry `small-` in their name."""
-    recipes = [{"name": method["name"], "preset": preset} for method in client.get("/methods")["items"] for preset in sorted(method["presets"])]
-    wanted = [recipe for recipe in recipes if recipe["preset"] == PRESET or recipe["preset"].startswith(f"{PRESET}-")]
-    jobs = [client.submit(recipe, TRACK, SEEDS, name="demo") for recipe in wanted]
-    console.print(f"Submitted {len(jobs)} jobs of {len(SEEDS)} seeds on track {TRACK}.")
+    """Every method in its preset for small data, and the variants worth seeing."""
+    recipes = [{"name": method.name, "preset": PRESET} for method in client.methods()]
+    jobs = [client.submit(recipe, TRACK, SEEDS, name="demo") for recipe in (*recipes, *ALSO)]
+    console.print(f"Submitted {len(jobs)} jobs of {len(SEEDS)} seeds on the track {TRACK}.")
     return jobs
 
 
 def _watch(client: Client, jobs: list[Job], console: Console) -> list[Job]:
+    """The jobs when all have ended; meanwhile a bar, and a line for each job that ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+    told: set[str] = set()
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("runs", total=sum(len(job.runs) for job in jobs), now="")
         while True:
             jobs = [job if job.is_finished else client.job(job.id) for job in jobs]
-            ended = sum(run.state not in {"queued", "running"} for job in jobs for run in job.runs)
-            now = sorted({job.method for job in jobs for run in job.runs if run.state == "running"})
-            progress.update(bar, completed=ended, now=", ".join(now))
-            if all(job.is_finished for job in jobs):
+            for job in jobs:
+                if job.is_finished and job.id not in told:
+                    progress.console.print(_line(job), highlight=False)
+                    told.add(job.id)
+            now = sorted({f"{job.method} (seed {run.seed})" for job in jobs for run in job.runs if run.state == "running"})
+            progress.update(bar, completed=sum(run.is_finished for job in jobs for run in job.runs), now=", ".join(now))
+            if len(told) == len(jobs):
                 return jobs
             time.sleep(0.5)
 
 
+def _line(job: Job) -> str:
+    accuracies = [run.average_accuracy for run in job.runs if run.average_accuracy is not None]
+    mean = f"average incremental accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else ""
+    return f"  {job.method:12} {job.state}{' (as before)' if job.reused else ''}  {mean}"
+
+
 def _save_page(server: str, data_dir: Path) -> list[Path]:
-    """The leaderboard's page with its style sheets inside, and the picture of the curves by itself."""
-    page = httpx.get(f"{server}/tracks/{TRACK}", timeout=30).raise_for_status().text
-    picture = PICTURE.search(page)
-    for link in STATIC.finditer(page):
-        sheet = httpx.get(httpx.URL(server).join(link[1]), timeout=30).raise_for_status().text
-        page = page.replace(link[0], f"<style>{sheet}</style>")
-    written = [data_dir / "leaderboard.html"]
-    written[0].write_text(page)
-    if picture:
-        written.append(data_dir / "curves.svg")
-        written[1].write_text(picture[0])
-    return written
+    """The leaderboard's page with its style sheets inside, and the picture of the curves."""
+    with httpx.Client(base_url=server, timeout=30) as http:
+        page = http.get(f"/tracks/{TRACK}").raise_for_status().text
+        for link in STYLE_SHEET.finditer(page):
+            page = page.replace(link[0], f"<style>{http.get(link[1]).raise_for_status().text}</style>")
+        picture = http.get(f"/tracks/{TRACK}/curves.svg").raise_for_status().text
+    written = {data_dir / "leaderboard.html": page, data_dir / "curves.svg": picture}
+    for path, text in written.items():
+        path.write_text(text)
+    return [*written]

@@ -1,45 +1,47 @@
-"""`Service`: one supervised child process of the embedded stack, and finding what a killed stack left behind."""
+"""`Service`: one supervised process of the embedded stack, and finding what a killed stack left behind."""
 
 from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+log = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_AFTER = 0.2, 10.0, 30.0
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+_LEFTOVER_SECONDS = 20
 
 
 @dataclass
 class Service:
     """A process that is started again when it dies.
 
+    It leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops its services in good order.
+
     Args:
         name: for its log and for people.
         command: what to run.
         environment: its whole environment.
-        log: where its output goes; appended to.
+        log_file: where its output goes; appended to.
     """
 
     name: str
     command: list[str]
     environment: dict[str, str]
-    log: Path
+    log_file: Path
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _started: float = field(default=0, init=False)
     _pause: float = field(default=_FIRST_PAUSE, init=False)
@@ -47,15 +49,16 @@ class Service:
 
     def start(self) -> None:
         """Start the process; it dies with this one."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 — our own command
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
                 self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 — the supervisor has one thread start_new_session=True
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - the supervisor has a single thread
             )
         self._started = time.monotonic()
 
@@ -69,6 +72,7 @@ class Service:
         if lived < self._pause:
             return False
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        log.warning("%s ended (%s) and is started again; its output is in %s", self.name, _ending(self.process.returncode), self.log_file)
         self.start()
         return True
 
@@ -79,12 +83,13 @@ class Service:
             self.process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end; past `seconds` kill it and what it started."""
+        """Wait for its end; past `seconds` kill it and what is left of its group."""
         if self.process is None:
             return
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
+            log.warning("%s did not stop within %g s and is killed", self.name, seconds)
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
@@ -105,10 +110,12 @@ def stop_leftovers(pid_file: Path) -> None:
         return
     left = [process for row in json.loads(pid_file.read_text()) if (process := _same_process(row)) is not None]
     for process in left:
+        log.warning("stopping process %d, left over from a killed service", process.pid)
         process.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=20)
+    _, stubborn = psutil.wait_procs(left, timeout=_LEFTOVER_SECONDS)
     for process in stubborn:
         process.kill()
+    psutil.wait_procs(stubborn)
     pid_file.unlink()
 
 
@@ -120,3 +127,19 @@ def _same_process(row: dict[str, Any]) -> psutil.Process | None:
         return process if abs(process.create_time() - row["created"]) < 0.1 else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """What a new process does first: ask the kernel for SIGTERM when `parent` is gone, which it may be already."""
+
+    def prepare() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

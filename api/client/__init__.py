@@ -1,6 +1,24 @@
-"""The Python client: `from api.client import Client`. Needs httpx and pydantic only."""
+"""The Python client: `from api.client import Client`. Needs httpx and pydantic only.
 
-from api.client.answers import Event, Job, Leaderboard
-from api.client.sdk import ApiError, Client
+A name is imported when it is first used, so that `cil --help`, which needs none of them, answers at once.
+"""
 
-__all__ = ["ApiError", "Client", "Event", "Job", "Leaderboard"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from api.client.answers import Event, Job, Leaderboard, Method, Run
+    from api.client.errors import ApiError, ClientError, NoServerError, UnreachableError
+    from api.client.sdk import Client
+
+__all__ = ["ApiError", "Client", "ClientError", "Event", "Job", "Leaderboard", "Method", "NoServerError", "Run", "UnreachableError"]
+
+_MODULES = {"Client": "sdk", **dict.fromkeys(("Event", "Job", "Leaderboard", "Method", "Run"), "answers")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -1,4 +1,4 @@
-"""What the client understands of the server's answers: the fields people use; everything else stays in `extra`."""
+"""What the client understands of the server's answers: the fields people use; what it does not know is kept as it came."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-TERMINAL = frozenset({"succeeded", "failed", "cancelled", "dead"})
+JOB_ENDS = frozenset({"succeeded", "failed", "cancelled"})
+RUN_ENDS = frozenset({"succeeded", "failed", "cancelled", "dead"})
 
 
 class Answer(BaseModel):
     """An answer that keeps what it does not know, so that an older client reads a newer server."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Attempt(Answer):
+    """One try at a run, and why it ended."""
+
+    number: int
+    worker: str
+    device: str
+    outcome: str
+    failure: str | None = None
+    message: str | None = None
 
 
 class JobRun(Answer):
@@ -23,10 +35,16 @@ class JobRun(Answer):
     seed: int
     state: str
     attempt: int = 0
+    reused: bool = False
     failure: str | None = None
     message: str | None = None
     average_accuracy: float | None = None
     last_accuracy: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in RUN_ENDS
 
 
 class Job(Answer):
@@ -45,7 +63,7 @@ class Job(Answer):
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.state in TERMINAL
+        return self.state in JOB_ENDS
 
 
 class Event(Answer):
@@ -57,8 +75,36 @@ class Event(Answer):
     payload: dict[str, Any] = {}
 
 
+class Classifier(Answer):
+    """What a run reached under one classifier: counts of right predictions, and every metric once the run is complete."""
+
+    ranks: bool
+    summary: dict[str, Any] | None
+    correct: tuple[tuple[int, ...], ...]
+    test_images: tuple[int, ...]
+
+
+class Run(Answer):
+    """A run with its results."""
+
+    id: str
+    seed: int
+    state: str
+    method: str
+    track: str
+    attempt: int
+    recipe: dict[str, Any]
+    task_sizes: tuple[int, ...] | None
+    classifiers: dict[str, Classifier]
+    matrix_digest: str | None
+    environment: dict[str, Any] | None
+    failure: str | None = None
+    message: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
 class Statistic(Answer):
-    """A number over seeds."""
+    """A number over seeds; the 95 % interval needs at least three of them."""
 
     mean: float
     std: float | None = None
@@ -74,7 +120,7 @@ class EntryRun(Answer):
 
 
 class Entry(Answer):
-    """A row of a leaderboard."""
+    """A row of a leaderboard; an upper bound has no rank."""
 
     id: str
     rank: int | None
@@ -96,4 +142,17 @@ class Entry(Answer):
 class Leaderboard(Answer):
     """The entries of a track, best first."""
 
+    slug: str
     items: tuple[Entry, ...]
+
+
+class Method(Answer):
+    """A method that can be submitted; `presets` are its named sets of hyper-parameters."""
+
+    name: str
+    title: str
+    family: str
+    summary: str
+    differs: str = ""
+    classifiers: tuple[str, ...]
+    presets: tuple[str, ...]

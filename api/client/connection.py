@@ -1,13 +1,19 @@
-"""Where the service is and which token to use: given, from the environment, logged in, or the embedded service of this machine."""
+"""Where the service is and which token to use.
+
+Looked for in this order: what is given, `CIL_SERVER` with `CIL_TOKEN`, a service started in this directory by `cil up`, the one this user started
+last on this machine, and the one remembered by `cil login`. A file of an embedded service exists exactly while that service runs.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from api.client.errors import NoServerError
+
+FILE = "connection.json"
 DEFAULT_DATA_DIRS = (Path("var/serve"), Path("var/demo"))
 
 
@@ -30,8 +36,22 @@ class Connection(BaseModel):
         write_private(path, self.model_dump_json(indent=1))
 
 
-class NoServerError(Exception):
-    """No server is known; the message says where one was looked for."""
+def find(server: str | None = None, token: str | None = None) -> Connection:
+    """The connection to use; see the module.
+
+    Raises:
+        NoServerError: if there is none.
+    """
+    server, token = server or os.environ.get("CIL_SERVER"), token or os.environ.get("CIL_TOKEN")
+    if server:
+        return Connection(server=server.rstrip("/"), token=token)
+    places = _files()
+    for path in places:
+        found = Connection.read(path)
+        if found:
+            return Connection(server=found.server, token=token or found.token)
+    looked = ", ".join(map(str, places))
+    raise NoServerError(f"no server is known: give --server, set CIL_SERVER, run `cil login URL`, or start one here with `cil up` (looked for {looked})")
 
 
 def write_private(path: Path, text: str) -> None:
@@ -45,28 +65,24 @@ def write_private(path: Path, text: str) -> None:
 
 def login_file() -> Path:
     """Where `cil login` remembers a server."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cil" / "connection.json"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cil" / FILE
 
 
-def find(server: str | None = None, token: str | None = None) -> Connection:
-    """The connection to use: what is given, then CIL_SERVER and CIL_TOKEN, then the embedded service of this directory, then `cil login`.
-
-    Raises:
-        NoServerError: if there is none.
-    """
-    server, token = server or os.environ.get("CIL_SERVER"), token or os.environ.get("CIL_TOKEN")
-    if server:
-        return Connection(server=server.rstrip("/"), token=token)
-    for path in _files():
-        found = Connection.read(path)
-        if found:
-            return Connection(server=found.server, token=token or found.token)
-    places = ", ".join(map(str, _files()))
-    raise NoServerError(f"no server is known: give --server, set CIL_SERVER, run `cil login URL`, or start one here with `cil up` (looked at {places})")
+def running_link() -> Path:
+    """Link to the connection of the service this user started last on this machine."""
+    return login_file().with_name("running.json")
 
 
-def _files() -> Iterator[Path]:
-    if "CIL_DATA_DIR" in os.environ:
-        yield Path(os.environ["CIL_DATA_DIR"]) / "connection.json"
-    yield from (folder / "connection.json" for folder in DEFAULT_DATA_DIRS)
-    yield login_file()
+def link_running(path: Path) -> None:
+    """Let `cil` find the service whose connection is in `path`, from whatever directory."""
+    link = running_link()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.symlink_to(path.resolve())
+    temporary.replace(link)
+
+
+def _files() -> list[Path]:
+    chosen = os.environ.get("CIL_DATA_DIR")
+    folders = [*([Path(chosen)] if chosen else []), *DEFAULT_DATA_DIRS]
+    return [*(folder / FILE for folder in folders), running_link(), login_file()]

@@ -9,39 +9,23 @@
 Decisions:
     * A submission carries an Idempotency-Key and is repeated when the connection fails or the server is overloaded: it never makes two jobs.
     * `follow` resumes the event stream where it broke off, by the last sequence seen.
-    * Errors carry the server's problem document: its title, detail and the faults field by field.
+    * Answers are typed; `get` gives any other as it comes.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-import httpx
+from api.client.answers import Event, Job, Leaderboard, Method, Run
+from api.client.connection import find
+from api.client.errors import ApiError, UnreachableError
+from api.client.transport import StreamBroken, Transport
 
-from api.client.answers import Event, Job, Leaderboard
-from api.client.connection import Connection, find
-
-TRIES = 6
-RETRIED = frozenset({429, 502, 503, 504})
-
-
-class ApiError(Exception):
-    """The server refused a request.
-
-    Attributes:
-        status: the HTTP status.
-        problem: the problem document (RFC 9457).
-    """
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        self.status = status
-        self.problem = problem
-        faults = "".join(f"\n  {fault.get('pointer') or '/'}: {fault.get('detail')}" for fault in problem.get("errors", ()))
-        super().__init__(f"{problem.get('title', 'error')} ({status}): {problem.get('detail', '')}{faults}")
+PATIENCE_SECONDS = 60.0
+"""How long `follow` tries to reach a server that has gone."""
 
 
 class Client:
@@ -54,14 +38,17 @@ class Client:
     """
 
     def __init__(self, server: str, token: str | None = None, timeout: float = 30) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.server = server.rstrip("/")
-        self._http = httpx.Client(base_url=f"{self.server}/api/v1", headers=headers, timeout=timeout)
+        self._transport = Transport(self.server, token, timeout)
 
     @classmethod
     def found(cls, server: str | None = None, token: str | None = None) -> Self:
-        """The service that is given, in CIL_SERVER, running here, or logged in to; raises NoServerError if there is none."""
-        connection: Connection = find(server, token)
+        """The service that is given, in CIL_SERVER, running here, or logged in to.
+
+        Raises:
+            NoServerError: if there is none.
+        """
+        connection = find(server, token)
         return cls(connection.server, connection.token)
 
     def __enter__(self) -> Self:
@@ -72,18 +59,33 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self._transport.close()
 
     # ------------------------------------------------------------------ jobs
 
-    def submit(self, method: Mapping[str, Any], track: str | Mapping[str, Any], seeds: Sequence[int], *, name: str | None = None, force: bool = False) -> Job:
-        """Submit a job; a finished identical one is answered at once unless `force`.
+    def submit(
+        self, method: str | Mapping[str, Any], track: str | Mapping[str, Any], seeds: Sequence[int], *, name: str | None = None, force: bool = False
+    ) -> Job:
+        """Submit a job; what has finished already is not executed again unless `force`.
+
+        Args:
+            method: its name, or its recipe: `{"name": "icarl", "preset": "small", "temperature": 3}`.
+            track: its slug, or the whole track.
+            seeds: one run each.
+            name: a note for people.
+            force: execute again what has finished already.
 
         Raises:
             ApiError: the server refused it, with the faults field by field.
         """
-        body = {"method": dict(method), "track": track if isinstance(track, str) else dict(track), "seeds": list(seeds), **({"name": name} if name else {})}
-        answer = self._request("POST", "/jobs", json=body, params={"force": "true"} if force else None, headers={"Idempotency-Key": uuid.uuid4().hex})
+        recipe = {"name": method} if isinstance(method, str) else dict(method)
+        body = {"method": recipe, "track": track if isinstance(track, str) else dict(track), "seeds": list(seeds), **({"name": name} if name else {})}
+        return self.submit_json(body, force=force)
+
+    def submit_json(self, body: Any, *, force: bool = False) -> Job:
+        """Submit a job as the API takes it."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        answer = self._transport.request("POST", "/jobs", json=body, params={"force": "true"} if force else None, headers=headers)
         return Job.model_validate(answer.json())
 
     def job(self, job_id: str) -> Job:
@@ -91,7 +93,7 @@ class Client:
         return Job.model_validate(self.get(f"/jobs/{job_id}"))
 
     def jobs(self, **filters: str | int) -> Iterator[Job]:
-        """Jobs, the newest first, page by page; filters: state, method, track, user, created_after, limit."""
+        """Jobs, the newest first, page by page; filters: state, method, track, user, created_after, limit (of a page)."""
         parameters: dict[str, str | int] = dict(filters)
         while True:
             page = self.get("/jobs", **parameters)
@@ -100,13 +102,13 @@ class Client:
                 return
             parameters["cursor"] = page["next_cursor"]
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> Job:
         """Ask for a job's end.
 
         Raises:
             ApiError: 409 if it has ended already.
         """
-        self._request("POST", f"/jobs/{job_id}/cancellation")
+        return Job.model_validate(self._transport.request("POST", f"/jobs/{job_id}/cancellation").json())
 
     def wait(self, job_id: str, poll_seconds: float = 0.5) -> Job:
         """The job once it has ended."""
@@ -114,83 +116,53 @@ class Client:
             time.sleep(poll_seconds)
         return job
 
-    def follow(self, job_id: str) -> Iterator[Event]:
-        """A job's events, from the first until it has ended; a broken connection is resumed."""
-        last, failures = 0, 0
+    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        """A job's events, live, until it has ended; a broken connection is resumed.
+
+        Args:
+            job_id: the job.
+            after: sequence of the last event that is known; 0 for all.
+
+        Raises:
+            UnreachableError: the server was away for `PATIENCE_SECONDS`.
+        """
+        away_since: float | None = None
         while True:
             try:
-                for event in self._stream(job_id, last):
-                    last, failures = event.sequence, 0
-                    yield event
-            except httpx.TransportError:
-                failures += 1
-                if failures == TRIES:
-                    raise
-                time.sleep(min(2**failures / 4, 5))
-            else:
+                with self._transport.stream(f"/jobs/{job_id}/events", after) as events:
+                    away_since = None
+                    for fields in events:
+                        event = Event.model_validate(fields)
+                        after = event.sequence
+                        yield event
                 return
-
-    def _stream(self, job_id: str, after: int) -> Iterator[Event]:
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
-        with self._http.stream("GET", f"/jobs/{job_id}/events", headers=headers, timeout=httpx.Timeout(30, read=90)) as response:
-            if response.status_code >= 400:
-                response.read()
-                raise _error(response)
-            kind, data = "message", ""
-            for line in response.iter_lines():
-                field, _, value = line.partition(": ")
-                if field == "event":
-                    kind = value
-                elif field == "data":
-                    data += value
-                elif not line and kind == "end":
-                    return
-                elif not line and data:
-                    yield Event.model_validate(json.loads(data))
-                    kind, data = "message", ""
-        raise httpx.RemoteProtocolError("the event stream ended before the job did")
+            except (StreamBroken, ApiError) as error:
+                if isinstance(error, ApiError) and error.status < 500:
+                    raise
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise UnreachableError(f"{self.server} does not answer: {error}") from error
+            time.sleep(0.5)
 
     # ------------------------------------------------------------------ results and catalogue
 
-    def run(self, run_id: str) -> dict[str, Any]:
-        """A run: metrics, curve, matrix, environment, attempts."""
-        return self.get(f"/runs/{run_id}")
+    def run(self, run_id: str) -> Run:
+        """A run: metrics, accuracy matrices, environment, attempts."""
+        return Run.model_validate(self.get(f"/runs/{run_id}"))
 
     def leaderboard(self, track: str, **parameters: str) -> Leaderboard:
-        """The entries of a track; parameters: sort, classifier."""
+        """The entries of a track; parameters: sort, classifier, exemplar_free."""
         return Leaderboard.model_validate(self.get(f"/leaderboards/{track}", **parameters))
 
-    def export(self, track: str, format: str, **parameters: str) -> str:  # noqa: A002 — the API's own word
+    def export(self, track: str, format: str, **parameters: str) -> str:  # noqa: A002 - the API's own word
         """The leaderboard as text: csv, latex or markdown."""
-        return self._request("GET", f"/leaderboards/{track}", params={"format": format, **parameters}).text
+        return self._transport.request("GET", f"/leaderboards/{track}", params={"format": format, **parameters}).text
+
+    def methods(self) -> list[Method]:
+        """Every method that can be submitted."""
+        return [Method.model_validate(item) for item in self.get("/methods")["items"]]
 
     def get(self, path: str, **parameters: str | int) -> dict[str, Any]:
-        """Any other question, e.g. `/methods`, `/methods/icarl`, `/tracks`, `/datasets`, `/workers`."""
-        answer: dict[str, Any] = self._request("GET", path, params=parameters).json()
+        """Any other question as it is answered, e.g. `/methods/icarl`, `/tracks`, `/datasets`, `/workers`."""
+        answer: dict[str, Any] = self._transport.request("GET", path, params=parameters).json()
         return answer
-
-    def _request(self, verb: str, path: str, **options: Any) -> httpx.Response:
-        """One request, repeated where that is safe: reads, and writes that carry an Idempotency-Key."""
-        repeatable = verb == "GET" or "Idempotency-Key" in options.get("headers", {})
-        for attempt in range(1, TRIES + 1):
-            try:
-                response = self._http.request(verb, path, **options)
-            except httpx.TransportError:
-                if not repeatable or attempt == TRIES:
-                    raise
-                time.sleep(min(2**attempt / 10, 3))
-                continue
-            if response.status_code not in RETRIED or not repeatable or attempt == TRIES:
-                break
-            time.sleep(min(float(response.headers.get("Retry-After", 2**attempt / 10)), 10))
-        if response.status_code >= 400:
-            raise _error(response)
-        return response
-
-
-def _error(response: httpx.Response) -> ApiError:
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = {"title": response.reason_phrase, "detail": response.text[:500]}
-    return ApiError(response.status_code, problem)
