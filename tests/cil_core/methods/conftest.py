@@ -1,0 +1,94 @@
+"""`start(name, …)`: a method and its tasks on digits, to be walked through step by step as the engine would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cil_core.data import load
+from cil_core.data.order import task_stream
+from cil_core.engine import learn_task, setting_of
+from cil_core.method import Method
+from cil_core.phase import Batch, Phase, Step, Task
+from cil_core.recipes import BY_NAME
+from cil_core.registry import create
+from cil_core.spec import RunSpec, Track
+from cil_core.trainer import train
+
+
+class Walk:
+    """A method on its way through the tasks of a track.
+
+    Args:
+        name: of the recipe.
+        track: slug.
+        epochs: of every schedule.
+        changes: of the recipe, from its preset `small`.
+    """
+
+    def __init__(self, name: str, track: str = "digits-b4-inc3-m60-convnet", epochs: int = 1, **changes: Any) -> None:
+        small = BY_NAME[name].model_validate({"preset": "small", **changes})
+        schedules = {field: schedule.shortened(epochs) for field, schedule in small.schedules.items()}
+        self.recipe = BY_NAME[name].model_validate({**small.model_dump(), **{field: value.model_dump() for field, value in schedules.items()}})
+        spec = RunSpec(method=self.recipe, track=Track.from_slug(track), seed=7)
+        source = load(spec.track, Path("/nonexistent"))  # digits come with scikit-learn
+        self.stream = task_stream(source, spec.track)
+        setting = setting_of(spec, source.card, "cpu")
+        self.bounds = tuple(accumulate(setting.task_sizes, initial=0))
+        self.randomness = setting.randomness
+        self.method: Any = create(self.recipe, setting)
+
+    def task(self, index: int) -> Task:
+        return Task(index, self.bounds[: index + 2], self.stream[index].train)
+
+    def finish(self, index: int) -> Method:
+        """Learn a task completely; the network becomes the next teacher."""
+        list(learn_task(self.method, self.task(index)))
+        self.method.retire()
+        return self.method
+
+    def grown(self, index: int) -> Task:
+        """A task that has begun: all tasks before it are finished, and there is room for its classes."""
+        for earlier in range(index):
+            self.finish(earlier)
+        self.method.grow(self.task(index))
+        return self.task(index)
+
+    def phases(self, task: Task) -> Iterator[Phase]:
+        """Each phase of a task before it is trained; asking for the next one trains it."""
+        for number, phase in enumerate(self.method.learn(task)):
+            yield phase
+            list(train(phase, task, self.randomness, number))
+
+    def batch(self, task: Task, images: int = 24) -> Batch:
+        """Some images of the task and of the memory."""
+        data = task.train + self.method.memory.data if len(self.method.memory) else task.train
+        return next(data.batches(images, self.randomness.on_cpu("a batch", task.index)))
+
+    def step(self, task: Task, epoch: int = 0, epochs: int = 160, index: int = 0) -> Step:
+        return Step(task, epoch, epochs, index, 100)
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.method.state_dict().items()}
+
+
+@pytest.fixture
+def start() -> Callable[..., Walk]:
+    return Walk
+
+
+def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
+    """Names whose tensors are not bit-identical."""
+    assert first.keys() == second.keys()
+    return {name for name in first if not torch.equal(first[name], second[name])}
+
+
+@pytest.fixture(name="differing")
+def _differing() -> Callable[[dict[str, Tensor], dict[str, Tensor]], set[str]]:
+    return differing

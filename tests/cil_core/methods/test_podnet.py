@@ -1,0 +1,121 @@
+"""PODNet: proxies, distilled stages, and the balanced fine-tuning."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from cil_core.catalog import BACKBONES, DATASETS
+from cil_core.errors import InvalidSpec
+from cil_core.losses import neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
+from cil_core.recipes import BY_NAME
+
+
+def test_the_first_task_is_nca_alone(start: Any) -> None:
+    walk = start("podnet")
+    task = walk.grown(0)
+    batch, net = walk.batch(task), walk.method.net.eval()
+    losses = walk.method.losses(batch, walk.step(task))
+    similarities = net.head.similarities(net.features(batch.x))
+    assert losses.keys() == {"classification"}
+    expected = neighbourhood_analysis_as_coded(similarities, batch.y, net.head.scale, 0.6)
+    assert losses["classification"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_preset_paper_lets_the_margin_act(start: Any) -> None:
+    walk = start("podnet", nca=BY_NAME["podnet"].from_preset("paper").model_dump()["nca"])
+    task = walk.grown(0)
+    batch, net = walk.batch(task), walk.method.net.eval()
+    similarities = net.head.similarities(net.features(batch.x))
+    losses = walk.method.losses(batch, walk.step(task))
+    assert losses["classification"].item() == pytest.approx(neighbourhood_analysis(similarities, batch.y, net.head.scale, 0.6).item(), rel=1e-6)
+
+
+def test_distillation_is_weighted_by_the_root_of_seen_over_new(start: Any) -> None:
+    walk = start("podnet")
+    task = walk.grown(1)
+    net, teacher, batch = walk.method.net.eval(), walk.method.teacher, walk.batch(task)
+    with torch.no_grad():
+        for parameter in net.backbone.parameters():
+            parameter.mul_(1.01)
+    losses = walk.method.losses(batch, walk.step(task))
+    factor = math.sqrt(7 / 3)
+    assert len(net.backbone.maps(batch.x)) == 3
+    spatial = pooled_distance(net.backbone.maps(batch.x), teacher.backbone.maps(batch.x)).item()
+    angle = (1 - torch.cosine_similarity(net.features(batch.x), teacher.features(batch.x))).mean().item()
+    assert spatial > 0
+    assert losses["spatial"].item() == pytest.approx(3 * factor * spatial, rel=1e-4)
+    assert losses["flat"].item() == pytest.approx(factor * angle, rel=1e-3)
+
+
+def test_distillation_is_zero_while_network_and_teacher_agree(start: Any) -> None:
+    walk = start("podnet")
+    task = walk.grown(1)
+    walk.method.net.eval()
+    losses = walk.method.losses(walk.batch(task), walk.step(task))
+    assert losses["spatial"].item() == pytest.approx(0, abs=1e-5)
+    assert losses["flat"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_every_class_has_its_proxies_and_the_old_ones_stay(start: Any, differing: Any) -> None:
+    walk = start("podnet")
+    walk.finish(0)
+    before = walk.method.net.head.new.detach().clone()
+    task = walk.task(1)
+    walk.method.grow(task)
+    for _ in walk.phases(task):
+        pass
+    head = walk.method.net.head
+    assert head.old.shape == (40, 64)
+    assert head.new.shape == (30, 64)
+    assert torch.equal(head.old, before)
+
+
+def test_the_fine_tuning_is_balanced_and_moves_only_new_proxies_and_the_scale(start: Any, differing: Any) -> None:
+    walk = start("podnet")
+    task = walk.grown(1)
+    phases = walk.phases(task)
+    next(phases)
+    second = next(phases)
+    assert second.name == "fine-tune"
+    assert torch.bincount(second.data.labels).tolist() == [60 // 7] * 7
+    before = walk.state()
+    assert next(phases, None) is None
+    assert differing(before, walk.state()) == {"net.head.new", "net.head.scale"}
+
+
+def test_the_fine_tuning_of_preset_pycil_moves_everything_but_old_proxies(start: Any, differing: Any) -> None:
+    walk = start("podnet", finetune="all")
+    task = walk.grown(1)
+    phases = walk.phases(task)
+    next(phases)
+    next(phases)
+    before = walk.state()
+    next(phases, None)
+    changed = differing(before, walk.state())
+    assert "net.head.old" not in changed
+    assert "net.head.new" in changed
+    assert any(name.startswith("net.backbone.") for name in changed)
+
+
+@pytest.mark.parametrize(("limit", "largest"), [(1e-4, 1e-4), (None, None)])
+def test_gradients_are_clamped_entry_by_entry(start: Any, limit: float | None, largest: float | None) -> None:
+    walk = start("podnet", clip_gradient=limit)
+    task = walk.grown(0)
+    batch, step = walk.batch(task), walk.step(task)
+    walk.method.losses(batch, step)["classification"].backward()
+    walk.method.clip_gradient(batch, step)
+    found = max(parameter.grad.abs().max().item() for parameter in walk.method.net.parameters() if parameter.grad is not None)
+    assert found > 1e-3 if largest is None else found == pytest.approx(largest)
+
+
+def test_a_backbone_without_stages_is_refused() -> None:
+    recipe = BY_NAME["podnet"].from_preset("small")
+    flat = BACKBONES["convnet"].model_copy(update={"name": "flat", "stages": 0})
+    recipe.check_track(DATASETS["digits"], BACKBONES["convnet"])
+    with pytest.raises(InvalidSpec, match="PODNet: it distils the stages of a backbone; flat has none") as refused:
+        recipe.check_track(DATASETS["digits"], flat)
+    assert refused.value.field == ("track", "backbone")
