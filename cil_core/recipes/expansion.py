@@ -39,7 +39,7 @@ class DER(Recipe):
     )
     presets = {
         "no-pruning": {"prune": False},
-        "small": {"first_task": SMALL, "later_tasks": SMALL, "classifier": SMALL_CLASSIFIER, "sparsity_weight": 3.5},
+        "small": {"first_task": SMALL, "later_tasks": SMALL, "classifier": SMALL_CLASSIFIER, "sparsity_weight": 3.5, "statistics_batches": 20},
         "small-no-pruning": {"first_task": SMALL, "later_tasks": SMALL, "classifier": SMALL_CLASSIFIER, "prune": False},
     }
 

@@ -26,7 +26,8 @@ from cil_core.spec import RunSpec, Track
 
 NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
 
-every_method = pytest.mark.parametrize("name", sorted(BY_NAME))
+every_method = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(BY_NAME)])
+"""All tests of a method run in one process, so that they share its undisturbed run."""
 
 
 def short_recipe(name: str, epochs: int = 3) -> Recipe:
@@ -43,7 +44,7 @@ def short_spec(name: str, track: str, epochs: int = 3, seed: int = 7) -> RunSpec
 @cache
 def undisturbed(name: str) -> tuple[Event, ...]:
     """One run over three tasks of 4, 3 and 3 digits, shared by the tests that only look at its events."""
-    return tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet"), data_root=NOWHERE))
+    return tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), data_root=NOWHERE))
 
 
 def evaluations(events: tuple[Event, ...]) -> list[TaskEvaluated]:
@@ -72,20 +73,20 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
 
 @every_method
 def test_the_same_seed_gives_the_same_matrix(name: str) -> None:
-    again = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet"), data_root=NOWHERE))
+    again = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), data_root=NOWHERE))
     assert again == undisturbed(name)
 
 
 @every_method
 def test_another_seed_gives_other_losses_or_predictions(name: str) -> None:
-    other = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet", seed=8), data_root=NOWHERE))
+    other = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50", seed=8), data_root=NOWHERE))
     assert other[1:] != undisturbed(name)[1:]
 
 
 @every_method
 @pytest.mark.parametrize("finished", [1, 2])
 def test_a_run_resumed_after_any_task_ends_bit_identically(name: str, finished: int, tmp_path: Path) -> None:
-    spec = short_spec(name, "digits-b4-inc3-m60-convnet")
+    spec = short_spec(name, "digits-b4-inc3-m60-convnet-holdout50")
     for event in run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
         if isinstance(event, TaskEvaluated) and event.task == finished - 1:
             break
@@ -129,7 +130,12 @@ def test_memory_stays_within_the_budget(name: str) -> None:
 @every_method
 @pytest.mark.parametrize(
     "slug",
-    ["digits-b2-inc1-m60-convnet", "digits-b0-inc5-m60-convnet", "digits-b2-inc8-m60-convnet", "digits-b8-inc2-m60-convnet"],
+    [
+        "digits-b7-inc1-m60-convnet-holdout50",
+        "digits-b0-inc5-m60-convnet-holdout50",
+        "digits-b2-inc8-m60-convnet-holdout50",
+        "digits-b8-inc2-m60-convnet-holdout50",
+    ],
     ids=["one new class", "as many new as old", "more new than old", "fewer new than old"],
 )
 def test_any_split_works_and_the_head_is_as_wide_as_the_classes_seen(name: str, slug: str) -> None:
@@ -147,11 +153,11 @@ def test_any_split_works_and_the_head_is_as_wide_as_the_classes_seen(name: str, 
 def test_destroying_old_training_images_changes_nothing(name: str) -> None:
     """A method may keep copies within its budget; whoever looks at old data again would see zeros here."""
     undamaged = []
-    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet"):
+    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50"):
         list(learn_task(method, task))
         method.retire()
         undamaged.append(state(method))
-    for index, (method, task) in enumerate(tasks_of(name, "digits-b4-inc3-m60-convnet")):
+    for index, (method, task) in enumerate(tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50")):
         list(learn_task(method, task))
         method.retire()
         task.train.images.zero_()
@@ -160,7 +166,7 @@ def test_destroying_old_training_images_changes_nothing(name: str) -> None:
 
 @every_method
 def test_the_teacher_is_bit_identical_after_training_against_it(name: str) -> None:
-    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet"):
+    for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50"):
         before = copy.deepcopy(method.teacher.state_dict()) if method.teacher is not None else {}
         list(learn_task(method, task))
         after = method.teacher.state_dict() if method.teacher is not None else {}
@@ -171,7 +177,7 @@ def test_the_teacher_is_bit_identical_after_training_against_it(name: str) -> No
 
 @every_method
 def test_it_runs_on_a_residual_backbone(name: str) -> None:
-    track = "digits-b5-inc5-m60-resnet32"
+    track = "digits-b0-inc5-m60-resnet32-holdout50"
     last = evaluations(tuple(run(short_spec(name, track, epochs=1), data_root=NOWHERE)))[-1]
     assert last.seen == 10
 
@@ -180,5 +186,5 @@ def test_it_runs_on_a_residual_backbone(name: str) -> None:
 def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    list(run(short_spec(name, "digits-b5-inc5-m60-convnet", epochs=1), data_root=NOWHERE))
+    list(run(short_spec(name, "digits-b0-inc5-m60-convnet-holdout50", epochs=1), data_root=NOWHERE))
     assert torch.equal(torch.get_rng_state(), before)
