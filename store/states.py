@@ -40,9 +40,9 @@ class JobState(StrEnum):
     """Where a job stands: the sum of its runs."""
 
     queued = "queued"
-    """None of its runs has been claimed yet."""
+    """All its runs wait for a worker."""
     running = "running"
-    """Some run has been claimed, and not all have ended."""
+    """Some run is running or has ended, and not all have ended."""
     succeeded = "succeeded"
     """All runs succeeded."""
     failed = "failed"

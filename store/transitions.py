@@ -86,7 +86,9 @@ def requeue(session: Session, run: Run, ending: Ending, delay: timedelta) -> Run
     charged = run.charged - 1 if given_back else run.charged
     _change(session, run, state=RunState.queued, not_before=now(delay), lease_until=None, worker_id=None, charged=charged, **ending.reason)
     payload = {"attempt": run.attempt, "failure": ending.failure, "message": ending.message, "delay_seconds": delay.total_seconds()}
-    append(session, lock_jobs(session, [run.id]), "run_released" if given_back else "run_requeued", payload, run.id)
+    jobs = lock_jobs(session, [run.id])
+    append(session, jobs, "run_released" if given_back else "run_requeued", payload, run.id)
+    settle(session, jobs)
     return RunState.queued
 
 

@@ -181,6 +181,7 @@ def events_of() -> type[EventsOf]:
 class EventsOf:
     """The events a run tells, one by one."""
 
+    counts = staticmethod(counts)
     started = staticmethod(started)
     evaluated = staticmethod(evaluated)
     finished = staticmethod(finished)
