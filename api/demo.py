@@ -6,6 +6,7 @@ and its picture, and stops the service. On the same data directory a second demo
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from rich.text import Text
 from api.client import Client, Job
 from api.client.connection import FILE, Connection
 from api.client.tables import leaderboard_table
+from api.processes import dying_with
 
 TRACK = "digits-b0-inc2-m50-convnet"
 SEEDS = (1993, 1994, 1995)
@@ -56,7 +58,7 @@ def _service(data_dir: Path, console: Console) -> Iterator[Connection]:
     """`cil up` on a free port, stopped at the end."""
     console.print(f"Starting the service on {data_dir} ...")
     command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=dying_with(os.getpid()))  # noqa: S603, PLW1509 - our own command; one thread
     try:
         greeting = process.stdout.readline() if process.stdout else ""
         connection = Connection.read(data_dir / FILE) if greeting else None
@@ -104,7 +106,7 @@ def _line(job: Job) -> str:
 
 def _save_page(server: str, data_dir: Path) -> list[Path]:
     """The leaderboard's page with its style sheets inside, and the picture of the curves."""
-    with httpx.Client(base_url=server, timeout=30) as http:
+    with httpx.Client(base_url=server, timeout=30, trust_env=False) as http:
         page = http.get(f"/tracks/{TRACK}").raise_for_status().text
         for link in STYLE_SHEET.finditer(page):
             page = page.replace(link[0], f"<style>{http.get(link[1]).raise_for_status().text}</style>")

@@ -155,7 +155,7 @@ class Stack:
         while time.monotonic() < deadline and not self.stopping:
             self._supervise()
             with contextlib.suppress(httpx.TransportError):  # it is not listening yet
-                if httpx.get(f"{server}/readyz", timeout=2).is_success:
+                if httpx.get(f"{server}/readyz", timeout=2, trust_env=False).is_success:
                     return
             time.sleep(0.05)
         if not self.stopping:

@@ -58,7 +58,7 @@ class Service:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - the supervisor has a single thread
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - the supervisor has a single thread
             )
         self._started = time.monotonic()
 
@@ -104,6 +104,18 @@ class Service:
         return {"name": self.name, "pid": self.process.pid, "created": created}
 
 
+def dying_with(parent: int) -> Callable[[], None]:
+    """What a new process does first: ask the kernel for SIGTERM when `parent` is gone, which it may be already."""
+
+    def prepare() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
 def stop_leftovers(pid_file: Path) -> None:
     """End processes that an earlier, killed stack left running: those of `pid_file` whose id and start time both agree."""
     if not pid_file.exists():
@@ -127,18 +139,6 @@ def _same_process(row: dict[str, Any]) -> psutil.Process | None:
         return process if abs(process.create_time() - row["created"]) < 0.1 else None
     except psutil.NoSuchProcess:
         return None
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """What a new process does first: ask the kernel for SIGTERM when `parent` is gone, which it may be already."""
-
-    def prepare() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
 
 
 def _ending(code: int) -> str:

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from api.client import ApiError, Client, Job
+from api.client import Client, ClientError, Job
 from api.client.connection import Connection
 from cil_core.engine import run
 from cil_core.events import RunFinished
@@ -35,6 +35,7 @@ class Up:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")} | IMPATIENT
+        environment["XDG_CONFIG_HOME"] = str(data_dir.parent / "config")
         command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir), "--slots", "2"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
@@ -50,7 +51,8 @@ class Up:
     def stop(self) -> int:
         self.client.close()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
 
 
 @pytest.fixture
@@ -68,6 +70,10 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 def undisturbed_digest(seed: int) -> str:
     """The matrix digest of the same run without any service."""
     last = list(run(RunSpec.model_validate({"method": RECIPE, "track": TRACK, "seed": seed}), data_root=Path("/nonexistent")))[-1]
@@ -75,15 +81,15 @@ def undisturbed_digest(seed: int) -> str:
     return last.matrix_digest
 
 
-def digests(client: Client, job: Job) -> dict[int, str]:
-    return {one.seed: client.run(one.id)["matrix_digest"] for one in job.runs}
+def digests(client: Client, job: Job) -> dict[int, str | None]:
+    return {one.seed: client.run(one.id).matrix_digest for one in job.runs}
 
 
 def ended(up: Up, job: Job, seconds: float) -> Job:
     def is_finished() -> bool:
         try:
             return up.client.job(job.id).is_finished
-        except (httpx.TransportError, ApiError):
+        except ClientError:
             return False  # the API is being killed
 
     until(is_finished, seconds, f"the end of {job.id}")
@@ -112,9 +118,10 @@ def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_w
     again = up.client.submit(RECIPE, TRACK, [1, 2, 3])
     assert again.reused
     assert again.state == "succeeded"
-    processes = [process.pid for process in psutil.Process(up.process.pid).children(recursive=True)]
+    processes = psutil.Process(up.process.pid).children(recursive=True)
     assert up.stop() == 0
-    assert [pid for pid in processes if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE] == []
+    until(lambda: not any(map(lives, processes)), 10, "the end of every process of the stack")
+    assert not (up.data_dir / "connection.json").exists()
 
     later = Up(up.data_dir)
     assert later.connection.token == up.connection.token
@@ -139,14 +146,14 @@ def test_killing_each_process_of_the_stack_changes_no_result(up: Up) -> None:
 def test_after_the_supervisor_itself_is_killed_a_new_start_finishes_the_job(up: Up) -> None:
     job = up.client.submit(RECIPE, TRACK, [1])
     until(lambda: up.client.job(job.id).runs[0].state == "running", 60, "the run to be running")
-    orphans = [process.pid for process in psutil.Process(up.process.pid).children(recursive=True)]
+    orphans = psutil.Process(up.process.pid).children(recursive=True)
     up.process.kill()
     up.process.wait()
     later = Up(up.data_dir)
     done = ended(later, job, 90)
     assert digests(later.client, done) == {1: undisturbed_digest(1)}
     assert later.stop() == 0
-    until(lambda: not any(psutil.pid_exists(pid) for pid in orphans), 30, "the end of every process of the killed stack")
+    until(lambda: not any(map(lives, orphans)), 30, "the end of every process of the killed stack")
 
 
 def test_a_second_stack_on_the_same_directory_is_refused(up: Up) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,6 +25,9 @@ TRIES = 6
 LONGEST_PAUSE_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
 """An event stream that says nothing for so long, not even a ping, is broken."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""No proxy of the environment stands between us and a service on this machine."""
 
 _REPEATED = frozenset({429, 502, 503, 504})
 
@@ -44,7 +48,8 @@ class Transport:
     def __init__(self, server: str, token: str | None, timeout: float) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.server = server
-        self._http = httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=timeout)
+        beside_us = urlsplit(server).hostname in _LOOPBACK
+        self._http = httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=timeout, trust_env=not beside_us)
 
     def close(self) -> None:
         """Close the connections."""
