@@ -24,7 +24,7 @@ from api.problems import Problem
 from store.events import job_events
 from store.models import Event
 from store.session import Database
-from store.watching import last_sequences
+from store.watching import Progress, progress
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +124,13 @@ class EventFeed:
             except SQLAlchemyError as error:
                 log.warning("the event log cannot be read, streams wait: %s", error)
                 continue
-            for follower in self._followers:
-                if latest.get(follower.job_id, 0) > follower.after:
+            for follower in self._followers:  # one that came meanwhile has just read for itself
+                if follower.job_id in latest and latest[follower.job_id].last_sequence > follower.after:
                     follower.moved.set()
 
-    def _look(self, job_ids: set[str]) -> dict[str, int]:
+    def _look(self, job_ids: set[str]) -> dict[str, Progress]:
         with self._database.reading() as session:
-            return last_sequences(session, job_ids)
+            return progress(session, job_ids)
 
 
 async def _waited(moved: asyncio.Event, patience: timedelta) -> bool:

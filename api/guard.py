@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
-from api.problems import Problem
+from api.problems import Problem, not_found
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class Guard:
         try:
             if length.isdecimal() and int(length[:20]) > self.max_body_bytes:
                 raise _too_large(self.max_body_bytes)
+            if "\0" in scope["path"]:  # no database takes it in a text
+                raise not_found("resource at", scope["path"])
             await self.app(scope, _counted(receive, self.max_body_bytes), sender)
         except Problem as problem:
             await problem.response(request_id)(scope, receive, sender)

@@ -34,7 +34,7 @@ def body_faults(errors: Sequence[ErrorDetails], body: object) -> list[Fault]:
 def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
     """One fault for each thing pydantic found in the query or the headers."""
     return [
-        Fault(detail=_detail(error), header=str(error["loc"][-1]))
+        Fault(detail=_detail(error), header=str(error["loc"][-1]).title())
         if error["loc"][0] == "header"
         else Fault(detail=_detail(error), parameter=str(error["loc"][1]))
         for error in errors

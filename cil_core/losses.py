@@ -182,4 +182,5 @@ def stored_logits_distance(logits: Tensor, stored: Tensor, widths: Tensor) -> Te
 
 def frobenius_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """‖Φ − Φ_old‖_F over a whole batch of features (B, d): neither squared nor averaged, so it grows with the batch (PASS)."""
-    return (student - teacher).norm()
+    distance: Tensor = (student - teacher).norm()
+    return distance

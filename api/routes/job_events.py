@@ -16,6 +16,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
@@ -25,9 +26,10 @@ from api.feed import EventFeed
 from api.problems import Problem, documented
 from api.routes.jobs import JobId
 from api.strict import StrictRoute
+from store.errors import NotFound
 from store.events import job_events
-from store.jobs import get_job
 from store.session import Database
+from store.watching import Progress, progress
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -70,13 +72,13 @@ async def read_events(
         page = await run_in_threadpool(_page, database, job_id, after, limit)
         return JSONResponse(page.model_dump(mode="json"))
     feed.check_room()
-    ended_at = await run_in_threadpool(_ended_at, database, job_id)
+    come = await run_in_threadpool(_progress, database, job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_stream(feed, job_id, after, ended_at), headers=headers)
+    return EventSourceResponse(_stream(feed, job_id, after, come), headers=headers)
 
 
-async def _stream(feed: EventFeed, job_id: str, after: int, ended_at: int | None) -> AsyncIterator[bytes]:
-    if ended_at is not None and after >= ended_at:  # a listener that comes back after the end
+async def _stream(feed: EventFeed, job_id: str, after: int, come: Progress) -> AsyncIterator[bytes]:
+    if come.ended and after >= come.last_sequence:  # a listener that comes back after the end
         yield _end(after)
         return
     async with aclosing(feed.follow(job_id, after, PING)) as events:
@@ -93,19 +95,24 @@ def _end(after: int) -> bytes:
     return format_sse_event(event="end", data_str="{}", id=str(after))
 
 
-def _ended_at(database: Database, job_id: str) -> int | None:
-    """The sequence of the job's last event; None while there may be more."""
+def _progress(database: Database, job_id: str) -> Progress:
     with database.reading() as session:
-        job = get_job(session, job_id)
-        return job.last_sequence if job.state.is_terminal else None
+        return _progress_in(session, job_id)
+
+
+def _progress_in(session: Session, job_id: str) -> Progress:
+    found = progress(session, [job_id])
+    if job_id not in found:
+        raise NotFound(f"there is no job {job_id!r}")
+    return found[job_id]
 
 
 def _page(database: Database, job_id: str, after: int, limit: int) -> Events:
     with database.reading() as session:
-        job = get_job(session, job_id)
+        come = _progress_in(session, job_id)
         events = job_events(session, job_id, after, limit)
     reached = events[-1].sequence if events else after
-    complete = job.state.is_terminal and reached >= job.last_sequence
+    complete = come.ended and reached >= come.last_sequence
     return Events(items=[event_answer(event) for event in events], next_cursor=None if complete else str(reached))
 
 

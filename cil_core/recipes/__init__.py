@@ -47,4 +47,30 @@ Recipe = Annotated[Union[*RECIPES], Field(discriminator="name")]  # type: ignore
 
 BY_NAME: dict[str, type[base.Recipe]] = {recipe.model_fields["name"].default: recipe for recipe in RECIPES}
 
-__all__ = ["BY_NAME", "RECIPES", "Citation", "Recipe", "base"]
+__all__ = [
+    "ACIL",
+    "AGEM",
+    "BY_NAME",
+    "COIL",
+    "DER",
+    "DERWA",
+    "EWC",
+    "GEM",
+    "PASS",
+    "RECIPES",
+    "UCIR",
+    "WA",
+    "BiC",
+    "Citation",
+    "DERpp",
+    "FeTrIL",
+    "Finetune",
+    "ICaRL",
+    "Joint",
+    "LwF",
+    "PODNet",
+    "Recipe",
+    "Replay",
+    "SimpleCIL",
+    "base",
+]

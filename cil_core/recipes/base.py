@@ -4,6 +4,8 @@ Decisions:
     * The defaults of a recipe are published values; the description of each field names its source.
     * A *preset* is a named set of values. It is resolved when a recipe is read, so the canonical form always spells out what was run:
       `{"name": "icarl", "preset": "small"}` and the same values written by hand are one entry.
+    * Every method has a schedule `first_task`; the standard phase of later tasks takes `later_tasks`, which a method that trains its
+      network once does not have.
     * What a method needs from a track is said here, torch-free, so that a job that cannot run is refused when it is submitted.
 """
 
@@ -78,7 +80,6 @@ class Recipe(Frozen):
 
     name: str
     first_task: Schedule = Field(default=FIRST_TASK, description="Schedule of the first task (PyCIL).")
-    later_tasks: Schedule
 
     @model_validator(mode="before")
     @classmethod

@@ -97,6 +97,15 @@ class Service:
             runs.fail(session, claim, runs.FailureClass.diverged, message, {"log": ["last line"]})
 
 
+class Bare:
+    """A service nobody set up: its application alone."""
+
+    token = "cil_none"
+
+    def __init__(self, settings: Settings) -> None:
+        self.app = create_app(settings)
+
+
 def evaluated(spec: RunSpec, task: int) -> TaskEvaluated:
     """Reproducible counts, different for each method, seed and classifier: later methods of the catalogue forget more."""
     loss = 1 + list(BY_NAME).index(spec.method.name)
@@ -124,6 +133,12 @@ def a_job() -> Callable[..., dict[str, Any]]:
 def service_on() -> type[Service]:
     """`service_on(database, max_seeds=2)`: a service on a database the test opens itself."""
     return Service
+
+
+@pytest.fixture(scope="session")
+def service_bare() -> type[Bare]:
+    """`service_bare(settings)`: an application whose database is not there, or not as it should be."""
+    return Bare
 
 
 @pytest.fixture
@@ -154,7 +169,7 @@ class Served:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[Served]:
+def serving(service: Service | Bare) -> Iterator[Served]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     server = uvicorn.Server(uvicorn.Config(service.app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -38,6 +38,8 @@ TABLES = ("jobs", "runs", "job_runs", "attempts", "task_results", "summaries", "
 WORKERS = [runs.WorkerOffer(f"worker-{number}", "cil", "cpu") for number in range(3)]
 MAX_ATTEMPTS = runs.DEFAULT_POLICY.max_attempts
 
+FAILURES = [*FailureClass, *[FailureClass.infrastructure] * 4, *[FailureClass.hung] * 3]
+
 crashes = st.one_of(st.none(), st.none(), st.none(), st.integers(1, 12))
 """After which statement of its transaction the process dies, if it does."""
 
@@ -85,6 +87,14 @@ class Histories(RuleBasedStateMachine):
         assert crash is not None or (claim is not None) == bool(ready)
         return claim if claim is not None else multiple()
 
+    @rule(target=claims, worker=st.sampled_from(WORKERS))
+    def another_takes_over(self, worker: runs.WorkerOffer) -> MultipleResults[runs.Claim] | runs.Claim:
+        """What separate rules do too seldom: a run is lost and claimed again, while its old worker knows nothing of it."""
+        self.leases_run_out()
+        self.reap(None)
+        self.back_offs_pass()
+        return self.claim(worker, None)
+
     @rule(claim=claims, crash=crashes)
     def heartbeat(self, claim: runs.Claim, crash: int | None) -> None:
         run = self.held(claim)
@@ -116,7 +126,7 @@ class Histories(RuleBasedStateMachine):
         self.write(claim, lambda session: runs.finish(session, claim, self.events_of.finished(claim.spec), {}), crash, expected)
         assert not is_complete or crash is not None or self.run_row(claim.run_id)["state"] == "succeeded"
 
-    @rule(claim=claims, failure=st.sampled_from(FailureClass), crash=crashes)
+    @rule(claim=claims, failure=st.sampled_from(FAILURES), crash=crashes)
     def fail(self, claim: runs.Claim, failure: FailureClass, crash: int | None) -> None:
         run = self.held(claim)
         expected = ValueError if run and failure is FailureClass.cancelled and not run["cancel_requested"] else None

@@ -51,7 +51,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def until(condition: Callable[[], object], seconds: float = 40) -> object:
+def until(condition: Callable[[], object], seconds: float = 150) -> object:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

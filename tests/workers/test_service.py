@@ -8,18 +8,6 @@ import psutil
 from workers.doorbell import Doorbell
 
 
-def test_a_run_succeeds_with_the_result_of_the_engine_alone(workshop, reference):
-    run_id = workshop.submit()
-    worker = workshop.employ()
-    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
-    assert run.matrix_digest == reference["matrix_digest"]
-    assert run.environment["threads"] == 1
-    assert run.environment["peak_host_bytes"] > 2**20
-    assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
-    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
-    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
-
-
 def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellation(workshop, recipes, until):
     run_id = workshop.submit(recipes["endless"])
     worker = workshop.employ(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
@@ -54,7 +42,7 @@ def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference
     assert kinds == [0, 1, 2, 3, 4]
 
 
-def test_a_killed_child_is_tried_again_with_its_signal_as_evidence(workshop, reference):
+def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone(workshop, reference):
     run_id = workshop.submit()
     worker = workshop.employ()
     workshop.await_tasks(run_id, 1)
@@ -64,6 +52,10 @@ def test_a_killed_child_is_tried_again_with_its_signal_as_evidence(workshop, ref
     assert [attempt.outcome for attempt in run.attempts] == ["failed", "succeeded"]
     assert run.attempts[0].failure == "infrastructure"
     assert run.attempts[0].evidence["exit_signal"] == "SIGKILL"
+    assert run.environment["threads"] == 1
+    assert run.environment["peak_host_bytes"] > 2**20
+    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
 
 
 def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
@@ -72,7 +64,7 @@ def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
     workshop.await_tasks(run_id, 1)
     family = worker.family()
     worker.send(signal.SIGTERM)
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     run = workshop.run(run_id)
     assert (run.state, run.charged, run.attempts[0].outcome) == ("queued", 0, "released")
     assert "shut down" in run.message

@@ -1,0 +1,69 @@
+"""DER++, Buzzega et al. 2020 (dark experience replay, not dynamically expandable representation): rehearse stored images with the logits of their day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.losses import stored_logits_distance
+from cil_core.memory import ONLINE
+from cil_core.method import Method, Setting
+from cil_core.phase import Batch, Losses, Phase, Step, Task
+from cil_core.recipes import DERpp as Recipe
+from cil_core.reservoir import Reservoir, capacity
+
+
+class DERpp(Method):
+    """L = CE(new batch) + α · MSE to stored logits on one random batch of the reservoir + β · CE on another.
+
+    Paper: all outputs exist from the start, and the stored logits of classes to come are regressed too.
+    Differs: the head grows; logits are compared on the classes that were known when they were stored.
+    Reports: the linear head. Every epoch offers its images to the reservoir again, with the logits of the augmented image before the step.
+        Stored logits are charged as kept bytes, and share a budget that is given in bytes.
+    """
+
+    recipe: Recipe
+    policy = ONLINE
+
+    def __init__(self, recipe: Any, setting: Setting) -> None:
+        super().__init__(recipe, setting)
+        self.reservoir = Reservoir()
+        self.latest = torch.zeros(0, 0)  # logits of the batch in hand; between steps they mean nothing
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """One phase on the new data; the memory is drawn from beside it."""
+        yield self.fit(task, data=task.train, after_step=self.record)
+
+    def losses(self, batch: Batch, step: Step) -> Losses:
+        """Cross-entropy on the batch and, once something is stored, both rehearsals."""
+        self.latest = self.net(batch.x).logits
+        losses = {"classification": F.cross_entropy(self.latest, batch.y)}
+        if not len(self.memory):
+            return losses
+        generator = self.setting.randomness.on_device("rehearsal", step.task.index, step.iteration)
+        drawn, logits = self.rehearse(len(batch), generator)
+        stored, widths = self.reservoir.logits[drawn], self.reservoir.widths[drawn]
+        losses["dark knowledge"] = self.recipe.alpha * stored_logits_distance(logits, stored, widths)
+        if self.recipe.beta:
+            drawn, logits = self.rehearse(len(batch), generator)
+            losses["rehearsal"] = self.recipe.beta * F.cross_entropy(logits, self.memory.labels[drawn])
+        return losses
+
+    def rehearse(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Places of at most `count` stored images, drawn without replacement and augmented, and their logits."""
+        drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[:count]
+        return drawn, self.net(self.transform.train(self.memory.images[drawn], generator)).logits
+
+    def record(self, batch: Batch, step: Step) -> None:
+        """After the step: offer the batch to the reservoir."""
+        setting, task = self.setting, step.task
+        places = capacity(setting.budget, task.seen, setting.dataset.image_bytes, sum(setting.task_sizes))
+        offered = task.train.select(batch.index)
+        self.reservoir.offer(self.memory, offered, self.latest.detach(), places, setting.randomness.on_cpu("reservoir", task.index, step.iteration))
+
+
+METHOD = DERpp

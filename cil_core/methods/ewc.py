@@ -1,0 +1,52 @@
+"""EWC, Kirkpatrick et al. 2017: parameters that mattered for old tasks stay where they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cil_core.importance import Importance, batch_fisher, fisher
+from cil_core.losses import slice_cross_entropy
+from cil_core.method import Method, Setting
+from cil_core.phase import Batch, Losses, Step, Task
+from cil_core.recipes import EWC as Recipe
+
+
+class EWC(Method):
+    """L = CE over the new classes + λ · (1/2) Σ F_i (θ_i − θ*_i)², on the new data only; F is the diagonal Fisher information.
+
+    Paper: one penalty for each past task, with labels drawn from the model (`labels="model"`, `merge="sum"`).
+    Differs: past tasks share one F around the latest θ*, which is the teacher; the default averages F over tasks by their classes and takes
+        the true labels, as PyCIL. `fisher="batch"` squares the gradients of batches instead of images. F is estimated without augmentation.
+    Reports: the linear head. F is kept between tasks and charged; θ* is then a copy of the network.
+    """
+
+    recipe: Recipe
+    keeps_teacher = True
+
+    def __init__(self, recipe: Any, setting: Setting) -> None:
+        super().__init__(recipe, setting)
+        self.importance = Importance()
+
+    def losses(self, batch: Batch, step: Step) -> Losses:
+        """Classification, and from the second task on the penalty."""
+        losses = {"classification": slice_cross_entropy(self.net(batch.x).logits, batch.y, step.task.known)}
+        if self.teacher is not None:
+            losses["penalty"] = self.recipe.strength * self.importance.penalty(self.net, self.teacher)
+        return losses
+
+    def consolidate(self, task: Task) -> None:
+        """Estimate this task's F and merge it with the old one."""
+        recipe, generator = self.recipe, self.setting.randomness.on_device("fisher", task.index)
+        if recipe.fisher == "batch":
+            fresh = batch_fisher(self.net, task.train, recipe.later_tasks.batch_size, recipe.labels, generator)
+        else:
+            fresh = fisher(self.net, task.train, recipe.labels, generator)
+        if recipe.fisher_max is not None:
+            fresh = {name: value.clamp(max=recipe.fisher_max) for name, value in fresh.items()}
+        if recipe.merge == "sum":
+            self.importance.accumulate(fresh)
+        else:
+            self.importance.average(fresh, task.old_share)
+
+
+METHOD = EWC

@@ -1,0 +1,61 @@
+"""FeTrIL, Petit et al. 2023: features of old classes are made from those of new ones by translation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.data.features import FeatureDataset
+from cil_core.method import Method, Setting
+from cil_core.nets.heads import LinearHead
+from cil_core.nets.incremental import IncrementalNet, frozen
+from cil_core.phase import Batch, Losses, Phase, Step, Task
+from cil_core.prototypes import mean_features, with_translated
+from cil_core.recipes import FeTrIL as Recipe
+
+
+class FeTrIL(Method):
+    """Extractor trained on the first task and frozen; then a linear head on real features of new classes and translated ones of old classes.
+
+    Paper: the extractor has a long training of its own; donors are the most similar new classes.
+    Differs: the linear head of PyCIL, which starts from the last task's; the variant with support vector machines is left out.
+        `similarity` is the cosine between means (PyCIL) or their distance (official code).
+    Reports: the linear head. One mean feature a class is kept.
+    """
+
+    recipe: Recipe
+    net: IncrementalNet[LinearHead]
+    means: Tensor
+
+    def __init__(self, recipe: Any, setting: Setting) -> None:
+        super().__init__(recipe, setting)
+        self.register_buffer("means", torch.zeros(0, self.net.head.weight.shape[1]))
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """The whole network in the first task, the head alone afterwards."""
+        if task.is_first:
+            card = self.setting.dataset
+            extra = ("autoaugment", f"cutout:{card.size // 2}") if self.recipe.augmentation == "strong" else ()
+            yield self.fit(task, data=task.train.augmented_by(*card.augment, *extra))
+        real = FeatureDataset(self.raw_features(task.train), task.train.labels)
+        self.means = torch.cat([self.means, mean_features(real.features, real.labels, task.known, task.seen)])
+        frozen(self.net.backbone)
+        if not task.is_first:
+            data = with_translated(real, self.means, task.known, self.recipe.similarity)
+            yield Phase("classifier", data, self.head_loss, self.recipe.head, self.net.head)
+
+    def head_loss(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — a phase's loss is told the step
+        """Cross-entropy of the head on features."""
+        return {"classification": F.cross_entropy(self.net.head(batch.x), batch.y)}
+
+    def match_structure(self, state: Mapping[str, Tensor]) -> None:
+        """After a checkpoint the extractor is frozen."""
+        super().match_structure(state)
+        frozen(self.net.backbone)
+
+
+METHOD = FeTrIL

@@ -1,0 +1,52 @@
+"""SimpleCIL, Zhou et al. 2023: class means of a frozen extractor are the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from cil_core.method import Method
+from cil_core.nets.backbones import Backbone
+from cil_core.nets.heads import CosineHead
+from cil_core.nets.incremental import IncrementalNet, frozen
+from cil_core.phase import Phase, Task
+from cil_core.prototypes import mean_features
+from cil_core.recipes import SimpleCIL as Recipe
+
+
+class SimpleCIL(Method):
+    """Trains extractor and cosine head on the first task only; then the rows of every task's classes are their mean features.
+
+    Paper: with a pre-trained extractor nothing is trained at all.
+    Differs: without one, the extractor is trained on the first task, as PyCIL does.
+    Reports: the cosine head. Its rows are all that is kept of old classes.
+    """
+
+    recipe: Recipe
+    net: IncrementalNet[CosineHead]
+
+    def build(self, backbone: Backbone) -> IncrementalNet[CosineHead]:
+        """A backbone with a cosine head."""
+        return IncrementalNet(backbone, CosineHead(backbone.feature_dim))
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """The first task's training; later nothing."""
+        if task.is_first:
+            yield self.fit(task)
+
+    def consolidate(self, task: Task) -> None:
+        """Overwrite the new rows by class means, and freeze everything."""
+        means = mean_features(self.raw_features(task.train), task.train.labels, task.known, task.seen)
+        with torch.no_grad():
+            self.net.head.weight[task.known :] = means
+        frozen(self.net)
+
+    def match_structure(self, state: Mapping[str, Tensor]) -> None:
+        """After a checkpoint nothing is trained."""
+        super().match_structure(state)
+        frozen(self.net)
+
+
+METHOD = SimpleCIL

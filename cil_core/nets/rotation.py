@@ -1,0 +1,51 @@
+"""Rotation as a label: every class becomes four, one for each quarter turn (PASS)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cil_core.nets.heads import LinearHead
+
+TURNS = 4
+
+
+def rotated(images: Tensor) -> Tensor:
+    """The batch (B, C, S, S) turned by 0, 90, 180 and 270 degrees, one after another, (4B, C, S, S).
+
+    Raises:
+        ValueError: if images are not square.
+    """
+    if images.shape[-1] != images.shape[-2]:
+        raise ValueError(f"only square images can be turned by 90 degrees, not {images.shape[-2]} × {images.shape[-1]}")
+    return torch.cat([images.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
+
+
+def rotated_labels(labels: Tensor) -> Tensor:
+    """4y + q for the images of `rotated`, (4B,)."""
+    return torch.cat([TURNS * labels + turn for turn in range(TURNS)])
+
+
+class RotationHead(LinearHead):
+    """A linear head with four rows a class: row 4c + q is class c turned q times. Classes are told apart by their unturned rows.
+
+    Args:
+        features: d, the input width.
+    """
+
+    @property
+    def classes(self) -> int:
+        """n: a quarter of the rows."""
+        return len(self.weight) // TURNS
+
+    def grow(self, new: int, generator: torch.Generator) -> None:
+        """Add the rows of `new` classes."""
+        super().grow(TURNS * new, generator)
+
+    def joint(self, features: Tensor) -> Tensor:
+        """Logits of every class in every turn, (B, 4n)."""
+        return super().forward(features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of the unturned classes, (B, n)."""
+        return self.joint(features)[:, ::TURNS]

@@ -1,0 +1,157 @@
+"""The pages, read as a browser without JavaScript would."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+DIGITS = "digits-b0-inc2-m50-convnet"
+PAGE = f"/tracks/{DIGITS}"
+
+
+class Outline(HTMLParser):
+    """Elements with their attributes, and tables as rows of text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self._cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._cell = False
+
+    def handle_data(self, data):
+        if self._cell:
+            self.tables[-1][-1][-1] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def filled(client, service, a_job):
+    """A client of a service with finished entries."""
+    for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+        client.post("/api/v1/jobs", json=a_job(method, seeds))
+    service.complete_all()
+    return client
+
+
+def read(client, path):
+    answer = client.get(path, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    return answer.text, Outline(answer.text)
+
+
+def words(cell):
+    return " ".join(cell.split())
+
+
+def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(filled):
+    _, page = read(filled, PAGE)
+    entries = filled.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
+    rows = page.tables[0][1:]
+    assert [words(row[1]).split()[0] for row in rows] == [entry["title"] for entry in entries]
+    for row, entry in zip(rows, entries, strict=True):
+        accuracy = entry["metrics"]["average_accuracy"]
+        shown = f"{100 * accuracy['mean']:.1f}"
+        if accuracy["interval"]:
+            shown += f" ± {100 * (accuracy['interval'][1] - accuracy['mean']):.1f}"
+        assert words(row[2]) == shown
+        assert words(row[0]) == (str(entry["rank"]) if entry["rank"] else "– upper bound")
+
+
+def test_the_table_is_marked_up_for_screen_readers(filled):
+    text, page = read(filled, PAGE)
+    assert text.count("<caption>") == len(page.tables) == 2
+    assert all(header.get("scope") in ("col", "row") for header in page.all("th"))
+    assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["descending"]
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in page.all("svg"))
+
+
+def test_the_curves_are_drawn_and_written_out(filled):
+    text, page = read(filled, PAGE)
+    assert text.count('class="line"') == 4 + 4  # the chart's and the sparklines
+    assert [words(cell) for cell in page.tables[1][0]] == ["Classes seen", "2", "4", "6", "8", "10"]
+
+
+def test_sorting_and_choosing_are_links_that_keep_each_other(filled):
+    _, page = read(filled, f"{PAGE}?classifier=nme&sort=forgetting")
+    assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["ascending"]
+    links = {link["href"] for link in page.all("a")}
+    assert f"{PAGE}?sort=last_accuracy&classifier=nme" in links
+    assert f"{PAGE}?sort=forgetting" in links
+    assert f"/api/v1/leaderboards/{DIGITS}?sort=forgetting&classifier=nme&format=csv" in links
+    for link in sorted(link for link in links if link.startswith("/")):
+        assert filled.get(link).status_code == 200, link
+
+
+def test_nothing_inline_is_needed(filled):
+    _, page = read(filled, PAGE)
+    assert not page.all("script")
+    assert not page.all("style")
+    assert not any("style" in attributes or any(name.startswith("on") for name in attributes) for _, attributes in page.elements)
+    assert "http" not in "".join(link["href"] for link in page.all("link"))
+
+
+def test_the_picture_carries_its_style_under_its_own_policy(filled):
+    answer = filled.get(f"{PAGE}/curves.svg")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert re.search(r"style-src 'sha256-[\w+/=]+'", answer.headers["Content-Security-Policy"])
+    assert "iCaRL" in answer.text
+
+
+def test_a_track_without_results_says_how_to_submit(client):
+    text, page = read(client, PAGE)
+    assert "Nothing has finished on this track yet" in text
+    assert f'"track": "{DIGITS}"' in html.unescape(text)
+    assert not page.tables
+    assert client.get(f"{PAGE}/curves.svg").status_code == 404
+
+
+def test_a_filter_that_leaves_nothing_says_which(filled):
+    text, _ = read(filled, f"{PAGE}?classifier=nme&exemplar_free=true")
+    assert "without exemplars and tested with the classifier nme" in " ".join(text.split())
+    assert f'href="{PAGE}"' in text
+
+
+def test_the_home_page_lists_tracks_with_their_leaders(filled):
+    text, page = read(filled, "/")
+    assert {"href": PAGE} in page.all("a")
+    assert "Finetune leads with" in text
+    assert "4 entries, 10 runs" in text
+
+
+def test_the_home_page_of_an_empty_service_says_how_to_submit(client):
+    text, _ = read(client, "/")
+    assert "Nobody has submitted anything yet" in text
+    assert "/api/v1/jobs" in text
+
+
+def test_a_browser_gets_problems_as_pages(client):
+    for path, status, said in (("/tracks/<b>x", 404, "&lt;b&gt;x"), (f"{PAGE}?sort=x", 422, "average_accuracy, "), ("/nothing", 404, "no resource")):
+        answer = client.get(path, headers={"Accept": "text/html,*/*"})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert said in answer.text
+        assert "<b>x" not in answer.text
+
+
+def test_the_type_of_a_problem_leads_to_its_explanation(client):
+    kind = client.get("/api/v1/jobs?x=1").json()["type"]
+    assert "Unknown parameters are refused" in read(client, kind)[0]

@@ -1,0 +1,143 @@
+"""Tracks and leaderboards, in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from store.leaderboard import SORTS
+
+DIGITS = "digits-b0-inc2-m50-convnet"
+BOARD = f"/api/v1/leaderboards/{DIGITS}"
+
+
+@pytest.fixture
+def board(client, service, a_job):
+    """A client of a service on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
+    for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+        client.post("/api/v1/jobs", json=a_job(method, seeds))
+    assert service.complete_all() == 10
+    return client
+
+
+def by_method(answer):
+    assert answer.status_code == 200, answer.text
+    return {entry["method"]: entry for entry in answer.json()["items"]}
+
+
+def test_entries_carry_mean_spread_and_interval_over_seeds(board):
+    entry = by_method(board.get(BOARD))["replay"]
+    accuracy = entry["metrics"]["average_accuracy"]
+    values = [run["average_accuracy"] for run in entry["runs"]]
+    assert (len(values), accuracy["mean"]) == (3, pytest.approx(sum(values) / 3))
+    low, high = accuracy["interval"]
+    assert high - accuracy["mean"] == pytest.approx(4.302653 * accuracy["std"] / 3**0.5)
+    assert low < accuracy["mean"] < high
+    assert len(entry["curve"]) == len(entry["seen_classes"]) == 5
+    assert (entry["exemplars"], entry["parameters"], entry["train_seconds"]["mean"], entry["devices"]) == (50, 1004, 12.5, ["cpu"])
+
+
+def test_one_seed_has_no_interval(board):
+    accuracy = by_method(board.get(BOARD))["finetune"]["metrics"]["average_accuracy"]
+    assert (accuracy["std"], accuracy["interval"]) == (None, None)
+
+
+def test_joint_is_shown_and_not_ranked(board):
+    items = board.get(BOARD).json()["items"]
+    ranks = {entry["method"]: entry["rank"] for entry in items}
+    assert ranks == {"finetune": 1, "joint": None, "replay": 2, "icarl": 3}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_the_best_comes_first_by_every_sort(board, sort):
+    items = [entry for entry in board.get(BOARD, params={"sort": sort}).json()["items"] if entry["rank"]]
+    values = [entry[sort] if sort in entry and not isinstance(entry[sort], dict) else (entry["metrics"].get(sort) or entry[sort])["mean"] for entry in items]
+    assert values == sorted(values, reverse=SORTS[sort][1] < 0)
+
+
+def test_a_classifier_can_be_chosen(board):
+    assert {name: entry["classifier"] for name, entry in by_method(board.get(BOARD, params={"classifier": "nme"})).items()} == {"replay": "nme", "icarl": "nme"}
+    assert by_method(board.get(BOARD))["icarl"]["classifier"] == "nme"
+    assert by_method(board.get(BOARD))["replay"]["classifier"] == "linear"
+
+
+def test_exemplar_free_entries_can_be_asked_for_alone(board):
+    assert set(by_method(board.get(BOARD, params={"exemplar_free": "true"}))) == {"finetune", "joint"}
+
+
+@pytest.mark.parametrize(
+    ("query", "allowed"), [("sort=name", "average_accuracy, last_accuracy"), ("classifier=knn", "linear, nme"), ("format=xml", "json, csv")]
+)
+def test_a_bad_choice_is_told_what_is_allowed(client, query, allowed):
+    answer = client.get(f"{BOARD}?{query}")
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["parameter"]) == (422, query.partition("=")[0])
+    assert allowed in fault["detail"]
+
+
+def test_csv_has_a_line_an_entry_with_the_numbers_in_full(board):
+    answer = board.get(BOARD, params={"format": "csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert f'filename="{DIGITS}.csv"' in answer.headers["content-disposition"]
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    expected = by_method(board.get(BOARD))
+    assert float(rows["replay"]["forgetting_mean"]) == expected["replay"]["metrics"]["forgetting"]["mean"]
+    assert (rows["joint"]["rank"], rows["finetune"]["average_accuracy_low"], rows["replay"]["track"]) == ("", "", DIGITS)
+
+
+def test_latex_is_a_booktabs_table_with_citations(board):
+    text = board.get(BOARD, params={"format": "latex"}).text
+    assert r"\begin{tabular}{rlrrrrrr}" in text
+    assert r"iCaRL~\cite{rebuffi2017icarl} & " in text
+    assert text.count(r" \\") == 5
+    assert r"$\pm$" in text
+    assert "–" not in text
+
+
+def test_markdown_is_a_table(board):
+    lines = board.get(BOARD, params={"format": "markdown"}).text.splitlines()
+    assert len([line for line in lines if line.startswith("|")]) == 6
+    assert any(line.startswith("| – | Joint |") for line in lines)
+
+
+def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(board, service):
+    from api.exports import to_csv
+    from store.leaderboard import entries
+
+    with service.database.reading() as session:
+        entry = entries(session, DIGITS)[0].model_copy(update={"variant": '=HYPERLINK("http://x")'})
+    assert """'=HYPERLINK""" in to_csv([entry], DIGITS)
+
+
+def test_latex_and_markdown_escape_their_special_characters(board, service):
+    from api.exports import to_latex, to_markdown
+    from store.leaderboard import entries
+
+    with service.database.reading() as session:
+        entry = entries(session, DIGITS)[0].model_copy(update={"variant": "a_b=5% {x} | \\input"})
+    assert r"a\_b=5\% \{x\} | \textbackslash{}input" in to_latex([entry], DIGITS)
+    assert r"a_b=5% {x} \| \input" in to_markdown([entry], DIGITS)
+
+
+def test_a_track_nobody_has_submitted_to_is_empty_if_it_could_exist(client):
+    answer = client.get("/api/v1/leaderboards/digits-b0-inc5-m0-convnet")
+    assert (answer.status_code, answer.json()["items"], answer.json()["track"]["protocol"]["first"]) == (200, [], 5)
+
+
+@pytest.mark.parametrize("slug", ["nonsense", "letters-b0-inc2-m50-convnet", "digits-b0-inc2-m50-vgg", "digits-b0-inc20-m50-convnet", "%00"])
+def test_a_track_that_cannot_exist_is_not_found(client, slug):
+    for path in (f"/api/v1/leaderboards/{slug}", f"/api/v1/tracks/{slug}", f"/tracks/{slug}", f"/tracks/{slug}/curves.svg"):
+        assert client.get(path).status_code == 404
+
+
+def test_a_slug_that_is_not_the_canonical_one_is_told_it(client):
+    answer = client.get("/api/v1/tracks/digits-b2-inc2-m50-convnet")
+    assert (answer.status_code, "digits-b0-inc2-m50-convnet" in answer.json()["detail"]) == (404, True)
+
+
+def test_tracks_are_listed_with_what_stands_on_them(board):
+    (track,) = board.get("/api/v1/tracks").json()["items"]
+    assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (DIGITS, 4, 10, {"kind": "total", "amount": 50})
+    assert board.get(f"/api/v1/tracks/{DIGITS}").json() == track
