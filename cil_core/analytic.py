@@ -71,7 +71,7 @@ class AnalyticHead(nn.Module):
         x = self.expanded(features)
         y = F.one_hot(labels, self.classes).to(x)
         self.inverse = _updated_inverse(self.inverse, x)
-        self.weight = self.weight + (y - x @ self.weight.T).T @ x @ self.inverse
+        self.weight.add_((y - x @ self.weight.T).T @ x @ self.inverse)
 
 
 def _updated_inverse(inverse: Tensor, x: Tensor) -> Tensor:
