@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import types
@@ -29,6 +30,7 @@ from workers.reports import REPORT, Order, Report
 LOG_LINES = 50
 _READ_BYTES, _READS = 65_536, 16
 _JOIN_SECONDS = 5.0
+_LINE_END = re.compile(rb"[\r\n]+")  # progress bars end their lines with a return
 _CONTEXT = multiprocessing.get_context("forkserver")
 _KEPT_FROM_CHILDREN = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _KEPT_PREFIXES = ("LC_", "PYTHON", "CUDA_", "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_", "OMP_", "MKL_", "OPENBLAS_", "XDG_")
@@ -76,7 +78,7 @@ class _Lines:
             self.open = bool(data)
             if not data:
                 break
-        *lines, self._rest = self._rest.split(b"\n")
+        *lines, self._rest = _LINE_END.split(self._rest)
         return lines
 
 

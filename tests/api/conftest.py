@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
+import migrations
 from api.main import create_app
 from api.settings import Settings
 from cil_core import ENGINE_VERSION
@@ -193,6 +194,23 @@ def client(served: Served) -> Iterator[httpx.Client]:
     """A client of the service, with a token for writing."""
     with served.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def finished(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a service, on each database, on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished. Only for reading."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('finished') / 'cil.sqlite'}"
+        migrations.upgrade(url)
+    else:
+        url = request.getfixturevalue("postgres").migrated()
+    database = databases.open(url)
+    with serving(Service(database)) as served, served.client() as client:
+        for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+            assert client.post("/api/v1/jobs", json=job(method, seeds)).status_code == 202
+        assert served.service.complete_all() == 10
+        yield client
+    database.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,11 @@ import io
 
 import pytest
 
-from store.leaderboard import SORTS
+from api.exports import to_csv, to_latex, to_markdown
+from store.leaderboard import SORTS, Entry
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 BOARD = f"/api/v1/leaderboards/{DIGITS}"
-
-
-@pytest.fixture
-def board(client, service, a_job):
-    """A client of a service on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
-    for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
-        client.post("/api/v1/jobs", json=a_job(method, seeds))
-    assert service.complete_all() == 10
-    return client
 
 
 def by_method(answer):
@@ -27,8 +19,8 @@ def by_method(answer):
     return {entry["method"]: entry for entry in answer.json()["items"]}
 
 
-def test_entries_carry_mean_spread_and_interval_over_seeds(board):
-    entry = by_method(board.get(BOARD))["replay"]
+def test_entries_carry_mean_spread_and_interval_over_seeds(finished):
+    entry = by_method(finished.get(BOARD))["replay"]
     accuracy = entry["metrics"]["average_accuracy"]
     values = [run["average_accuracy"] for run in entry["runs"]]
     assert (len(values), accuracy["mean"]) == (3, pytest.approx(sum(values) / 3))
@@ -39,32 +31,35 @@ def test_entries_carry_mean_spread_and_interval_over_seeds(board):
     assert (entry["exemplars"], entry["parameters"], entry["train_seconds"]["mean"], entry["devices"]) == (50, 1004, 12.5, ["cpu"])
 
 
-def test_one_seed_has_no_interval(board):
-    accuracy = by_method(board.get(BOARD))["finetune"]["metrics"]["average_accuracy"]
+def test_one_seed_has_no_interval(finished):
+    accuracy = by_method(finished.get(BOARD))["finetune"]["metrics"]["average_accuracy"]
     assert (accuracy["std"], accuracy["interval"]) == (None, None)
 
 
-def test_joint_is_shown_and_not_ranked(board):
-    items = board.get(BOARD).json()["items"]
+def test_joint_is_shown_and_not_ranked(finished):
+    items = finished.get(BOARD).json()["items"]
     ranks = {entry["method"]: entry["rank"] for entry in items}
     assert ranks == {"finetune": 1, "joint": None, "replay": 2, "icarl": 3}
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_the_best_comes_first_by_every_sort(board, sort):
-    items = [entry for entry in board.get(BOARD, params={"sort": sort}).json()["items"] if entry["rank"]]
+def test_the_best_comes_first_by_every_sort(finished, sort):
+    items = [entry for entry in finished.get(BOARD, params={"sort": sort}).json()["items"] if entry["rank"]]
     values = [entry[sort] if sort in entry and not isinstance(entry[sort], dict) else (entry["metrics"].get(sort) or entry[sort])["mean"] for entry in items]
     assert values == sorted(values, reverse=SORTS[sort][1] < 0)
 
 
-def test_a_classifier_can_be_chosen(board):
-    assert {name: entry["classifier"] for name, entry in by_method(board.get(BOARD, params={"classifier": "nme"})).items()} == {"replay": "nme", "icarl": "nme"}
-    assert by_method(board.get(BOARD))["icarl"]["classifier"] == "nme"
-    assert by_method(board.get(BOARD))["replay"]["classifier"] == "linear"
+def test_a_classifier_can_be_chosen(finished):
+    assert {name: entry["classifier"] for name, entry in by_method(finished.get(BOARD, params={"classifier": "nme"})).items()} == {
+        "replay": "nme",
+        "icarl": "nme",
+    }
+    assert by_method(finished.get(BOARD))["icarl"]["classifier"] == "nme"
+    assert by_method(finished.get(BOARD))["replay"]["classifier"] == "linear"
 
 
-def test_exemplar_free_entries_can_be_asked_for_alone(board):
-    assert set(by_method(board.get(BOARD, params={"exemplar_free": "true"}))) == {"finetune", "joint"}
+def test_exemplar_free_entries_can_be_asked_for_alone(finished):
+    assert set(by_method(finished.get(BOARD, params={"exemplar_free": "true"}))) == {"finetune", "joint"}
 
 
 @pytest.mark.parametrize(
@@ -77,18 +72,18 @@ def test_a_bad_choice_is_told_what_is_allowed(client, query, allowed):
     assert allowed in fault["detail"]
 
 
-def test_csv_has_a_line_an_entry_with_the_numbers_in_full(board):
-    answer = board.get(BOARD, params={"format": "csv"})
+def test_csv_has_a_line_an_entry_with_the_numbers_in_full(finished):
+    answer = finished.get(BOARD, params={"format": "csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert f'filename="{DIGITS}.csv"' in answer.headers["content-disposition"]
     rows = {row["method"]: row for row in csv.DictReader(io.StringIO(answer.text))}
-    expected = by_method(board.get(BOARD))
+    expected = by_method(finished.get(BOARD))
     assert float(rows["replay"]["forgetting_mean"]) == expected["replay"]["metrics"]["forgetting"]["mean"]
     assert (rows["joint"]["rank"], rows["finetune"]["average_accuracy_low"], rows["replay"]["track"]) == ("", "", DIGITS)
 
 
-def test_latex_is_a_booktabs_table_with_citations(board):
-    text = board.get(BOARD, params={"format": "latex"}).text
+def test_latex_is_a_booktabs_table_with_citations(finished):
+    text = finished.get(BOARD, params={"format": "latex"}).text
     assert r"\begin{tabular}{rlrrrrrr}" in text
     assert r"iCaRL~\cite{rebuffi2017icarl} & " in text
     assert text.count(r" \\") == 5
@@ -96,27 +91,23 @@ def test_latex_is_a_booktabs_table_with_citations(board):
     assert "–" not in text
 
 
-def test_markdown_is_a_table(board):
-    lines = board.get(BOARD, params={"format": "markdown"}).text.splitlines()
+def test_markdown_is_a_table(finished):
+    lines = finished.get(BOARD, params={"format": "markdown"}).text.splitlines()
     assert len([line for line in lines if line.startswith("|")]) == 6
     assert any(line.startswith("| – | Joint |") for line in lines)
 
 
-def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(board, service):
-    from api.exports import to_csv
-    from store.leaderboard import entries
+def an_entry(client, variant):
+    return Entry.model_validate(client.get(BOARD).json()["items"][0] | {"variant": variant})
 
-    with service.database.reading() as session:
-        entry = entries(session, DIGITS)[0].model_copy(update={"variant": '=HYPERLINK("http://x")'})
+
+def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(finished):
+    entry = an_entry(finished, '=HYPERLINK("http://x")')
     assert """'=HYPERLINK""" in to_csv([entry], DIGITS)
 
 
-def test_latex_and_markdown_escape_their_special_characters(board, service):
-    from api.exports import to_latex, to_markdown
-    from store.leaderboard import entries
-
-    with service.database.reading() as session:
-        entry = entries(session, DIGITS)[0].model_copy(update={"variant": "a_b=5% {x} | \\input"})
+def test_latex_and_markdown_escape_their_special_characters(finished):
+    entry = an_entry(finished, "a_b=5% {x} | \\input")
     assert r"a\_b=5\% \{x\} | \textbackslash{}input" in to_latex([entry], DIGITS)
     assert r"a_b=5% {x} \| \input" in to_markdown([entry], DIGITS)
 
@@ -137,7 +128,7 @@ def test_a_slug_that_is_not_the_canonical_one_is_told_it(client):
     assert (answer.status_code, "digits-b0-inc2-m50-convnet" in answer.json()["detail"]) == (404, True)
 
 
-def test_tracks_are_listed_with_what_stands_on_them(board):
-    (track,) = board.get("/api/v1/tracks").json()["items"]
+def test_tracks_are_listed_with_what_stands_on_them(finished):
+    (track,) = finished.get("/api/v1/tracks").json()["items"]
     assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (DIGITS, 4, 10, {"kind": "total", "amount": 50})
-    assert board.get(f"/api/v1/tracks/{DIGITS}").json() == track
+    assert finished.get(f"/api/v1/tracks/{DIGITS}").json() == track

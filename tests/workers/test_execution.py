@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -168,3 +169,22 @@ def test_a_ledger_refuses_to_renew_what_another_attempt_holds(workshop, recipes)
         ledger.beat()
     with pytest.raises(LeaseLost):
         ledger.record(events.TaskStarted(task=0, known=0, seen=2, train_images=1, exemplars=0), None)
+
+
+@pytest.fixture
+def small_disk(workshop):
+    """Checkpoints go to a disk of 64 KiB."""
+    disk = workshop.directory / "checkpoints"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_the_reason_told_and_leaves_nothing_half_written(attempt, recipes, small_disk):
+    run = attempt(recipes["quick"], max_attempts=1).join()
+    assert (run.state, run.failure) == ("dead", "infrastructure")
+    assert "No space left on device" in run.message
+    assert not [path for path in small_disk.rglob("*") if path.suffix in {".json", ".pt"}]

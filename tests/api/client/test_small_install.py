@@ -91,7 +91,7 @@ def test_a_job_is_submitted_and_read(served, service, home) -> None:
 
 @pytest.mark.parametrize(("command", "extra"), [("worker", "worker"), ("up", "embedded")])
 def test_a_command_that_needs_more_says_what_to_install(command, extra, home) -> None:
-    done = small_cil(command, HOME=home, CIL_DATABASE_URL="sqlite:///x")
+    done = small_cil(command, HOME=home, CIL_DATABASE_URL=f"sqlite:///{home}/cil.sqlite3")
     assert done.returncode == 2
     assert f"pip install 'cil-leaderboard[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,15 +44,6 @@ class Outline(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def filled(client, service, a_job):
-    """A client of a service with finished entries."""
-    for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
-        client.post("/api/v1/jobs", json=a_job(method, seeds))
-    service.complete_all()
-    return client
-
-
 def read(client, path):
     answer = client.get(path, headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -63,9 +54,9 @@ def words(cell):
     return " ".join(cell.split())
 
 
-def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(filled):
-    _, page = read(filled, PAGE)
-    entries = filled.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
+def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
+    _, page = read(finished, PAGE)
+    entries = finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
     rows = page.tables[0][1:]
     assert [words(row[1]).split()[0] for row in rows] == [entry["title"] for entry in entries]
     for row, entry in zip(rows, entries, strict=True):
@@ -77,41 +68,41 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(filled):
         assert words(row[0]) == (str(entry["rank"]) if entry["rank"] else "– upper bound")
 
 
-def test_the_table_is_marked_up_for_screen_readers(filled):
-    text, page = read(filled, PAGE)
+def test_the_table_is_marked_up_for_screen_readers(finished):
+    text, page = read(finished, PAGE)
     assert text.count("<caption>") == len(page.tables) == 2
     assert all(header.get("scope") in ("col", "row") for header in page.all("th"))
     assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["descending"]
     assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in page.all("svg"))
 
 
-def test_the_curves_are_drawn_and_written_out(filled):
-    text, page = read(filled, PAGE)
+def test_the_curves_are_drawn_and_written_out(finished):
+    text, page = read(finished, PAGE)
     assert text.count('class="line"') == 4 + 4  # the chart's and the sparklines
     assert [words(cell) for cell in page.tables[1][0]] == ["Classes seen", "2", "4", "6", "8", "10"]
 
 
-def test_sorting_and_choosing_are_links_that_keep_each_other(filled):
-    _, page = read(filled, f"{PAGE}?classifier=nme&sort=forgetting")
+def test_sorting_and_choosing_are_links_that_keep_each_other(finished):
+    _, page = read(finished, f"{PAGE}?classifier=nme&sort=forgetting")
     assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["ascending"]
     links = {link["href"] for link in page.all("a")}
     assert f"{PAGE}?sort=last_accuracy&classifier=nme" in links
     assert f"{PAGE}?sort=forgetting" in links
     assert f"/api/v1/leaderboards/{DIGITS}?sort=forgetting&classifier=nme&format=csv" in links
     for link in sorted(link for link in links if link.startswith("/")):
-        assert filled.get(link).status_code == 200, link
+        assert finished.get(link).status_code == 200, link
 
 
-def test_nothing_inline_is_needed(filled):
-    _, page = read(filled, PAGE)
+def test_nothing_inline_is_needed(finished):
+    _, page = read(finished, PAGE)
     assert not page.all("script")
     assert not page.all("style")
     assert not any("style" in attributes or any(name.startswith("on") for name in attributes) for _, attributes in page.elements)
     assert "http" not in "".join(link["href"] for link in page.all("link"))
 
 
-def test_the_picture_carries_its_style_under_its_own_policy(filled):
-    answer = filled.get(f"{PAGE}/curves.svg")
+def test_the_picture_carries_its_style_under_its_own_policy(finished):
+    answer = finished.get(f"{PAGE}/curves.svg")
     assert answer.headers["content-type"] == "image/svg+xml"
     assert re.search(r"style-src 'sha256-[\w+/=]+'", answer.headers["Content-Security-Policy"])
     assert "iCaRL" in answer.text
@@ -125,14 +116,14 @@ def test_a_track_without_results_says_how_to_submit(client):
     assert client.get(f"{PAGE}/curves.svg").status_code == 404
 
 
-def test_a_filter_that_leaves_nothing_says_which(filled):
-    text, _ = read(filled, f"{PAGE}?classifier=nme&exemplar_free=true")
+def test_a_filter_that_leaves_nothing_says_which(finished):
+    text, _ = read(finished, f"{PAGE}?classifier=nme&exemplar_free=true")
     assert "without exemplars and tested with the classifier nme" in " ".join(text.split())
     assert f'href="{PAGE}"' in text
 
 
-def test_the_home_page_lists_tracks_with_their_leaders(filled):
-    text, page = read(filled, "/")
+def test_the_home_page_lists_tracks_with_their_leaders(finished):
+    text, page = read(finished, "/")
     assert {"href": PAGE} in page.all("a")
     assert "Finetune leads with" in text
     assert "4 entries, 10 runs" in text
