@@ -22,9 +22,10 @@ from cil_core.events import RunFinished
 from cil_core.spec import RunSpec
 
 TRACK = "digits-b0-inc2-m50-convnet"
-SHORT = {"epochs": 6, "batch_size": 32, "lr": 0.05}
+SHORT = {"epochs": 4, "batch_size": 32, "lr": 0.05}
 RECIPE = {"name": "icarl", "first_task": SHORT, "later_tasks": SHORT}
 IMPATIENT = {"CIL_LEASE_SECONDS": "6", "CIL_HEARTBEAT_SECONDS": "0.5", "CIL_POLL_SECONDS": "0.3", "CIL_GRACE_SECONDS": "2"}
+IMPATIENT |= {"CIL_MAX_ATTEMPTS": "10", "CIL_BACK_OFF_SECONDS": "0.1"}
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.xdist_group("end to end")]
 
@@ -34,33 +35,53 @@ class Up:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")} | IMPATIENT
-        environment["XDG_CONFIG_HOME"] = str(data_dir.parent / "config")
-        command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir), "--slots", "2"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True, env=self.environment())
         assert self.process.stdout is not None
         self.greeting = self.process.stdout.readline()
         connection = Connection.read(data_dir / "connection.json")
-        assert connection is not None, (data_dir / "logs").exists() and "\n".join(log.read_text()[-2000:] for log in (data_dir / "logs").glob("*.log"))
+        assert connection is not None, "\n".join(log.read_text()[-2000:] for log in data_dir.glob("logs/*.log"))
         self.connection = connection
         self.client = Client(connection.server, connection.token)
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(self.data_dir), "--slots", "2"]
+
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
+        return inherited | IMPATIENT | {"XDG_CONFIG_HOME": str(self.data_dir.parent / "config")}
 
     def pid_of(self, service: str) -> int:
         return next(row["pid"] for row in json.loads((self.data_dir / "processes.json").read_text()) if row["name"] == service)
 
-    def stop(self) -> int:
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.connection.server}/readyz", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.client.close()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         self.process.communicate(timeout=60)
         return self.process.returncode
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    stack = Up(tmp_path / "data")
-    yield stack
-    if stack.process.poll() is None:
-        stack.stop()
+def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+    """Starts the stack, always on the same directory."""
+    started: list[Up] = []
+
+    def begin() -> Up:
+        started.append(Up(tmp_path / "data"))
+        return started[-1]
+
+    yield begin
+    for stack in started:
+        if stack.process.returncode is None:
+            stack.stop()
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -85,18 +106,17 @@ def digests(client: Client, job: Job) -> dict[int, str | None]:
     return {one.seed: client.run(one.id).matrix_digest for one in job.runs}
 
 
-def ended(up: Up, job: Job, seconds: float) -> Job:
-    def is_finished() -> bool:
-        try:
-            return up.client.job(job.id).is_finished
-        except ClientError:
-            return False  # the API is being killed
-
-    until(is_finished, seconds, f"the end of {job.id}")
-    return up.client.job(job.id)
+def is_running(up: Up, job: Job) -> bool:
+    """Whether a run of the job is being executed, with a task behind it."""
+    try:
+        runs = up.client.job(job.id).runs
+    except ClientError:
+        return False  # the API is being started again
+    return any(one.state == "running" and up.client.run(one.id).classifiers for one in runs)
 
 
-def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_was(up: Up) -> None:
+def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_was(start: Callable[[], Up]) -> None:
+    up = start()
     assert up.connection.server in up.greeting
     assert (up.data_dir / "connection.json").stat().st_mode & 0o777 == 0o600
     job = up.client.submit(RECIPE, TRACK, [1, 2, 3], name="end to end")
@@ -116,56 +136,37 @@ def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_w
     assert "<svg" in page.text
 
     again = up.client.submit(RECIPE, TRACK, [1, 2, 3])
-    assert again.reused
-    assert again.state == "succeeded"
-    processes = psutil.Process(up.process.pid).children(recursive=True)
-    assert up.stop() == 0
-    until(lambda: not any(map(lives, processes)), 10, "the end of every process of the stack")
-    assert not (up.data_dir / "connection.json").exists()
-
-    later = Up(up.data_dir)
-    assert later.connection.token == up.connection.token
-    assert [one.id for one in later.client.jobs()] == [again.id, job.id]
-    assert later.stop() == 0
-
-
-def test_killing_each_process_of_the_stack_changes_no_result(up: Up) -> None:
-    job = up.client.submit(RECIPE, TRACK, [1, 2])
-    for service in ("redis", "api", "worker-1"):
-        until(lambda: any(one.state == "running" for one in up.client.job(job.id).runs), 60, "a run to be running")
-        pid = up.pid_of(service)
-        os.kill(pid, signal.SIGKILL)
-        until(lambda pid=pid, service=service: up.pid_of(service) != pid, 30, f"a new {service}")
-        until(lambda: httpx.get(f"{up.connection.server}/readyz", timeout=2).is_success if _listens(up) else False, 30, "the API to be ready")
-    job = ended(up, job, 120)
-    assert [one.state for one in job.runs] == ["succeeded", "succeeded"]
-    assert digests(up.client, job) == {seed: undisturbed_digest(seed) for seed in (1, 2)}
-    assert max(one.attempt for one in job.runs) > 1
-
-
-def test_after_the_supervisor_itself_is_killed_a_new_start_finishes_the_job(up: Up) -> None:
-    job = up.client.submit(RECIPE, TRACK, [1])
-    until(lambda: up.client.job(job.id).runs[0].state == "running", 60, "the run to be running")
-    orphans = psutil.Process(up.process.pid).children(recursive=True)
-    up.process.kill()
-    up.process.wait()
-    later = Up(up.data_dir)
-    done = ended(later, job, 90)
-    assert digests(later.client, done) == {1: undisturbed_digest(1)}
-    assert later.stop() == 0
-    until(lambda: not any(map(lives, orphans)), 30, "the end of every process of the killed stack")
-
-
-def test_a_second_stack_on_the_same_directory_is_refused(up: Up) -> None:
-    command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(up.data_dir)]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (again.reused, again.state) == (True, "succeeded")
+    second = subprocess.run(up.command(), env=up.environment(), capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
     assert "already running" in second.stderr
 
+    processes = up.family()
+    assert up.stop(signal.SIGINT) == 0
+    until(lambda: not any(map(lives, processes)), 10, "the end of every process of the stack")
+    assert not (up.data_dir / "connection.json").exists()
 
-def _listens(up: Up) -> bool:
-    try:
-        httpx.get(f"{up.connection.server}/livez", timeout=2)
-    except httpx.TransportError:
-        return False
-    return True
+    later = start()
+    assert later.connection.token == up.connection.token
+    assert [one.id for one in later.client.jobs()] == [again.id, job.id]
+
+
+@pytest.mark.chaos
+def test_killing_each_process_of_the_stack_changes_no_result(start: Callable[[], Up]) -> None:
+    up = start()
+    job = up.client.submit(RECIPE, TRACK, [1, 2])
+    until(lambda: is_running(up, job), 60, "a run to be under way")
+    for service in ("worker-1", "redis", "api"):
+        pid = up.pid_of(service)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid, service=service: up.pid_of(service) != pid, 30, f"a new {service}")
+        until(up.is_ready, 30, "the API to be ready")
+    until(lambda: is_running(up, job), 60, "a run to be under way again")
+    orphans = up.family()
+    up.stop(signal.SIGKILL)
+    later = start()
+    until(lambda: not any(map(lives, orphans)), 30, "the end of every process of the killed stack")
+    done = later.client.wait(job.id)
+    assert [one.state for one in done.runs] == ["succeeded", "succeeded"]
+    assert digests(later.client, done) == {seed: undisturbed_digest(seed) for seed in (1, 2)}
+    assert max(one.attempt for one in done.runs) > 1
