@@ -1,6 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both create .venv first if it is missing.
 
 PYTHON ?= python3
+PORT ?= 8000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -9,17 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 setup: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (PyTorch is large: some minutes the first time) ..."
-	@$(BIN)/pip install --quiet --upgrade pip setuptools wheel -c constraints.txt
 	@$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup   ## the whole service once, on real data
 	@$(BIN)/cil demo --data-dir var/demo
 
-serve: setup  ## the demo's data again, as a running service
-	@$(BIN)/cil up --data-dir var/demo
+serve: setup  ## the demo's data again, as a running service; `make serve PORT=9000`
+	@$(BIN)/cil up --data-dir var/demo --port $(PORT)
 
 test: lint    ## everything continuous integration runs
 	@sh tests/browser.sh

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from itertools import combinations
 from pathlib import Path
 
@@ -34,6 +36,17 @@ def test_the_client_needs_neither_server_nor_pytorch() -> None:
 
 def test_the_api_imports_neither_pytorch_nor_the_workers() -> None:
     assert loaded_by("import api.main").isdisjoint({"torch", "workers"})
+
+
+def test_every_requirement_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    pinned = {normal(name) for name, is_pinned, _ in (line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines()) if is_pinned}
+    assert {normal(re.match(r"[\w.-]+", line)[0]) for line in lines} - {"cil-leaderboard"} <= pinned
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def code_lines(path: Path) -> list[str]:
