@@ -1,11 +1,19 @@
 """Small datasets whose every pixel is known."""
 
+import functools
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import pytest
 import torch
 
 from cil_core.catalog import DatasetCard
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
+
+from .formats import Site
 
 CARD = DatasetCard(
     name="toy",
@@ -33,3 +41,20 @@ def dataset(card: DatasetCard) -> ArrayDataset:
     """Thirty images of random pixels, ten of each class, classes mixed."""
     images = torch.randint(256, (30, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return ArrayDataset(images, torch.arange(30) % 3, Transform(card))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    directory = tmp_path / "site"
+    directory.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=directory))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield Site(directory, f"http://127.0.0.1:{server.server_port}/")
+    server.shutdown()
+    server.server_close()
+    thread.join()
