@@ -23,7 +23,6 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
-import migrations
 from api.main import create_app
 from api.settings import Settings
 from cil_core import ENGINE_VERSION
@@ -131,12 +130,6 @@ def a_job() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def service_on() -> type[Service]:
-    """`service_on(database, max_seeds=2)`: a service on a database the test opens itself."""
-    return Service
-
-
-@pytest.fixture(scope="session")
 def service_bare() -> type[Bare]:
     """`service_bare(settings)`: an application whose database is not there, or not as it should be."""
     return Bare
@@ -197,20 +190,20 @@ def client(served: Served) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def finished(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def finished(request: pytest.FixtureRequest, databases: Any) -> Iterator[httpx.Client]:
     """A client of a service, on each database, on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished. Only for reading."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('finished') / 'cil.sqlite'}"
-        migrations.upgrade(url)
-    else:
-        url = request.getfixturevalue("postgres").migrated()
-    database = databases.open(url)
-    with serving(Service(database)) as served, served.client() as client:
+    with databases.url(request.param) as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
         for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
             assert client.post("/api/v1/jobs", json=job(method, seeds)).status_code == 202
         assert served.service.complete_all() == 10
         yield client
-    database.dispose()
+
+
+@pytest.fixture(scope="module")
+def refusing(databases: Any) -> Iterator[tuple[Service, httpx.Client]]:
+    """A service and its client for all tests of a module in which nothing is written."""
+    with databases.url("sqlite") as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
+        yield served.service, client
 
 
 @pytest.fixture(scope="session")

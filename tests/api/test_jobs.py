@@ -108,7 +108,8 @@ def test_a_cursor_cannot_be_changed_or_carried_to_another_list(client, a_job):
     for seed in (1, 2):
         client.post("/api/v1/jobs", json=a_job(seeds=(seed,)))
     cursor = client.get("/api/v1/jobs?limit=1").json()["next_cursor"]
-    for query in ({"cursor": cursor[:-1] + "x"}, {"cursor": "0" + cursor[1:]}, {"cursor": cursor[32:]}, {"cursor": cursor, "method": "replay"}):
+    changed = [{"cursor": cursor[:at] + ("x" if cursor[at] != "x" else "y") + cursor[at + 1 :]} for at in (0, 40, len(cursor) - 1)]
+    for query in (*changed, {"cursor": cursor[32:]}, {"cursor": cursor, "method": "replay"}):
         answer = client.get("/api/v1/jobs", params=query)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-cursor")
     assert client.get("/api/v1/jobs", params={"cursor": cursor}).status_code == 200

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import migrations
 from api.examples import JOBS
 from cil_core.catalog import DATASETS
 from store.datasets import register_dataset
@@ -55,18 +54,6 @@ BAD = {
     "a slug that names an impossible track": (changed("track", "digits-b0-inc1-m50-convnet"), "/track", "protocol.first: "),
     "no object": ([], "", "a JSON object is required"),
 }
-
-
-@pytest.fixture(scope="module")
-def refusing(service_on, serve, databases, tmp_path_factory):
-    """One service and its client for all tests in which nothing is written."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('refusing') / 'cil.sqlite'}"
-    migrations.upgrade(url)
-    database = databases.open(url)
-    service = service_on(database)
-    with serve(service) as served, served.client() as client:
-        yield service, client
-    database.dispose()
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -6,8 +6,6 @@ import html
 import re
 from html.parser import HTMLParser
 
-import pytest
-
 DIGITS = "digits-b0-inc2-m50-convnet"
 PAGE = f"/tracks/{DIGITS}"
 
