@@ -12,7 +12,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (PyTorch is large: some minutes the first time) ..."
-	@$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup   ## the whole service once, on real data
