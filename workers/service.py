@@ -53,9 +53,9 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
         CannotServe: if the device, the data directory or the schema is unfit.
     """
     place = Place(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
-    prepare_fork_server(place.threads)
     _check_directory(settings.checkpoints)
     _await_schema(settings)
+    prepare_fork_server(place.threads)
     environment = _probe(place, settings)
     database = Database(settings.database_url.get_secret_value())
     doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
