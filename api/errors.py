@@ -18,6 +18,7 @@ from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as RoutingError
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 def install(app: FastAPI) -> None:
     """Register the translations."""
     app.add_exception_handler(Problem, _answer)
-    app.add_exception_handler(RequestValidationError, lambda request, error: _answer(request, invalid_request(error)))
+    app.add_exception_handler(RequestValidationError, lambda request, error: _answer(request, invalid_request(error, _expected_body(request))))
     app.add_exception_handler(InvalidSpec, lambda request, error: _answer(request, invalid_spec(error)))
     app.add_exception_handler(RoutingError, lambda request, error: _answer(request, _routing(request, error)))
     for refusal, translate in _REFUSALS.items():
@@ -46,17 +47,30 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, lambda request, error: _answer(request, _unavailable(error)))
 
 
-def invalid_request(error: RequestValidationError) -> Problem:
-    """The problem for what FastAPI and pydantic refuse."""
+def invalid_request(error: RequestValidationError, model: type[BaseModel]) -> Problem:
+    """The problem for what FastAPI and pydantic refuse.
+
+    Args:
+        error: what they found.
+        model: what the body should have been.
+    """
     found = error.errors()
-    places = {item["loc"][0] for item in found}
-    if "path" in places:
+    in_body = [item for item in found if item["loc"][0] == "body"]
+    elsewhere = [item for item in found if item["loc"][0] in ("query", "header")]
+    if len(in_body) + len(elsewhere) < len(found):
         return not_found("thing with the identifier", str(found[0]["input"]))
-    if "body" in places:
-        if not error.body:
-            return Problem(problems.INVALID_BODY, "a JSON body is required", [Fault(pointer="", detail="a JSON object is required")])
-        return _listing(problems.INVALID_BODY, body_faults([item for item in found if item["loc"][0] == "body"], error.body))
-    return _listing(problems.INVALID_QUERY, query_faults(found))
+    if not in_body:
+        return _listing(problems.INVALID_QUERY, query_faults(elsewhere))
+    if error.body in (None, b""):
+        return Problem(problems.INVALID_BODY, "a JSON body is required", [Fault(pointer="", detail="a JSON object is required")])
+    return _listing(problems.INVALID_BODY, body_faults(in_body, error.body, model) + query_faults(elsewhere))
+
+
+def _expected_body(request: Request) -> type[BaseModel]:
+    """The model of the body of the route that was asked."""
+    field = request.scope["route"].body_field
+    expected = field.field_info.annotation if field else None
+    return expected if isinstance(expected, type) and issubclass(expected, BaseModel) else BaseModel
 
 
 def invalid_spec(error: InvalidSpec) -> Problem:

@@ -16,7 +16,6 @@ from pydantic_core import ErrorDetails
 
 from api.problems import Fault
 from cil_core.recipes import BY_NAME
-from cil_core.spec import JobSpec
 
 Location = Sequence[str | int]
 
@@ -26,9 +25,15 @@ def pointer(parts: Location) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def body_faults(errors: Sequence[ErrorDetails], body: object) -> list[Fault]:
-    """One fault for each thing pydantic found in the body; FastAPI has every location start with `body`."""
-    return [_body_fault(error, body) for error in errors]
+def body_faults(errors: Sequence[ErrorDetails], body: object, model: type[BaseModel]) -> list[Fault]:
+    """One fault for each thing pydantic found in the body.
+
+    Args:
+        errors: what it found; FastAPI has every location start with `body`.
+        body: what was sent.
+        model: what it should have been.
+    """
+    return [_body_fault(error, body, model) for error in errors]
 
 
 def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
@@ -41,7 +46,7 @@ def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
     ]
 
 
-def _body_fault(error: ErrorDetails, body: object) -> Fault:
+def _body_fault(error: ErrorDetails, body: object, model: type[BaseModel]) -> Fault:
     location = error["loc"][1:]
     where, at, beyond = _in_body(location, body, absent=error["type"] == "missing")
     match error["type"]:
@@ -50,7 +55,7 @@ def _body_fault(error: ErrorDetails, body: object) -> Fault:
             said = f"unknown method {given!r}" if given is not None else "the method's name is required"
             return Fault(pointer=pointer([*where, "name"]), detail=f"{said}; known: {', '.join(sorted(BY_NAME))}")
         case "extra_forbidden":
-            return Fault(pointer=pointer(where), detail=f"unknown field {where[-1]!r}; known: {', '.join(_known_fields(location[:-1]))}")
+            return Fault(pointer=pointer(where), detail=f"unknown field {where[-1]!r}; known: {', '.join(_known_fields(location[:-1], model))}")
         case "model_type" | "model_attributes_type" | "dict_type":
             return Fault(pointer=pointer(where), detail=f"a JSON object is required; given: {_short(error['input'])}")
     detail = _detail(error)
@@ -82,7 +87,7 @@ def _in_body(location: Location, body: object, absent: bool) -> tuple[list[str |
     return found, at, beyond
 
 
-def _known_fields(location: Location, model: type[BaseModel] = JobSpec) -> list[str]:
+def _known_fields(location: Location, model: type[BaseModel]) -> list[str]:
     """Fields of the model that `location` leads to, starting at `model`."""
     models = [model]
     for part in map(str, location):
