@@ -6,14 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Enum, Index, MetaData, literal, or_, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Enum, Index, MetaData, literal, or_, text
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from store.clock import Timestamp
 from store.states import AttemptOutcome, FailureClass, JobState, RunState
-
-_JSON = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+from store.storable import Json
 
 
 def _enum(kind: type[StrEnum], name: str) -> Enum:
@@ -34,10 +32,10 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {
         datetime: Timestamp(),
-        dict[str, Any]: _JSON,
-        list[int]: _JSON,
-        list[float]: _JSON,
-        list[str]: _JSON,
+        dict[str, Any]: Json(),
+        list[int]: Json(),
+        list[float]: Json(),
+        list[str]: Json(),
         RunState: _enum(RunState, "state"),
         JobState: _enum(JobState, "state"),
         AttemptOutcome: _enum(AttemptOutcome, "outcome"),

@@ -4,7 +4,8 @@ Decisions:
     * A transaction says at its beginning whether it writes. On SQLite a writer takes the write lock at once (BEGIN IMMEDIATE): upgrading a read
       later can fail, waiting at the start cannot. A reader is held to reading by the database.
     * Objects stay readable after the commit (`expire_on_commit=False`), and nothing is loaded lazily.
-    * PostgreSQL runs at READ COMMITTED: every statement sees what was committed before it. Where two writers could miss each other, a row lock
+    * A reader sees one moment: what is committed while it reads belongs to its next transaction. Whoever waits for news opens a new one.
+    * On PostgreSQL writers run at READ COMMITTED: every statement sees what was committed before it. Where two writers could miss each other, a row lock
       decides; locks are taken in one order: runs by (key, id), then jobs by id.
 """
 
@@ -19,6 +20,9 @@ from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long an SQLite connection waits for another's write."""
+
+_THREADS = 40
+"""As many connections as the API has threads, made when needed: nobody waits for one."""
 
 _MODE = "transaction_mode"
 
@@ -39,12 +43,13 @@ class Database:
             raise ValueError(f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name")
         if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
             raise ValueError("an SQLite database needs a file that several processes can open: sqlite:///path")
-        self.engine: Engine = create_engine(parsed, pool_pre_ping=parsed.drivername != "sqlite")
+        self.engine: Engine = create_engine(parsed, pool_pre_ping=parsed.drivername != "sqlite", pool_size=_THREADS // 2, max_overflow=_THREADS // 2)
         if parsed.drivername == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(**{_MODE: "write"})
-        self._reader = self.engine.execution_options(**{_MODE: "read", "postgresql_readonly": True})
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if parsed.drivername != "sqlite" else {}
+        self._reader = self.engine.execution_options(**{_MODE: "read"}, **snapshot)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -54,7 +59,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads; writing in it is an error."""
+        """A session that only reads, at one moment; writing in it is an error."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
 

@@ -27,6 +27,7 @@ from store.ids import new_id, new_ids
 from store.models import Job, JobRun, Run, Track
 from store.settling import settle
 from store.states import JobState, RunState
+from store.storable import storable
 from store.upsert import insert_if_absent
 
 _PLACEMENTS = 20
@@ -72,7 +73,7 @@ def submit(
     _ensure_track(session, spec.track)
     present = session.scalars(select(now())).one()  # one moment for all its runs: they are claimed in the order of the seeds
     job = Job(
-        id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=spec.name,
+        id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=storable(spec.name),
         spec=spec.model_dump(mode="json"), engine_version=engine_version, priority=priority, forced=force, state=JobState.queued, links=[],
         created_at=present,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from store.events import append
 from store.models import Attempt, Run
 from store.settling import lock_jobs, settle
 from store.states import AttemptOutcome, FailureClass, RunState
+from store.storable import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Ending:
     @property
     def reason(self) -> dict[str, Any]:
         """The columns that keep it, the same on a run and on an attempt."""
-        return {"failure": self.failure, "message": self.message, "evidence": self.evidence}
+        return {"failure": self.failure, "message": storable(self.message), "evidence": self.evidence}
 
 
 class Holder(Protocol):

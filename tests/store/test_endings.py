@@ -35,6 +35,14 @@ def test_what_would_fail_again_is_not_retried(scenario: Scenario, claim: runs.Cl
     assert scenario.kinds(claim.job_id)[-2:] == ["run_failed", "job_finished"]
 
 
+def test_no_log_line_is_too_odd_to_be_kept(scenario: Scenario, claim: runs.Claim) -> None:
+    odd: dict[str, object] = {"log": ["a\0b", "half a pair: \ud83d", "naïve"], "loss": float("nan"), "k\0": {"bound": float("inf"), "n": 1}}
+    assert scenario.fail(claim, FailureClass.diverged, "loss is \0", odd) is RunState.failed
+    run = scenario.run(claim.run_id)
+    assert run.message == "loss is \ufffd"
+    assert run.evidence == {"log": ["a\ufffdb", "half a pair: ?", "naïve"], "loss": "nan", "k\ufffd": {"bound": "inf", "n": 1}}
+
+
 def test_infrastructure_is_retried_after_a_growing_back_off_and_dead_after_three_attempts(scenario: Scenario, claim: runs.Claim) -> None:
     states, waits = [], []
     for number in (1, 2, 3):

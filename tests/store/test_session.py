@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -57,6 +58,28 @@ def test_reading_cannot_write(database: Database) -> None:
         session.execute(text("DELETE FROM users"))
     with database.transaction() as session:
         session.execute(text("DELETE FROM users"))  # and the connection is not spoilt for those who may
+
+
+def test_a_reader_sees_one_moment(database: Database) -> None:
+    with database.reading() as reader:
+        assert reader.scalars(select(User.name)).all() == []
+        with database.transaction() as writer:
+            writer.add(User(id=new_id("usr"), name="ada"))
+        assert reader.scalars(select(User.name)).all() == []
+    with database.reading() as reader:
+        assert reader.scalars(select(User.name)).all() == ["ada"]
+
+
+def test_forty_threads_have_a_connection_each(database: Database) -> None:
+    everybody = threading.Barrier(40)
+
+    def read(_: int) -> int:
+        with database.reading() as session:
+            everybody.wait(60)
+            return len(session.scalars(select(User)).all())
+
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(read, range(40))) == {0}
 
 
 def test_the_databases_clock_counts_in_utc_and_can_be_shifted(database: Database) -> None:
