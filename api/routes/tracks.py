@@ -23,7 +23,7 @@ Sort = Annotated[str, one_of(*SORT_NAMES), Query(description="What to rank by; t
 Classifier = Annotated[
     str | None,
     one_of(*CLASSIFIERS),
-    Query(description="Which accuracy curve; each method's own ranking classifier when left out.", json_schema_extra={"examples": list(CLASSIFIERS)}),
+    Query(description="Which accuracy curve; each method's own ranking classifier when left out.", json_schema_extra={"enum": list(CLASSIFIERS)}),
 ]
 ExemplarFree = Annotated[bool, Query(description="Only entries that keep no exemplars.")]
 Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]

@@ -1,0 +1,105 @@
+"""GEM: constraints of every past task, told apart by the protocol's boundaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.engine import learn_task
+from cil_core.events import EpochFinished
+from cil_core.gradients import flat_gradient
+
+UNEVEN = "digits-b5-inc2-m60-convnet"
+"""Tasks of 5, 2, 2 and 1 classes, so that no arithmetic on increments finds the boundaries."""
+
+
+def gradient_on(walk: Any, low: int, high: int) -> Tensor:
+    """The gradient of the loss on the exemplars of the classes low … high − 1, among those classes."""
+    method = walk.method
+    labels = method.memory.labels
+    chosen = (labels >= low) & (labels < high)
+    logits = method.net(method.transform.plain(method.memory.images[chosen])).logits
+    loss = F.cross_entropy(logits[:, low:high], labels[chosen] - low)
+    found = torch.autograd.grad(loss, list(method.net.parameters()), allow_unused=True)
+    return torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for g, p in zip(found, method.net.parameters(), strict=True)])
+
+
+def backward(walk: Any, task: Any) -> tuple[Tensor, Tensor]:
+    """The gradient of a batch before and after the projection. In evaluation mode, so that passes do not move batch-norm statistics."""
+    method = walk.method
+    method.net.eval()
+    batch, step = next(task.train.batches(24)), walk.step(task)
+    method.net.zero_grad()
+    method.losses(batch, step)["classification"].backward()
+    before = flat_gradient(list(method.net.parameters()))
+    method.project(batch, step)
+    return before, flat_gradient(list(method.net.parameters()))
+
+
+def test_each_constraint_is_a_past_task_on_its_own_classes(start: Any) -> None:
+    walk = start("gem", track=UNEVEN)
+    task = walk.grown(2)
+    walk.method.net.eval()
+    for low, high in ((0, 5), (5, 7)):
+        assert torch.allclose(walk.method.past_gradient(low, high, task.bounds), gradient_on(walk, low, high), atol=1e-6)
+
+
+def test_after_projection_no_past_task_is_harmed(start: Any) -> None:
+    walk = start("gem", track=UNEVEN, margin=0.0, ridge=0.0)
+    harmed = 0
+    for index in range(1, 4):
+        task = walk.grown(1) if index == 1 else walk.task(index)
+        if index > 1:
+            walk.method.grow(task)
+        before, after = backward(walk, task)
+        past = torch.stack([gradient_on(walk, low, high) for low, high in zip(task.bounds[:-2], task.bounds[1:-1], strict=True)])
+        harmed += int((past @ before < 0).any())
+        assert (past @ after).min() >= -1e-5 * past.norm() * after.norm()
+        walk.method.net.zero_grad()
+        for _ in walk.phases(task):
+            pass
+        walk.method.remember(task)
+    assert harmed > 0
+
+
+def test_a_gradient_that_harms_nothing_stays_bit_for_bit(start: Any) -> None:
+    walk = start("gem")
+    task = walk.grown(1)
+    method = walk.method
+    method.net.eval()
+    past = method.past_gradient(0, 4, task.bounds)
+    pieces = past.split([parameter.numel() for parameter in method.net.parameters()])
+    for parameter, piece in zip(method.net.parameters(), pieces, strict=True):
+        parameter.grad = piece.reshape(parameter.shape).clone()
+    method.project(walk.batch(task), walk.step(task))
+    assert torch.equal(flat_gradient(list(method.net.parameters())), past)
+
+
+def test_exemplars_constrain_and_are_not_trained_on(start: Any) -> None:
+    walk = start("gem")
+    task = walk.grown(1)
+    phase = next(iter(walk.phases(task)))
+    assert len(walk.method.memory) == 60
+    assert phase.data is task.train
+    assert phase.after_backward is not None
+
+
+def test_the_loss_is_cross_entropy_among_the_new_classes(start: Any) -> None:
+    walk = start("gem")
+    task = walk.grown(1)
+    walk.method.net.eval()
+    batch = next(task.train.batches(24))
+    expected = F.cross_entropy(walk.method.net(batch.x).logits[:, 4:], batch.y - 4)
+    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(expected.item())
+
+
+def test_the_first_task_is_plain_training(start: Any) -> None:
+    def losses(name: str) -> list[dict[str, float]]:
+        walk = start(name, epochs=2, first_task={"epochs": 2, "batch_size": 32})
+        return [event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)]
+
+    assert losses("gem") == losses("finetune")
