@@ -16,9 +16,7 @@ from cil_core.footprint import measure
 def test_without_rehearsal_it_is_finetuning_over_all_classes(start: Any) -> None:
     def losses(name: str, **changes: Any) -> list[float]:
         walk = start(name, epochs=2, **changes)
-        return [
-            event.losses["classification"] for index in (0, 1) for event in learn_task(walk.method, walk.task(index)) if isinstance(event, EpochFinished)
-        ]
+        return [event.losses["classification"] for index in (0, 1) for event in learn_task(walk.method, walk.task(index)) if isinstance(event, EpochFinished)]
 
     assert losses("derpp", alpha=0.0, beta=0.0)[0] == losses("finetune", logits="full")[0]
     walk = start("derpp", alpha=0.0, beta=0.0)
