@@ -45,9 +45,10 @@ class DERpp(Method):
         if not len(self.memory):
             return losses
         generator = self.setting.randomness.on_device("rehearsal", step.task.index, step.iteration)
-        drawn, logits = self.rehearse(len(batch), generator)
-        stored, widths = self.reservoir.logits[drawn], self.reservoir.widths[drawn]
-        losses["dark knowledge"] = self.recipe.alpha * stored_logits_distance(logits, stored, widths)
+        if self.recipe.alpha:
+            drawn, logits = self.rehearse(len(batch), generator)
+            stored, widths = self.reservoir.logits[drawn], self.reservoir.widths[drawn]
+            losses["dark knowledge"] = self.recipe.alpha * stored_logits_distance(logits, stored, widths)
         if self.recipe.beta:
             drawn, logits = self.rehearse(len(batch), generator)
             losses["rehearsal"] = self.recipe.beta * F.cross_entropy(logits, self.memory.labels[drawn])

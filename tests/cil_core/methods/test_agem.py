@@ -63,13 +63,22 @@ def test_what_agrees_with_the_memory_stays_bit_for_bit(walk: Any) -> None:
 def test_every_step_draws_other_exemplars(start: Any) -> None:
     walk = start("agem", reference_batch=10)
     task = walk.grown(1)
-    drawn = []
-    select = type(walk.method.memory.data).select
+    drawn: list[Tensor] = []
+
+    def seen(raw: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(raw)
+        return walk.method.transform.plain(raw)
+
+    batch = next(task.train.batches(24))
+    walk.method.transform.train = seen
     for index in (0, 1, 0):
-        generator = walk.randomness.on_device("reference", 1, walk.step(task, index=index).iteration)
-        drawn.append(torch.randperm(60, generator=generator)[:10].tolist())
-    assert drawn[0] == drawn[2] != drawn[1]
-    assert len(select(walk.method.memory.data, torch.tensor(drawn[0]))) == 10
+        walk.method.losses(batch, walk.step(task))["classification"].backward()
+        walk.method.respect_memory(batch, walk.step(task, index=index))
+    assert drawn[0].shape == (10, 1, 8, 8)
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+    exemplars = {image.numpy().tobytes() for image in walk.method.memory.images}
+    assert {image.numpy().tobytes() for image in drawn[0]} <= exemplars
 
 
 @pytest.mark.parametrize("masks", ["task", "none"])

@@ -87,6 +87,6 @@ def test_a_stronger_penalty_keeps_parameters_nearer(start: Any) -> None:
         walk.finish(0)
         before = walk.method.net.backbone.trunk[1].conv.weight.detach().clone()
         walk.finish(1)
-        return float((walk.method.net.backbone.trunk[1].conv.weight - before).norm())
+        return float((walk.method.net.backbone.trunk[1].conv.weight.detach() - before).norm())
 
     assert moved(30_000.0) < 0.9 * moved(0.0)
