@@ -107,4 +107,4 @@ def test_help_answers_at_once() -> None:
         return time.perf_counter() - began
 
     pairs = [(seconds(str(cil), "--help"), seconds(sys.executable, "-c", "import typer")) for _ in range(5)]
-    assert min(ours - bare for ours, bare in pairs) < 0.2, pairs
+    assert min(ours / bare for ours, bare in pairs) < 4, pairs
