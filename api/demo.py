@@ -23,7 +23,7 @@ from rich.text import Text
 
 from api.client import Client, Job
 from api.client.connection import FILE, Connection
-from api.client.tables import leaderboard_table
+from api.client.tables import LeaderboardTable
 from api.processes import dying_with
 
 TRACK = "digits-b0-inc2-m50-convnet"
@@ -42,7 +42,7 @@ def run_demo(data_dir: Path) -> int:
     console = Console()
     with _service(data_dir, console) as connection, Client(connection.server, connection.token) as client:
         jobs = _watch(client, _submit_all(client, console), console)
-        console.print(leaderboard_table(client.leaderboard(TRACK)))
+        console.print(LeaderboardTable(client.leaderboard(TRACK)))
         for path in _save_page(connection.server, data_dir):
             console.print(f"wrote {path}")
     failures = [f"{job.method}, seed {run.seed}: {run.state}: {run.message}" for job in jobs for run in job.runs if run.state != "succeeded"]

@@ -23,7 +23,7 @@ def leaderboard(
 ) -> None:
     """The leaderboard of a track."""
     from api.client.answers import Leaderboard
-    from api.client.tables import leaderboard_table
+    from api.client.tables import LeaderboardTable
 
     if written and as_json:
         raise typer.BadParameter("give --format or --json, not both")
@@ -34,7 +34,7 @@ def leaderboard(
             typer.echo(client.export(track, written, **parameters), nl=False)
             return
         answer = client.get(f"/leaderboards/{track}", **parameters)
-    show_json(answer) if as_json else show(leaderboard_table(Leaderboard.model_validate(answer)))
+    show_json(answer) if as_json else show(LeaderboardTable(Leaderboard.model_validate(answer)))
 
 
 def tracks(as_json: AsJson = False, server: Server = None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,10 @@ from api.client.answers import Classifier, Entry, Job, Leaderboard, Run, Statist
 
 BARS = "▁▂▃▄▅▆▇█"
 MISSING = "–"
+ROOM_FOR_COSTS = 130
+"""Columns of a terminal in which a leaderboard also shows memory, parameters and time."""
+
+_COSTS = ("curve by", "exemplars", "memory MB", "params M", "train s")
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -26,27 +32,34 @@ def percent(statistic: Statistic | None) -> str:
     if statistic is None:
         return MISSING
     if statistic.interval is None:
-        return f"{100 * statistic.mean:.2f}"
-    return f"{100 * statistic.mean:.2f} ± {50 * (statistic.interval[1] - statistic.interval[0]):.2f}"
+        return f"{100 * statistic.mean:.1f}"
+    return f"{100 * statistic.mean:.1f} ± {50 * (statistic.interval[1] - statistic.interval[0]):.1f}"
 
 
-def leaderboard_table(board: Leaderboard) -> Table:
-    """A leaderboard as papers print it."""
-    table = Table(title=board.slug, caption="accuracies in %, ± half the 95 % interval over seeds; upper bounds have no rank")
-    table.add_column("#", justify="right")
-    for heading in ("method", "variant", "curve by"):
-        table.add_column(heading)
-    for heading in ("avg acc ↑", "last acc ↑", "forgetting ↓", "seeds", "exemplars", "memory MB", "params M", "train s"):
-        table.add_column(heading, justify="right")
-    table.add_column("A_t", no_wrap=True)
-    for entry in board.items:
-        table.add_row(*_entry_cells(entry))
-    return table
+@dataclass(frozen=True)
+class LeaderboardTable:
+    """A leaderboard as papers print it; where there is room, with what the methods cost."""
+
+    board: Leaderboard
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, as wide as the terminal allows."""
+        costs = options.max_width >= ROOM_FOR_COSTS
+        table = _table(self.board.slug)
+        table.caption = "accuracies in %, ± half the 95 % interval over n seeds; upper bounds unranked"
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("method")
+        for heading in ("avg acc ↑", "last acc ↑", "forgetting ↓", "n", *(_COSTS if costs else ())):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("A_t", no_wrap=True)
+        for entry in self.board.items:
+            table.add_row(*_result_cells(entry), *(_cost_cells(entry) if costs else ()), sparkline([point.mean for point in entry.curve]))
+        yield table
 
 
 def jobs_table(jobs: Iterable[Job]) -> Table:
     """Jobs, one a row."""
-    table = Table("job", "method", "track", "state", "runs", "submitted", "name")
+    table = _table(None, "method", "track", "state", "runs", "submitted", "name", identifier="job")
     for job in jobs:
         done = sum(run.state == "succeeded" for run in job.runs)
         table.add_row(job.id, job.method, job.track, job.state, f"{done}/{len(job.runs)}", f"{job.created_at:%Y-%m-%d %H:%M}", Text(job.name or ""))
@@ -56,7 +69,8 @@ def jobs_table(jobs: Iterable[Job]) -> Table:
 def job_table(job: Job) -> Table:
     """One job's runs."""
     place = "" if job.queue_position is None else f", {job.queue_position} runs before it"
-    table = Table("run", "seed", "state", "attempt", "avg acc", "last acc", "note", title=f"{job.id}: {job.method} on {job.track}, {job.state}{place}")
+    title = f"{job.id}: {job.method} on {job.track}, {job.state}{place}"
+    table = _table(title, "seed", "state", "attempt", "avg acc", "last acc", "note", identifier="run")
     for run in job.runs:
         accuracies = [MISSING if value is None else f"{100 * value:.2f}" for value in (run.average_accuracy, run.last_accuracy)]
         note = run.message or ("reused" if run.reused else "")
@@ -66,7 +80,7 @@ def job_table(job: Job) -> Table:
 
 def run_tables(run: Run) -> RenderableType:
     """One run: its accuracy matrix under each classifier, and its attempts."""
-    attempts = Table("attempt", "worker", "device", "outcome", "reason", title=f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}")
+    attempts = _table(f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}", "attempt", "worker", "device", "outcome", "reason")
     for attempt in run.attempts:
         attempts.add_row(str(attempt.number), attempt.worker, attempt.device, attempt.outcome, Text(attempt.message or ""))
     return Group(attempts, *(_matrix(name, found) for name, found in run.classifiers.items()))
@@ -74,31 +88,36 @@ def run_tables(run: Run) -> RenderableType:
 
 def fields_table(properties: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]) -> Table:
     """Hyper-parameters with their defaults and sources."""
-    table = Table("field", "default", "meaning and source")
+    table = _table(None, "field", "default", "meaning and source")
     for name, schema in properties.items():
         table.add_row(name, Text(json.dumps(defaults.get(name))), Text(schema.get("description", "")))
     return table
 
 
-def _entry_cells(entry: Entry) -> list[str]:
-    return [
-        MISSING if entry.rank is None else str(entry.rank),
-        entry.title,
-        entry.variant,
-        entry.classifier,
-        *(percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")),
-        str(len(entry.runs)),
-        str(entry.exemplars),
-        f"{entry.counted_bytes / 1e6:.3f}",
-        f"{entry.parameters / 1e6:.3f}",
-        MISSING if entry.train_seconds is None else f"{entry.train_seconds.mean:.1f}",
-        sparkline([point.mean for point in entry.curve]),
-    ]
+def _table(title: str | None, *headings: str, identifier: str | None = None) -> Table:
+    """An empty table in the style of all; an identifier is never cut, so that it can be copied."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    if identifier:
+        table.add_column(identifier, no_wrap=True, overflow="fold")
+    for heading in headings:
+        table.add_column(heading)
+    return table
+
+
+def _result_cells(entry: Entry) -> list[str]:
+    name = entry.title if entry.variant == "default" else f"{entry.title} ({entry.variant})"
+    accuracies = [percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")]
+    return [MISSING if entry.rank is None else str(entry.rank), name, *accuracies, str(len(entry.runs))]
+
+
+def _cost_cells(entry: Entry) -> list[str]:
+    seconds = MISSING if entry.train_seconds is None else f"{entry.train_seconds.mean:.1f}"
+    return [entry.classifier, str(entry.exemplars), f"{entry.counted_bytes / 1e6:.3f}", f"{entry.parameters / 1e6:.3f}", seconds]
 
 
 def _matrix(name: str, found: Classifier) -> Table:
     """Accuracy on each task (columns) after each task (rows), in per cent."""
-    table = Table("after", title=f"{name}{' (ranks)' if found.ranks else ''}: accuracy on each task in %")
+    table = _table(f"{name}{' (ranks)' if found.ranks else ''}: accuracy on each task in %", "after")
     for task in range(len(found.test_images)):
         table.add_column(f"task {task + 1}", justify="right")
     table.add_column("A_t", justify="right")
