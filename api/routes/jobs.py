@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
+from annotated_types import Ge, Lt
 from fastapi import APIRouter, BackgroundTasks, Body, Header, Path, Query, Request, Response
+from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api import problems, submission
 from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
 from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, Submitter, writing
 from api.examples import JOBS
-from api.problems import Fault, Problem, documented
+from api.problems import Problem, documented
 from api.settings import Settings
 from api.strict import StrictRoute
 from cil_core import ENGINE_VERSION
@@ -30,6 +32,7 @@ from store.states import JobState, RunState
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
+Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))]  # others overflow when brought to UTC
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -89,14 +92,11 @@ def read_jobs(
     method: Annotated[str | None, Query(max_length=40)] = None,
     track: Annotated[str | None, Query(max_length=200)] = None,
     user: Annotated[str | None, Query(max_length=40, description="A user's id.")] = None,
-    created_after: Annotated[datetime | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")] = None,
+    created_after: Annotated[Moment | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")] = None,
     cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Jobs:
     """Jobs, the newest first."""
-    if created_after is not None and created_after.tzinfo is None:
-        fault = Fault(parameter="created_after", detail="a moment needs a time zone, e.g. 2026-01-31T12:00:00Z")
-        raise Problem(problems.INVALID_QUERY, fault.detail, [fault])
     filters = JobFilter(state=state, method=method, track=track, user=user, created_after=created_after)
     with database.reading() as session:
         page = list_jobs(session, filters, cursors.check(cursor), limit)

@@ -93,6 +93,8 @@ BAD_QUERIES = {
     "page=2": "page",
     "created_after=yesterday": "created_after",
     "created_after=2026-01-01T00:00:00": "created_after",
+    "created_after=0001-01-01T00:00:00%2B14:00": "created_after",
+    "created_after=9999-12-31T23:59:59-14:00": "created_after",
     "method=%00": "method",
     "cursor=made-up": "cursor",
 }
