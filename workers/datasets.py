@@ -7,9 +7,8 @@ from pathlib import Path
 
 from cil_core import folders, layout
 from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.data import LOADERS, folder
+from cil_core.data import folder, loader
 from cil_core.data.download import Progress
-from cil_core.data.vision import PUBLISHED
 from cil_core.errors import DataError
 from store.datasets import register_dataset
 from store.session import Database
@@ -21,6 +20,8 @@ def fetch(name: str, data_root: Path) -> Iterator[Progress]:
     Raises:
         DataError: it does not exist, a host cannot be reached, or a file is damaged.
     """
+    from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — brings all of torchvision with it
+
     _known(name, data_root)
     if name in PUBLISHED:
         yield from PUBLISHED[name].fetch(DATASETS[name], data_root)
@@ -38,7 +39,7 @@ def verify(name: str, data_root: Path) -> str:
         return str(registered.card.fingerprint)
     if not layout.is_here(name, data_root):
         raise DataError(f"{name} is not on this machine; `cil data fetch {name}` gets it")
-    return LOADERS[name](card, data_root).fingerprint
+    return loader(name)(card, data_root).fingerprint
 
 
 def announce(database: Database, data_root: Path) -> tuple[str, ...]:

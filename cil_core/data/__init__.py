@@ -1,4 +1,7 @@
-"""Datasets as uint8 tensors: loading, augmentation on the device, and the stream of tasks."""
+"""Datasets as uint8 tensors: loading, augmentation on the device, and the stream of tasks.
+
+Decision: a dataset's module is imported when the dataset is: torchvision and scikit-learn cost more to import than a small run to start.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,12 @@ from pathlib import Path
 
 from cil_core import folders
 from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.data import digits, folder
+from cil_core.data import folder
 from cil_core.data.source import Source
-from cil_core.data.vision import PUBLISHED
 from cil_core.errors import InvalidSpec
 from cil_core.spec import Track
 
 Loader = Callable[[DatasetCard, Path], Source]
-
-LOADERS: dict[str, Loader] = {"digits": digits.load, **{name: published.load for name, published in PUBLISHED.items()}}
-"""How each built-in dataset is read; the names are the catalogue's."""
 
 
 def load(track: Track, data_root: Path) -> Source:
@@ -32,6 +31,17 @@ def load(track: Track, data_root: Path) -> Source:
     """
     if track.dataset.startswith(folders.PREFIX):
         return folder.load(track.dataset.removeprefix(folders.PREFIX), data_root)
-    if track.dataset not in LOADERS:
-        raise InvalidSpec(f"unknown dataset {track.dataset!r}; known: {', '.join(sorted(LOADERS))}", ("track", "dataset"))
-    return LOADERS[track.dataset](DATASETS[track.dataset], data_root)
+    if track.dataset not in DATASETS:
+        raise InvalidSpec(f"unknown dataset {track.dataset!r}; known: {', '.join(sorted(DATASETS))}", ("track", "dataset"))
+    return loader(track.dataset)(DATASETS[track.dataset], data_root)
+
+
+def loader(name: str) -> Loader:
+    """How a built-in dataset is read; the names are the catalogue's."""
+    if name == "digits":
+        from cil_core.data import digits  # noqa: PLC0415 — see above
+
+        return digits.load
+    from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
+
+    return PUBLISHED[name].load

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cil_core.catalog import DatasetCard
-from cil_core.data.autoaugment import autoaugment
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """(uint8 (B, C, H, W), generator) → uint8 (B, C, H, W)."""
@@ -135,6 +134,13 @@ def _around(centre: Tensor, side: int, size: int) -> Tensor:
     """Which of `size` positions lie in [centre − side/2, centre + side/2), a (B, size) mask."""
     position = torch.arange(size, device=centre.device)
     return (position >= centre - side // 2) & (position < centre + (side + 1) // 2)
+
+
+def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """`cil_core.data.autoaugment`, imported when first needed: it brings all of torchvision with it."""
+    from cil_core.data import autoaugment as policy  # noqa: PLC0415
+
+    return policy.autoaugment(images, generator)
 
 
 _PLAIN: dict[str, Augmentation] = {"flip": flip, "autoaugment": autoaugment}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cil_core.catalog import DATASETS
-from cil_core.data import LOADERS, load
+from cil_core.data import load, loader
 from cil_core.data.source import Arrays, Source
 from cil_core.errors import DataError, InvalidSpec
 from cil_core.spec import Track
@@ -43,8 +43,9 @@ def test_digits_are_the_same_everywhere(tmp_path: Path) -> None:
     assert load(DIGITS, tmp_path).fingerprint == "d881159c18464a6a563164e9c27d05a92577b1eeede1eefb2078803409456655"
 
 
-def test_every_card_has_a_loader_and_every_loader_a_card() -> None:
-    assert set(LOADERS) == set(DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_card_has_a_loader(name: str) -> None:
+    assert callable(loader(name))
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path: Path) -> None:
