@@ -5,5 +5,5 @@ so that the API server and the client can be installed without it.
 """
 
 __version__ = "0.1.0"
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Changes whenever a change of code changes a number: results of different engine versions are never mixed in one entry."""

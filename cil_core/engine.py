@@ -82,7 +82,7 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
 def setting_of(spec: RunSpec, dataset: DatasetCard, device: str) -> Setting:
     """What the method of `spec` is told about its run."""
     track, where = spec.track, torch.device(device)
-    return Setting(dataset, track.backbone, track.memory, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where)
+    return Setting(dataset, track.backbone, track.memory, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision)
 
 
 def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:

@@ -6,7 +6,8 @@ task's training data and its own memory, nothing else: no test data, no future t
 Decisions:
     * State that outlives a task is a submodule or a buffer, so that the state dict is the checkpoint. What a state dict does not hold
       (which parameters are frozen, which submodules exist) is set in `grow` and `match_structure`.
-    * The teacher is a frozen copy of the network made after every task, when everything else is done.
+    * The teacher is a frozen copy of the network made after every task, when everything else is done. What is asked in training is
+      `old_net`, the same network with batch normalisation folded away: made when first needed, never saved.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from cil_core.classifiers import Classifier, Logits
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.memory import NO_MEMORY, Memory, MemoryPolicy, select
-from cil_core.nets.backbones import Backbone, build_backbone
+from cil_core.nets.backbones import PRECISIONS, Backbone, build_backbone
+from cil_core.nets.folding import folded
 from cil_core.nets.heads import LinearHead
 from cil_core.nets.incremental import IncrementalNet, Net, Outputs, frozen
 from cil_core.phase import Batch, Losses, Phase, Step, Task
@@ -47,6 +49,7 @@ class Setting:
         task_sizes: classes of each task, future ones included: protocols are public, data is not.
         randomness: source of all random numbers.
         device: where the network lives.
+        precision: what backbones compute in, `fp32` or `bf16`.
     """
 
     dataset: DatasetCard
@@ -55,6 +58,7 @@ class Setting:
     task_sizes: tuple[int, ...]
     randomness: Randomness
     device: torch.device
+    precision: str = "fp32"
 
 
 class Method(nn.Module):
@@ -79,6 +83,7 @@ class Method(nn.Module):
         self.memory = Memory((card.channels, card.size, card.size), self.transform, setting.device)
         self.net: Net = self.build(self.fresh_backbone(0)).to(setting.device)
         self.teacher: Net | None = None
+        self._folded_teacher: list[Net] = []  # none or one; in a list, so that it is no submodule
         self.diagnostics: dict[str, float] = {}
 
     # ------------------------------------------------------------------ the five verbs
@@ -110,16 +115,27 @@ class Method(nn.Module):
         data = task.train + self.memory.data if len(self.memory) else task.train
         return dataclasses.replace(Phase("fit", data, self.losses, schedule, self.net), **changes)
 
-    def old_outputs(self, x: Tensor) -> Outputs:
-        """The teacher's outputs, as constants.
+    @property
+    def old_net(self) -> Net:
+        """The teacher for asking only: as its structure says, but without batch normalisation.
 
         Raises:
             RuntimeError: in the first task, when there is no teacher.
         """
         if self.teacher is None:
             raise RuntimeError("there is no teacher before the end of the first task")
+        if not self._folded_teacher:
+            self._folded_teacher.append(folded(self.teacher))
+        return self._folded_teacher[0]
+
+    def old_outputs(self, x: Tensor) -> Outputs:
+        """The teacher's outputs, as constants.
+
+        Raises:
+            RuntimeError: in the first task, when there is no teacher.
+        """
         with torch.no_grad():
-            outputs: Outputs = self.teacher(x)
+            outputs: Outputs = self.old_net(x)
         return outputs
 
     def old_logits(self, x: Tensor) -> Tensor:
@@ -163,6 +179,7 @@ class Method(nn.Module):
         if self.recipe.signed_features and not name.startswith("cosine_"):
             name = f"cosine_{name}"
         backbone = build_backbone(name, self.setting.dataset.channels, self.setting.randomness.on_cpu("backbone", task))
+        backbone.compute_in(PRECISIONS[self.setting.precision])
         return backbone.to(self.setting.device).to(memory_format=torch.channels_last)  # a third faster than channels-first on CPU
 
     def init_generator(self, task: Task, purpose: str = "head") -> torch.Generator:
@@ -176,12 +193,14 @@ class Method(nn.Module):
         if self.keeps_teacher:
             self.teacher = copy.deepcopy(self.net)
             frozen(self.teacher)
+            self._folded_teacher.clear()
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """Create what `state` has weights for, e.g. the teacher; shapes are adapted afterwards."""
         if any(name.startswith("teacher.") for name in state):
             self.teacher = copy.deepcopy(self.net)
             frozen(self.teacher)
+            self._folded_teacher.clear()
 
 
 def typed_recipe(method: Method) -> base.Recipe:

@@ -23,7 +23,7 @@ DEFAULT_CLASS_ORDER = 1993
 _NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
 _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
-    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?"
+    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -101,6 +101,11 @@ class Track(Frozen):
     holdout: int = Field(
         default=0, ge=0, le=50, description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set."
     )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        exclude_if=lambda precision: precision == "fp32",  # so that the hashes of tracks from before there was a choice stay what they are
+        description="What backbones compute in: float32, or bfloat16 under autocast. Parameters, heads and losses are float32 always.",
+    )
 
     @property
     def slug(self) -> str:
@@ -114,6 +119,8 @@ class Track(Frozen):
             parts.append(f"order{order}")
         if self.holdout:
             parts.append(f"holdout{self.holdout}")
+        if self.precision != "fp32":
+            parts.append(self.precision)
         return "-".join(parts)
 
     @classmethod
@@ -135,6 +142,7 @@ class Track(Frozen):
                 "memory": {"kind": kind, "amount": amount},
                 "backbone": found["backbone"],
                 "holdout": int(found["holdout"] or 0),
+                "precision": found["precision"] or "fp32",
             }
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class PODNet(Method):
         if self.teacher is not None:
             factor = sqrt(step.task.seen / step.task.new)
             with torch.no_grad():
-                old_maps = self.teacher.backbone.maps(batch.x)
+                old_maps = cast("IncrementalNet[ProxyHead]", self.old_net).backbone.maps(batch.x)
             losses["spatial"] = factor * self.recipe.spatial_weight * pooled_distance(maps, old_maps)
             losses["flat"] = factor * self.recipe.flat_weight * feature_distillation(features, backbone.pool(old_maps[-1]))
         return losses

@@ -6,6 +6,8 @@ Decisions:
     * Weights are drawn from the given CPU generator alone: Kaiming-normal over outgoing connections for convolutions, identity for batch
       normalisation. Modules are created without storage, so that PyTorch's default initialisation draws nothing from the global generator.
     * A name may start with `cosine_`: the variant with features of both signs.
+    * Lower precision is a matter of the backbone alone: it computes under autocast and gives float32, so that heads, losses, means and
+      transport plans are as exact as ever.
 """
 
 from __future__ import annotations
@@ -21,14 +23,29 @@ from cil_core.catalog import BACKBONES
 from cil_core.nets import convnet, resnet
 
 SIGNED = "cosine_"
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""What a track's precision means."""
 
 
 class MeanPool(nn.Module):
-    """The mean over all positions."""
+    """The mean over all positions, in float32."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, d, H, W) → (B, d)."""
-        return maps.mean(dim=(2, 3))
+        return maps.mean(dim=(2, 3), dtype=torch.float32)
+
+
+class Part(nn.Sequential):
+    """Modules in a row that compute in `precision` and give float32; their parameters are float32."""
+
+    precision = torch.float32
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the last module gives."""
+        with torch.autocast(x.device.type, self.precision, enabled=self.precision is not torch.float32):
+            for module in self:
+                x = module(x)
+        return x.float()
 
 
 class Backbone(nn.Module):
@@ -46,8 +63,8 @@ class Backbone(nn.Module):
 
     def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], feature_dim: int) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(stem, *stages[:-1])
-        self.specialised = nn.Sequential(stages[-1], MeanPool())
+        self.trunk = Part(stem, *stages[:-1])
+        self.specialised = Part(stages[-1], MeanPool())
         self.feature_dim = feature_dim
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,10 +74,20 @@ class Backbone(nn.Module):
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """The output (B, C, H, W) of every stage; after its ReLU, which the last stage of a cosine variant lacks."""
-        outputs = [self.trunk[0](x)]
-        for stage in (*self.trunk[1:], self.specialised[0]):
-            outputs.append(stage(outputs[-1]))
-        return tuple(outputs[1:])
+        with torch.autocast(x.device.type, self.precision, enabled=self.precision is not torch.float32):
+            outputs = [self.trunk[0](x)]
+            for stage in (*self.trunk[1:], self.specialised[0]):
+                outputs.append(stage(outputs[-1]))
+        return tuple(output.float() for output in outputs[1:])
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What its convolutions compute in."""
+        return self.trunk.precision
+
+    def compute_in(self, precision: torch.dtype) -> None:
+        """Compute in float32 or bfloat16 from now on; parameters stay float32."""
+        self.trunk.precision = self.specialised.precision = precision
 
     def pool(self, last_map: Tensor) -> Tensor:
         """Features of the last of `maps`."""

@@ -256,3 +256,12 @@ def test_a_bad_track_is_refused(change: dict[str, Any]) -> None:
 def test_specs_are_read_without_pytorch() -> None:
     modules = "cil_core.spec, cil_core.events, cil_core.metrics, cil_core.validation, cil_core.folders"
     subprocess.run([sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"], check=True)
+
+
+def test_precision_is_part_of_a_track_and_of_its_slug() -> None:
+    track = Track.from_slug("digits-b0-inc2-m50-convnet-holdout20-bf16")
+    assert (track.precision, track.holdout) == ("bf16", 20)
+    assert track.slug == "digits-b0-inc2-m50-convnet-holdout20-bf16"
+    assert Track.from_slug("digits-b0-inc2-m50-convnet").precision == "fp32"
+    with pytest.raises(ValidationError, match="fp16"):
+        Track.model_validate({**track.model_dump(), "precision": "fp16"})

@@ -170,3 +170,18 @@ def test_gates_of_a_part_are_the_gates_within_it() -> None:
 def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown backbone 'resnet33'; known: .*resnet32"):
         build("resnet33")
+
+
+@pytest.mark.parametrize("name", ["convnet", "resnet14"])
+def test_in_bfloat16_features_are_nearly_the_same_and_still_float32(name: str) -> None:
+    backbone, x = build(name).eval().requires_grad_(False), images(32)
+    exact, exact_maps = backbone(x), backbone.maps(x)
+    backbone.compute_in(torch.bfloat16)
+    features, maps = backbone(x), backbone.maps(x)
+    assert features.dtype == torch.float32
+    assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
+    assert 0 < float((features - exact).norm() / exact.norm()) < 0.03
+    for given, expected in zip(maps, exact_maps, strict=True):
+        assert given.dtype == torch.float32
+        assert float((given - expected).norm() / expected.norm()) < 0.03
+    assert copy.deepcopy(backbone).precision is torch.bfloat16
