@@ -120,7 +120,7 @@ class Stack:
 
     def _start_workers(self, environment: dict[str, str]) -> None:
         options = ["--device", self.device, "--slots", str(self.slots), "--data-dir", str(self.data_dir)]
-        share = max(1, len(os.sched_getaffinity(0)) // (self.workers * self.slots))  # of the cores, which the workers do not know they share
+        share = max(1, len(os.sched_getaffinity(0)) // max(1, self.workers * self.slots))  # of the cores, which the workers do not know they share
         environment = {"CIL_THREADS": str(share), **environment}
         for number in range(1, self.workers + 1):
             self._launch(f"worker-{number}", [sys.executable, "-m", "api.client", "worker", *options], environment)

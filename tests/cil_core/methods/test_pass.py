@@ -30,7 +30,7 @@ def test_right_after_growth_distillation_is_zero_with_a_finite_gradient(start: A
     task = walk.grown(1)
     walk.method.net.eval()
     distillation = walk.method.losses(walk.batch(task), walk.step(task))["distillation"]
-    assert distillation.item() == 0
+    assert distillation.item() == pytest.approx(0, abs=1e-3)  # the teacher computes with batch normalisation folded away
     gradients = torch.autograd.grad(distillation, list(walk.method.net.backbone.parameters()))
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
