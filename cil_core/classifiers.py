@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.nets.incremental import Outputs
+from cil_core.nets.incremental import Net, Outputs
 
 if TYPE_CHECKING:
     from cil_core.method import Method
 
-Scorer = Callable[[Outputs], Tensor]
-"""Outputs of a batch → scores (B, n); the largest wins."""
+Scorer = Callable[[Tensor, Outputs], Tensor]
+"""(Prepared images of a batch, outputs of the method's network for them) → scores (B, n); the largest wins."""
 
 
 class Classifier(Protocol):
@@ -38,7 +38,7 @@ class Logits:
 
     def prepare(self, method: Method) -> Scorer:  # noqa: ARG002 — the head needs no preparation
         """The logits themselves."""
-        return lambda outputs: outputs.logits
+        return lambda x, outputs: outputs.logits  # noqa: ARG005
 
 
 class NearestMean:
@@ -56,7 +56,21 @@ class NearestMean:
     def prepare(self, method: Method) -> Scorer:
         """Class means of the exemplars under the current extractor."""
         means = class_means(method, flip=self.flip)  # (n, d)
-        return lambda outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)
+        return lambda x, outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)  # noqa: ARG005
+
+
+class Boosted:
+    """The logits of FOSTER's two branches before they were compressed into one; in the first task there is only one."""
+
+    name = "boosted"
+
+    def prepare(self, method: Method) -> Scorer:
+        """The boosted network's logits."""
+        boosted: Net | None = getattr(method, "boosted")  # noqa: B009 — only FOSTER has one
+        if boosted is None:
+            return lambda x, outputs: outputs.logits  # noqa: ARG005
+        boosted.eval()
+        return lambda x, outputs: boosted(x).logits  # noqa: ARG005
 
 
 def class_means(method: Method, *, flip: bool = False) -> Tensor:

@@ -33,7 +33,7 @@ def evaluate(method: Method, tests: Sequence[ArrayDataset]) -> dict[str, Counts]
         for batch in test.batches(EVALUATION_BATCH):
             outputs = method.net(batch.x)
             for name, scorer in scorers.items():
-                counts[name] += _right(scorer(outputs), batch.y)
+                counts[name] += _right(scorer(batch.x, outputs), batch.y)
         for name, row in rows.items():
             row.append(counts[name])
     return {name: _as_counts(torch.stack(row)) for name, row in rows.items()}

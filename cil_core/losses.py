@@ -184,3 +184,27 @@ def frobenius_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """‖Φ − Φ_old‖_F over a whole batch of features (B, d): neither squared nor averaged, so it grows with the batch (PASS)."""
     distance: Tensor = (student - teacher).norm()
     return distance
+
+
+def effective_number_weights(counts: Tensor, beta: float) -> Tensor:
+    """Class weights (n,) that sum to n, in proportion to (1 − β) / (1 − β^N_c): the rarer a class, the larger (Cui et al., CVPR 2019).
+
+    Args:
+        counts: N_c (n,), images of each class, at least 1.
+        beta: β in [0, 1); 0 weighs all classes alike.
+    """
+    weights = (1 - beta) / (1 - torch.pow(beta, counts.double()))
+    return (len(counts) * weights / weights.sum()).float()
+
+
+def balanced_distillation(student: Tensor, teacher: Tensor, weights: Tensor, temperature: float) -> Tensor:
+    """Distillation with the teacher's probabilities weighed by class and normalised again (FOSTER, Wang et al., ECCV 2022).
+
+    Args:
+        student: logits (B, n).
+        teacher: logits (B, n), constants.
+        weights: (n,); with equal ones this is `distillation`.
+        temperature: T of both softmaxes.
+    """
+    target = F.normalize(F.softmax(teacher / temperature, dim=1) * weights, p=1, dim=1)
+    return -(target * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()

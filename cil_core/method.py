@@ -158,14 +158,9 @@ class Method(nn.Module):
         quota = self.quota(task.seen)
         return self.memory.truncated(quota) + select(task.train, quota, self.policy.selection, self.unit_features)
 
-    @torch.no_grad()
     def raw_features(self, data: ArrayDataset) -> Tensor:
         """Features (N, d) of a dataset in its order: evaluation mode, no augmentation."""
-        was_training = self.net.training
-        self.net.eval()
-        features = torch.cat([self.net.features(batch.x) for batch in data.batches(EVALUATION_BATCH)])
-        self.net.train(was_training)
-        return features
+        return features_of(self.net, data)
 
     def unit_features(self, data: ArrayDataset) -> Tensor:
         """Features scaled to unit norm, f / (‖f‖ + 1e-8)."""
@@ -201,6 +196,16 @@ class Method(nn.Module):
             self.teacher = copy.deepcopy(self.net)
             frozen(self.teacher)
             self._folded_teacher.clear()
+
+
+@torch.no_grad()
+def features_of(net: Net, data: ArrayDataset) -> Tensor:
+    """What `net` makes of a dataset, (N, d) in its order: evaluation mode, no augmentation."""
+    was_training = net.training
+    net.eval()
+    features = torch.cat([net.features(batch.x) for batch in data.batches(EVALUATION_BATCH)])
+    net.train(was_training)
+    return features
 
 
 def typed_recipe(method: Method) -> base.Recipe:

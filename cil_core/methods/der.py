@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cil_core.classifiers import Logits, NearestMean
 from cil_core.data.arrays import ArrayDataset
@@ -33,13 +33,13 @@ class DER(Method):
     net: ExpandableNet
     policy = HERDING
     classifiers = (Logits(), NearestMean())
-    unpruned: Backbone | None
+    unpruned: nn.Module | None
     masks: Masks | None
 
     def build(self, backbone: Backbone) -> ExpandableNet:
         """One extractor, and neither masks nor an unpruned copy yet."""
         self.unpruned = self.masks = None
-        return ExpandableNet(backbone)
+        return ExpandableNet(backbone, backbone.feature_dim)
 
     def grow(self, task: Task) -> None:
         """Add an extractor that starts from the last one before its pruning."""

@@ -30,7 +30,7 @@ class DERWA(Method):
 
     def build(self, backbone: Backbone) -> ExpandableNet:
         """One extractor so far."""
-        return ExpandableNet(backbone)
+        return ExpandableNet(backbone, backbone.feature_dim)
 
     def grow(self, task: Task) -> None:
         """A copy of the last extractor joins from the second task on."""

@@ -1,9 +1,9 @@
-"""`ExpandableNet`: one extractor a task, their features side by side (DER, Yan et al. 2021).
+"""`ExpandableNet`: one extractor a task, their features side by side (DER, Yan et al. 2021; MEMO and FOSTER are special cases).
 
 Decisions:
-    * Only the newest extractor trains. Older ones are frozen and stay in evaluation mode whatever mode the network is put into, so that their
-      batch-norm statistics cannot drift; they are evaluated without a graph.
-    * Widths may differ from extractor to extractor; the head's columns follow in the order of the extractors.
+    * An extractor is a whole backbone, or the last stage of one behind a trunk that all share (MEMO).
+    * Only the newest extractor trains, and the trunk unless it is frozen. What is frozen stays in evaluation mode whatever mode the network is
+      put into, so that batch-norm statistics rest as the weights do. A trunk that learns gets gradients through frozen extractors too.
     * The auxiliary head sees the newest extractor alone and lives from growth to the end of training.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import LinearHead
 from cil_core.nets.incremental import Net, Outputs, frozen
 
@@ -24,24 +23,26 @@ class ExpandableNet(Net):
     """A row of extractors and one head over all their features.
 
     Args:
-        backbone: the first extractor.
+        extractor: the first one.
+        width: d, features an extractor gives.
+        trunk: comes before every extractor; by default there is none.
         bias: whether the head has a bias.
     """
 
     auxiliary: LinearHead | None
 
-    def __init__(self, backbone: Backbone, *, bias: bool = True) -> None:
+    def __init__(self, extractor: nn.Module, width: int, *, trunk: nn.Module | None = None, bias: bool = True) -> None:
         super().__init__()
-        self.extractors = nn.ModuleList([backbone])
-        self.head = LinearHead(backbone.feature_dim, bias=bias)
+        self.width = width
+        self.trunk = nn.Identity() if trunk is None else trunk
+        self.extractors = nn.ModuleList([extractor])
+        self.head = LinearHead(width, bias=bias)
         self.auxiliary = None
 
     @property
-    def newest(self) -> Backbone:
+    def newest(self) -> nn.Module:
         """F_t, the extractor that trains."""
-        newest = self.extractors[-1]
-        assert isinstance(newest, Backbone)  # noqa: S101 — a ModuleList does not know its element type
-        return newest
+        return self.extractors[-1]
 
     @property
     def classes(self) -> int:
@@ -52,24 +53,25 @@ class ExpandableNet(Net):
         """Add `new` rows to the head."""
         self.head.grow(new, generator)
 
-    def expand(self, extractor: Backbone, new: int, generator: torch.Generator, *, inherit: bool) -> None:
-        """Freeze what there is and add an extractor, columns and rows for it, and an auxiliary head with `new` + 1 outputs.
+    def expand(self, extractor: nn.Module, new: int, generator: torch.Generator, *, inherit: bool, outputs: int | None = None) -> None:
+        """Freeze the extractors there are and add one, columns and rows for it, and an auxiliary head.
 
         Args:
             extractor: F_t.
             new: classes that arrive.
             generator: initialises the heads.
             inherit: whether the old head is kept as the block of old rows and columns; otherwise the whole head is fresh.
+            outputs: of the auxiliary head; by default `new` + 1.
         """
         frozen(self.extractors)
         extractor.requires_grad_(True)
         self.extractors.append(extractor)
-        self.head.widen(extractor.feature_dim, generator)
+        self.head.widen(self.width, generator)
         self.grow(new, generator)
         if not inherit:
             self.reset_head(generator)
-        self.auxiliary = LinearHead(extractor.feature_dim).to(self.head.weight.device)
-        self.auxiliary.grow(new + 1, generator)
+        self.auxiliary = LinearHead(self.width).to(self.head.weight.device)
+        self.auxiliary.grow(new + 1 if outputs is None else outputs, generator)
 
     def reset_head(self, generator: torch.Generator) -> None:
         """A fresh head of the same shape."""
@@ -78,10 +80,9 @@ class ExpandableNet(Net):
         self.head = head
 
     def features(self, x: Tensor) -> Tensor:
-        """The super-feature (B, Σ d_i)."""
-        with torch.no_grad():
-            old = [extractor(x) for extractor in self.extractors[:-1]]
-        return torch.cat([*old, self.newest(x)], dim=1)
+        """The super-feature (B, t · d)."""
+        shared = self.trunk(x)
+        return torch.cat([extractor(shared) for extractor in self.extractors], dim=1)
 
     def forward(self, x: Tensor) -> Outputs:
         """Logits and super-features."""
@@ -89,26 +90,27 @@ class ExpandableNet(Net):
         return Outputs(self.head(features), features)
 
     def auxiliary_logits(self, features: Tensor) -> Tensor:
-        """Logits (B, k + 1) of the newest extractor's part of super-features.
+        """Logits of the auxiliary head from the newest extractor's part of super-features.
 
         Raises:
             RuntimeError: if there is no auxiliary head, as in the first task.
         """
         if self.auxiliary is None:
             raise RuntimeError("an auxiliary head exists from the second task's growth to the end of its training")
-        logits: Tensor = self.auxiliary(features[:, -self.newest.feature_dim :])
+        logits: Tensor = self.auxiliary(features[:, -self.width :])
         return logits
 
     def train(self, mode: bool = True) -> ExpandableNet:
-        """Training mode for the newest extractor and the heads; older extractors stay in evaluation mode."""
+        """Training mode for what learns; what is frozen stays in evaluation mode."""
         super().train(mode)
-        for extractor in self.extractors[:-1]:
-            extractor.eval()
+        for part in (self.trunk, *self.extractors[:-1]):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         return self
 
     def backbone_parameters(self) -> int:
-        """Parameters of all extractors."""
-        return sum(parameter.numel() for parameter in self.extractors.parameters())
+        """Parameters of the trunk and of all extractors."""
+        return sum(parameter.numel() for part in (self.trunk, self.extractors) for parameter in part.parameters())
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """As many extractors as `state` has."""

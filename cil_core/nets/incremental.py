@@ -107,5 +107,6 @@ class IncrementalNet(Net, Generic[H]):
 
 def frozen(module: nn.Module) -> None:
     """Freeze a module: no gradients, evaluation mode. Whoever calls `train()` on a parent must put it back into evaluation mode."""
+    module.zero_grad(set_to_none=True)
     module.requires_grad_(False)
     module.eval()

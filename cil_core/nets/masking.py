@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cil_core.nets.backbones import Backbone, ChannelGate, channel_gates
+from cil_core.nets.backbones import ChannelGate, channel_gates
 
 LIMIT = 6.0
 
@@ -83,7 +83,7 @@ class Masks:
         generator: a CPU generator for the start.
     """
 
-    def __init__(self, extractor: Backbone, spread: float, slope_max: float, generator: torch.Generator) -> None:
+    def __init__(self, extractor: nn.Module, spread: float, slope_max: float, generator: torch.Generator) -> None:
         self.extractor = extractor
         self.slope_max = slope_max
         self.gates: Sequence[ChannelGate] = channel_gates(extractor)
@@ -159,7 +159,7 @@ def _keep_inputs(conv: nn.Conv2d, kept: Tensor) -> None:
 
 
 @torch.no_grad()
-def reestimate_statistics(extractor: Backbone, batches: Sequence[Tensor]) -> None:
+def reestimate_statistics(extractor: nn.Module, batches: Sequence[Tensor]) -> None:
     """Measure batch-norm statistics anew as the plain average over `batches` of prepared images; weights stay as they are."""
     norms = [module for module in extractor.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

@@ -13,7 +13,7 @@ from pydantic import Field
 from cil_core.recipes import base
 from cil_core.recipes.base import Citation
 from cil_core.recipes.baselines import Finetune, Joint, Replay
-from cil_core.recipes.expansion import DER, DERWA
+from cil_core.recipes.expansion import DER, DERWA, FOSTER, MEMO
 from cil_core.recipes.prototypes import ACIL, PASS, FeTrIL, SimpleCIL
 from cil_core.recipes.rectification import COIL, UCIR, WA, BiC, ICaRL, PODNet
 from cil_core.recipes.regularisation import AGEM, EWC, GEM, DERpp, LwF
@@ -35,6 +35,8 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     PODNet,
     DER,
     DERWA,
+    MEMO,
+    FOSTER,
     SimpleCIL,
     FeTrIL,
     ACIL,
@@ -55,7 +57,9 @@ __all__ = [
     "DER",
     "DERWA",
     "EWC",
+    "FOSTER",
     "GEM",
+    "MEMO",
     "PASS",
     "RECIPES",
     "UCIR",

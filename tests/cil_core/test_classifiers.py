@@ -19,6 +19,8 @@ from cil_core.phase import Task
 from cil_core.registry import create
 from cil_core.spec import RunSpec
 
+NO_IMAGES = torch.zeros(0)
+
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -79,7 +81,7 @@ def test_with_flips_each_image_counts_with_its_mirror_image(learnt: Method) -> N
 
 def test_the_prediction_is_the_nearest_mean_and_the_largest_cosine(learnt: Method) -> None:
     features = random(50, 64, seed=3).relu()
-    scores = NearestMean().prepare(learnt)(Outputs(torch.zeros(50, 7), features))
+    scores = NearestMean().prepare(learnt)(NO_IMAGES, Outputs(torch.zeros(50, 7), features))
     means = class_means(learnt)
     unit = F.normalize(features, dim=1)
     nearest = [min(range(7), key=lambda label: float((row - means[label]).norm())) for row in unit]
@@ -88,4 +90,4 @@ def test_the_prediction_is_the_nearest_mean_and_the_largest_cosine(learnt: Metho
 
 def test_the_head_classifies_by_its_logits() -> None:
     logits = random(4, 3)
-    assert torch.equal(Logits().prepare(None)(Outputs(logits, random(4, 8))), logits)  # type: ignore[arg-type]
+    assert torch.equal(Logits().prepare(None)(NO_IMAGES, Outputs(logits, random(4, 8))), logits)  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def test_it_ranks_by_the_nearest_mean_with_flips_if_asked_for(start: Any, flip: 
     means = class_means(method, flip=flip)
     assert torch.allclose(means.norm(dim=1), torch.ones(4))
     features = method.raw_features(walk.task(0).train)[:40]
-    scores = method.classifiers[0].prepare(method)(Outputs(torch.zeros(40, 4), features))
+    scores = method.classifiers[0].prepare(method)(torch.zeros(0), Outputs(torch.zeros(40, 4), features))
     assert torch.equal(scores.argmax(dim=1), (F.normalize(features, dim=1) @ means.T).argmax(dim=1))
 
 

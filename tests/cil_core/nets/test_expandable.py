@@ -18,7 +18,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def expanded(*, inherit: bool = True) -> tuple[ExpandableNet, torch.Tensor]:
     """A net over 4 classes, then 3 more; and its old logits on some images."""
-    net = ExpandableNet(build_backbone("convnet", 1, generator()))
+    net = ExpandableNet(build_backbone("convnet", 1, generator()), 64)
     net.grow(4, generator())
     net.eval()
     old = net(images()).logits.detach()
@@ -77,7 +77,7 @@ def test_the_auxiliary_head_sees_the_newest_extractor_and_has_one_output_more_th
 
 
 def test_there_is_no_auxiliary_head_in_the_first_task() -> None:
-    net = ExpandableNet(build_backbone("convnet", 1, generator()))
+    net = ExpandableNet(build_backbone("convnet", 1, generator()), 64)
     with pytest.raises(RuntimeError, match="second task"):
         net.auxiliary_logits(torch.zeros(1, 64))
 
@@ -89,7 +89,7 @@ def test_auxiliary_labels_are_zero_for_old_classes_and_count_the_new_ones() -> N
 def test_its_structure_is_rebuilt_from_its_state() -> None:
     net, _ = expanded()
     net.auxiliary = None
-    other = ExpandableNet(build_backbone("convnet", 1, generator(9)))
+    other = ExpandableNet(build_backbone("convnet", 1, generator(9)), 64)
     restore(other, net.state_dict())
     net.eval()
     other.eval()

@@ -1,0 +1,113 @@
+"""FOSTER (feature boosting and compression), Wang et al. 2022."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.classifiers import Boosted, Logits
+from cil_core.data.arrays import ArrayDataset
+from cil_core.losses import balanced_distillation, distillation, effective_number_weights
+from cil_core.memory import HERDING
+from cil_core.method import Method, Setting, features_of
+from cil_core.nets.expandable import ExpandableNet
+from cil_core.nets.heads import LinearHead, align_new_rows
+from cil_core.nets.incremental import IncrementalNet
+from cil_core.phase import Batch, Losses, Phase, Step, Task
+from cil_core.recipes.expansion import FOSTER as Recipe
+
+
+class FOSTER(Method):
+    """Boosting: F_o frozen, F_n beside it, L = CE(z / w, y) + CE(z_fe, y) + KD(z_old, old). Compression: balanced KD into one network.
+
+    Paper: w are class weights by effective numbers, which make rare classes need larger logits; at test logits are left as they are.
+    Differs: see the recipe; N_c are counts of the images trained on.
+    Reports: the compressed network, which alone goes on; the boosted one of two branches as a second curve. Exemplars are herded by its features.
+    """
+
+    recipe: Recipe
+    net: IncrementalNet[LinearHead]
+    policy = HERDING
+    classifiers = (Logits(), Boosted())
+    keeps_teacher = True
+
+    def __init__(self, recipe: Any, setting: Setting) -> None:
+        super().__init__(recipe, setting)
+        self._boosted: list[ExpandableNet] = []  # none or one; no submodule, since it lives from growth to the end of testing only
+        self.weights = torch.ones(0)
+
+    @property
+    def boosted(self) -> ExpandableNet | None:
+        """The network of two branches; None in the first task."""
+        return self._boosted[0] if self._boosted else None
+
+    def grow(self, task: Task) -> None:
+        """Rows for the new classes; from the second task on a second branch, which starts from the first."""
+        if not task.is_first:
+            old = copy.deepcopy(self.net)
+            boosted = ExpandableNet(old.backbone, old.backbone.feature_dim)
+            boosted.head = old.head
+            boosted.expand(copy.deepcopy(old.backbone), task.new, self.init_generator(task, "boosted"), inherit=True, outputs=task.seen)
+            self._boosted[:] = [boosted]
+        super().grow(task)
+
+    def learn(self, task: Task) -> Iterator[Phase]:
+        """One network in the first task; boosting and compression later."""
+        whole = self.augmented(self.fit(task).data)
+        if self.boosted is None:
+            yield self.fit(task, data=whole)
+            return
+        counts = torch.bincount(whole.labels, minlength=task.seen)
+        self.weights = effective_number_weights(counts, self.recipe.boosting_beta_of(task.index))
+        yield self.fit(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_block)
+        self.boosted.eval()
+        if self.recipe.align_boosted:
+            self.diagnostics["alignment"] = align_new_rows(self.boosted.head.weight, task.known)
+        self.weights = effective_number_weights(counts, self.recipe.compression_beta)
+        yield self.fit(task, name="compress", data=whole, loss=self.compression_losses, schedule=self.recipe.compression)
+
+    def augmented(self, data: Any) -> ArrayDataset:
+        """With AutoAugment and Cutout, if the recipe wants them."""
+        images: ArrayDataset = data
+        return images.augmented_by(*images.transform.tokens, "autoaugment", "cutout:16") if self.recipe.autoaugment else images
+
+    def boosting_losses(self, batch: Batch, step: Step) -> Losses:
+        """Logits alignment, feature enhancement, distillation."""
+        assert self.boosted is not None  # noqa: S101 — this phase exists with it
+        outputs = self.boosted(batch.x)
+        return {
+            "classification": F.cross_entropy(outputs.logits / self.weights, batch.y),
+            "enhancement": F.cross_entropy(self.boosted.auxiliary_logits(outputs.features), batch.y),
+            "distillation": self.recipe.distillation_weight
+            * distillation(outputs.logits[:, : step.task.known], self.old_logits(batch.x), self.recipe.temperature),
+        }
+
+    def compression_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
+        """Balanced distillation, and nothing else."""
+        assert self.boosted is not None  # noqa: S101 — this phase exists with it
+        with torch.no_grad():
+            target = self.boosted(batch.x).logits
+        return {"distillation": balanced_distillation(self.net(batch.x).logits, target, self.weights, self.recipe.temperature)}
+
+    @torch.no_grad()
+    def hold_block(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
+        """Keep new classes from using old features, if the recipe wants it."""
+        if self.boosted is not None and not self.recipe.new_classes_from_old_features:
+            self.boosted.head.weight[step.task.known :, : self.boosted.width] = 0
+
+    def raw_features(self, data: ArrayDataset) -> Tensor:
+        """Features of both branches while there are two: exemplars are herded by them."""
+        return features_of(self.boosted or self.net, data)
+
+    def retire(self) -> None:
+        """The boosted network has been tested and goes."""
+        self._boosted.clear()
+        super().retire()
+
+
+METHOD = FOSTER
