@@ -39,7 +39,7 @@ class DER(Method):
     def build(self, backbone: Backbone) -> ExpandableNet:
         """One extractor, and neither masks nor an unpruned copy yet."""
         self.unpruned = self.masks = None
-        return ExpandableNet(backbone, backbone.feature_dim)
+        return ExpandableNet(backbone, backbone.feature_dim, bias=self.recipe.head_bias)
 
     def grow(self, task: Task) -> None:
         """Add an extractor that starts from the last one before its pruning."""
@@ -61,12 +61,14 @@ class DER(Method):
         self.net.auxiliary = None
         if not task.is_first:
             frozen(self.net.newest)
-            self.net.reset_head(self.init_generator(task, "classifier"))
+            self.net.reset_heads(self.init_generator(task, "classifier"))
             balanced = (task.train + self.memory.data).balanced(self.init_generator(task, "balance"))
             yield Phase("classifier", balanced, self.classifier_losses, self.recipe.classifier, self.net.head)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Stage 1."""
+        if self.recipe.reset_heads_after_warmup and not step.task.is_first and (step.epoch, step.index) == (self.recipe.later_tasks.warmup_epochs, 0):
+            self.net.reset_heads(self.init_generator(step.task, "after warm-up"))
         if self.masks:
             self.masks.anneal(step.index, step.steps)
         outputs = self.net(batch.x)

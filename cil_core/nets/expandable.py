@@ -69,15 +69,15 @@ class ExpandableNet(Net):
         self.head.widen(self.width, generator)
         self.grow(new, generator)
         if not inherit:
-            self.reset_head(generator)
-        self.auxiliary = LinearHead(self.width).to(self.head.weight.device)
+            self.reset_heads(generator)
+        self.auxiliary = LinearHead(self.width, bias=self.head.bias is not None).to(self.head.weight.device)
         self.auxiliary.grow(new + 1 if outputs is None else outputs, generator)
 
-    def reset_head(self, generator: torch.Generator) -> None:
-        """A fresh head of the same shape."""
-        head = LinearHead(self.head.weight.shape[1], bias=self.head.bias is not None).to(self.head.weight.device)
-        head.grow(self.classes, generator)
-        self.head = head
+    def reset_heads(self, generator: torch.Generator) -> None:
+        """Fresh weights for the head, and for the auxiliary one if there is one."""
+        self.head.redraw(generator)
+        if self.auxiliary is not None:
+            self.auxiliary.redraw(generator)
 
     def features(self, x: Tensor) -> Tensor:
         """The super-feature (B, t · d)."""

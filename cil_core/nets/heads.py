@@ -49,6 +49,14 @@ class LinearHead(nn.Module):
         columns = fresh_rows(self.classes, self.weight.shape[1] + features, generator)[:, -features:].to(self.weight)
         self.weight = nn.Parameter(torch.cat([self.weight.detach(), columns], dim=1))
 
+    @torch.no_grad()
+    def redraw(self, generator: torch.Generator) -> None:
+        """Fresh rows in place of all there are, in the same parameters, so that an optimiser goes on with them."""
+        rows, features = self.weight.shape
+        self.weight.copy_(fresh_rows(rows, features, generator))
+        if self.bias is not None:
+            self.bias.zero_()
+
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, n) of features (B, d)."""
         return F.linear(features, self.weight, self.bias)

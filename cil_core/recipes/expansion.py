@@ -40,6 +40,7 @@ class DER(Recipe):
     )
     presets = {
         "no-pruning": {"prune": False},
+        "official": {"prune": False, "inherit_head": False, "reset_heads_after_warmup": True, "head_bias": False},
         "small": {"first_task": SMALL, "later_tasks": SMALL, "classifier": SMALL_CLASSIFIER, "sparsity_weight": 3.5, "statistics_batches": 20},
         "small-no-pruning": {"first_task": SMALL, "later_tasks": SMALL, "classifier": SMALL_CLASSIFIER, "prune": False},
     }
@@ -54,6 +55,8 @@ class DER(Recipe):
     temperature: float = Field(default=5.0, gt=0, le=100, description="Softmax temperature of classifier learning (official code).")
     auxiliary_weight: float = Field(default=1.0, ge=0, le=100, description="Weight of the auxiliary loss (official code).")
     inherit_head: bool = Field(default=True, description="Keep the old head as a block of the new one (paper); the official configurations start afresh.")
+    reset_heads_after_warmup: bool = Field(default=False, description="Both heads start afresh when the rate has warmed up (official code; not in the paper).")
+    head_bias: bool = Field(default=True, description="Whether heads have a bias (PyCIL); the official code has none.")
     prune: bool = Field(default=True, description="Learn channel masks and prune by them (paper); the official code does not.")
     sparsity_weight: float = Field(default=0.75, ge=0, le=1000, description="Weight of the sparsity loss (HAT's default; DER's is not published).")
     slope_max: float = Field(default=10.0, ge=1, le=1000, description="Largest slope of the masks' sigmoid (ours; DER's is not published).")

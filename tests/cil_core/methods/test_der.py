@@ -121,3 +121,24 @@ def test_a_track_with_less_than_one_exemplar_a_class_is_refused() -> None:
 
     with pytest.raises(InvalidSpec, match="at least 1 exemplar"):
         check(Recipe(), Track.from_slug("digits-b0-inc2-m9-convnet"))
+
+
+def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_after_warming_up() -> None:
+    official = Recipe.from_preset("official")
+    assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (False, False, False, True)
+    warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "warmup_epochs": 1}
+    for method, task in tasks(prune=False, head_bias=False, reset_heads_after_warmup=True, later_tasks=warm):
+        method.grow(task)
+        assert method.net.head.bias is None
+        for number, phase in enumerate(method.learn(task)):
+            if phase.name == "representation" and not task.is_first:
+                assert method.net.auxiliary is not None
+                assert method.net.auxiliary.bias is None
+                batch = next(phase.data.batches(8))
+                for epoch, resets in ((0, False), (1, True), (2, False)):
+                    heads = (method.net.head.weight.detach().clone(), method.net.auxiliary.weight.detach().clone())
+                    phase.loss(batch, Step(task, epoch, 3, 0, 9))
+                    assert torch.equal(heads[0], method.net.head.weight) is not resets
+                    assert torch.equal(heads[1], method.net.auxiliary.weight) is not resets
+            list(train(phase, task, method.setting.randomness, number))
+        method.remember(task)
