@@ -1,0 +1,105 @@
+"""Training speed: images a second of our engine against the field's common loop, plain and with distillation.
+
+Both train a resnet32 on the same 32 × 32 images at batch 128 through their whole path from stored pixels to the optimiser's step; ours is the
+product's own trainer with the product's own method.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.common_loop import CommonLoop, Images, transforms_of
+from benchmarks.report import Report, interleaved, options
+from cil_core.catalog import DATASETS
+from cil_core.data.arrays import ArrayDataset
+from cil_core.data.augment import Transform
+from cil_core.method import Method, Setting
+from cil_core.phase import Phase, Task
+from cil_core.recipes.rectification import ICaRL
+from cil_core.registry import create
+from cil_core.schedule import Schedule
+from cil_core.seeding import Randomness
+from cil_core.spec import MemoryBudget
+from cil_core.trainer import train
+
+CARD = DATASETS["cifar10"]
+BACKBONE, BATCH, NEW = "resnet32", 128, 5
+ONE_EPOCH = Schedule(epochs=1, batch_size=BATCH, lr=0.01)
+TARGETS = {"plain, fp32": 1.6, "distillation, fp32": 1.6, "plain, bf16": 3.0, "distillation, bf16": 3.7}
+
+
+def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise as pixels: what is drawn does not change how long it takes."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(count) % NEW
+
+
+def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher: bool) -> Callable[[], object]:
+    """One epoch of the product's iCaRL, in its first or in its second task."""
+    device = torch.device("cpu")
+    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, device), device, precision)
+    method = create(ICaRL(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), setting)
+    data = ArrayDataset(pixels, labels, Transform(CARD))
+    task = Task(0, (0, NEW), data)
+    method.grow(task)
+    if teacher:
+        method.remember(task)
+        method.retire()
+        task = Task(1, (0, NEW, 2 * NEW), ArrayDataset(pixels, labels + NEW, Transform(CARD)))
+        method.grow(task)
+    return lambda: list(train(phase_of(method, task), task, method.setting.randomness))
+
+
+def phase_of(method: Method, task: Task) -> Phase:
+    """Its standard phase over this task's images alone, so that all contenders see as many."""
+    return method.fit(task, data=task.train)
+
+
+def common(pixels: torch.Tensor, labels: torch.Tensor, *, teacher: bool) -> Callable[[], object]:
+    """One epoch of the common loop."""
+    loop = CommonLoop(CARD, BACKBONE, ONE_EPOCH, memory=20, temperature=2, seed=1)
+    loop.net.grow(NEW)
+    if teacher:
+        loop.teacher = loop.net
+        loop = _second_task(loop)
+    loader = DataLoader(Images(pixels, labels, transforms_of(CARD, train=True)), batch_size=BATCH, shuffle=True)
+    optimizer = torch.optim.SGD(loop.net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    return lambda: loop.epoch(loader, optimizer)
+
+
+def _second_task(loop: CommonLoop) -> CommonLoop:
+    other = CommonLoop(CARD, BACKBONE, ONE_EPOCH, memory=20, temperature=2, seed=1)
+    other.net.grow(NEW)
+    other.net.grow(NEW)
+    other.teacher = loop.net.eval().requires_grad_(False)
+    return other
+
+
+def main() -> int:
+    """Measure, print, and tell whether the targets are met."""
+    chosen = options(__doc__ or "")
+    batches, repetitions = (2, 3) if chosen.quick else (8, 7)
+    pixels, labels = images(batches * BATCH)
+    report = Report("engine", "Training speed against the common loop (resnet32, batch 128, 32 × 32, CPU)")
+    for kind, teacher in (("plain", False), ("distillation", True)):
+        seconds = interleaved(
+            {
+                "common": common(pixels, labels, teacher=teacher),
+                "fp32": ours(pixels, labels, "fp32", teacher=teacher),
+                "bf16": ours(pixels, labels, "bf16", teacher=teacher),
+            },
+            repetitions,
+        )
+        report.add(f"{kind}, common loop", len(pixels) / seconds["common"], "images/s")
+        for precision in ("fp32", "bf16"):
+            report.add(f"{kind}, ours {precision}", len(pixels) / seconds[precision], "images/s")
+            report.add(f"{kind}, {precision}: ratio", seconds["common"] / seconds[precision], "×", at_least=TARGETS[f"{kind}, {precision}"])
+    return report.finish(chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Where the time of whole runs goes, how it grows with tasks, and whether our numbers agree with the common loop's.
+
+* Parity: iCaRL on digits by us and by `common_loop`, over the same seeds: the difference of the means lies inside its 95 % interval.
+* Shares: everything but training (selection, class means, transport, evaluation) in a run of each method.
+* Growth: seconds of each task; flat for one backbone, linear for expanding networks.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from scipy import stats
+
+from benchmarks.common_loop import CommonLoop
+from benchmarks.report import Report, options
+from cil_core.catalog import DATASETS
+from cil_core.data import load
+from cil_core.data.order import task_stream
+from cil_core.engine import run
+from cil_core.events import EpochFinished, TaskEvaluated, TaskStarted
+from cil_core.metrics import summarize
+from cil_core.recipes.base import SMALL
+from cil_core.spec import RunSpec, Track
+
+TRACK = "digits-b0-inc2-m50-convnet"
+ROOT = Path("var/data")
+EXPANDING = ("der",)
+
+
+def our_accuracy(seed: int) -> float:
+    """Average incremental accuracy of our iCaRL, by nearest mean."""
+    spec = RunSpec.model_validate({"method": {"name": "icarl", "preset": "small"}, "track": TRACK, "seed": seed})
+    done = [event for event in run(spec, data_root=ROOT) if isinstance(event, TaskEvaluated)]
+    rows = [event.results["nme"] for event in done]
+    return summarize([row.correct for row in rows], [row.correct_top5 for row in rows], done[-1].test_images).average_accuracy
+
+
+def common_accuracy(seed: int) -> float:
+    """The same from the common loop."""
+    track = Track.from_slug(TRACK)
+    tasks = task_stream(load(track, ROOT), track, "cpu")
+    loop = CommonLoop(DATASETS[track.dataset], track.backbone, SMALL, memory=track.memory.amount, temperature=2, seed=seed)
+    curve: list[float] = []
+    for index, task in enumerate(tasks):
+        loop.learn(task.train.images, task.train.labels, new=2)
+        tests = [data.test for data in tasks[: index + 1]]
+        curve.append(loop.accuracy(torch.cat([test.images for test in tests]), torch.cat([test.labels for test in tests])))
+    return statistics.mean(curve)
+
+
+def parity(report: Report, seeds: range) -> None:
+    """Ours minus theirs, by Welch's test: seeds do not pair, since the two draw different numbers."""
+    mine, theirs = [our_accuracy(seed) for seed in seeds], [common_accuracy(seed) for seed in seeds]
+    report.add("parity: ours, average incremental accuracy", 100 * statistics.mean(mine), "%")
+    report.add("parity: common loop", 100 * statistics.mean(theirs), "%")
+    interval = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    report.notes.append(f"Parity over {len(seeds)} seeds: difference of the means in [{100 * interval.low:.2f}, {100 * interval.high:.2f}] % (95 %, Welch).")
+    report.add("parity: 0 lies in the interval (1 = yes)", float(interval.low <= 0 <= interval.high), "", at_least=1)
+
+
+def shares(report: Report, method: str) -> None:
+    """Seconds inside and outside of training epochs, and seconds of each task."""
+    spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": "digits-b0-inc1-m50-convnet".replace("inc1", "inc2"), "seed": 1})
+    before, training, tasks = time.perf_counter(), 0.0, list[float]()
+    for event in run(spec, data_root=ROOT):
+        now = time.perf_counter()
+        if isinstance(event, TaskStarted):
+            tasks.append(0.0)
+        if isinstance(event, EpochFinished):
+            training += now - before
+        if tasks:
+            tasks[-1] += now - before
+        before = now
+    rest = sum(tasks) - training
+    report.add(f"{method}: outside of training", 100 * rest / sum(tasks), "% of the run", at_most=8)
+    report.notes.append(f"{method}: seconds a task {', '.join(f'{seconds:.2f}' for seconds in tasks)}.")
+
+
+def main() -> int:
+    """Measure, print, and tell whether the targets are met."""
+    chosen = options(__doc__ or "")
+    report = Report("methods", "Whole runs on digits (convnet, 5 tasks, preset small)")
+    parity(report, range(3 if chosen.quick else 10))
+    for method in ("icarl", "coil") if chosen.quick else ("lwf", "icarl", "bic", "wa", "coil", "ewc", "ucir", "podnet", "der"):
+        shares(report, method)
+    return report.finish(chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What every benchmark prints and writes: figures beside their targets, and where they were measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("cil-leaderboard", "torch", "torchvision", "numpy", "fastapi", "uvicorn", "sqlalchemy", "psycopg", "redis", "celery")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number; `met` is None where there is no target."""
+
+    what: str
+    value: float
+    unit: str
+    target: str
+    met: bool | None
+
+
+@dataclass(slots=True)
+class Report:
+    """Figures of one benchmark.
+
+    Args:
+        name: the module's name.
+        title: heads the table.
+    """
+
+    name: str
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, what: str, value: float, unit: str, *, at_least: float | None = None, at_most: float | None = None) -> None:
+        """Note a figure, with its target if it has one."""
+        target = f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
+        met = None if not target else (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+        self.figures.append(Figure(what, value, unit, target, met))
+
+    def finish(self, out: Path | None) -> int:
+        """Print everything, write Markdown to `out`, and return the exit code."""
+        table = Table("what", "measured", "unit", "target", "", title=self.title)
+        for figure in self.figures:
+            table.add_row(figure.what, f"{figure.value:.4g}", figure.unit, figure.target, _mark(figure.met))
+        Console().print(table, *self.notes, sep="\n")
+        if out:
+            out.write_text(self.markdown())
+        answer = {"benchmark": self.name, "machine": machine(), "versions": versions(), "figures": [asdict(figure) for figure in self.figures]}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        return 1 if any(figure.met is False for figure in self.figures) else 0
+
+    def markdown(self) -> str:
+        """The report as a file: command, machine, versions, figures, notes."""
+        head = [
+            f"# {self.title}",
+            "",
+            f"`python -m benchmarks.{self.name} {' '.join(sys.argv[1:])}` on {datetime.now(UTC):%Y-%m-%d}",
+            "",
+            f"Machine: {machine()}. " + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
+            "",
+            "| what | measured | unit | target | met |",
+            "|---|---:|---|---|---|",
+        ]
+        rows = [f"| {figure.what} | {figure.value:.4g} | {figure.unit} | {figure.target} | {_mark(figure.met)} |" for figure in self.figures]
+        return "\n".join([*head, *rows, "", *(f"{note}\n" for note in self.notes)]).rstrip() + "\n"
+
+
+def _mark(met: bool | None) -> str:
+    return {None: "", True: "yes", False: "NO"}[met]
+
+
+def machine() -> str:
+    """Processor, cores and memory, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in (cpuinfo.read_text() if cpuinfo.exists() else "").splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f}"
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' that matter and are installed."""
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def interleaved(contenders: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each contender; they take turns, so that a busy moment of the machine meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for contend in contenders.values():
+        contend()  # warm up
+    for _ in range(repetitions):
+        for name, contend in contenders.items():
+            began = time.perf_counter()
+            contend()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def options(description: str) -> argparse.Namespace:
+    """`--quick` and `--out`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="a minute instead of the full measurement; its figures are rough")
+    parser.add_argument("--out", type=Path, help="write the report here, as Markdown")
+    return parser.parse_args()
