@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint format check clean
+.PHONY: setup demo serve test lint format check bench clean
 
 setup: .venv/.installed
 
@@ -36,6 +36,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 check: test
+
+bench: setup  ## quick measurements; the full ones are in benchmarks/results
+	@$(BIN)/python -m benchmarks.engine --quick
+	@$(BIN)/python -m benchmarks.methods --quick
 
 clean:        ## remove what was built and what the demo left
 	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

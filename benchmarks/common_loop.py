@@ -112,7 +112,7 @@ class CommonLoop:
     def train(self, pixels: Tensor, labels: Tensor) -> None:
         """Every epoch of one task."""
         parts = [Images(p, y, transforms_of(self.card, train=True)) for p, y in [(pixels, labels), *self.exemplars]]
-        loader = DataLoader(ConcatDataset(parts), batch_size=self.schedule.batch_size, shuffle=True)
+        loader: DataLoader[Item] = DataLoader(ConcatDataset(parts), batch_size=self.schedule.batch_size, shuffle=True)
         optimizer = torch.optim.SGD(self.net.parameters(), lr=self.schedule.lr, momentum=self.schedule.momentum, weight_decay=self.schedule.weight_decay)
         for epoch in range(self.schedule.epochs):
             for group in optimizer.param_groups:
@@ -143,7 +143,8 @@ class CommonLoop:
         self.net.eval()
         loader = DataLoader(Images(pixels, labels, transforms_of(self.card, train=False)), batch_size=self.schedule.batch_size)
         features = np.concatenate([self.net.backbone(x).numpy() for x, _ in loader])
-        return features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-8)
+        unit: NDArray[np.float32] = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-8)
+        return unit
 
     def remember(self, pixels: Tensor, labels: Tensor) -> None:
         """Cut every class to its quota and herd the new ones, class by class."""
