@@ -21,6 +21,13 @@ from sqlalchemy.orm import Session
 BUSY_TIMEOUT_SECONDS = 30
 """How long an SQLite connection waits for another's write."""
 
+STALLED_SECONDS = 60
+"""How long PostgreSQL lets a transaction idle before it ends it: a process that was stopped in the middle of one must not hold its locks for ever.
+(SQLite's one write lock cannot be taken from a stopped process: continue or kill it.)"""
+
+_POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""A host that vanished is noticed within a minute; a URL may say otherwise."""
+
 _THREADS = 40
 """As many connections as the API has threads, made when needed: nobody waits for one."""
 
@@ -43,10 +50,14 @@ class Database:
             raise ValueError(f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name")
         if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
             raise ValueError("an SQLite database needs a file that several processes can open: sqlite:///path")
+        if parsed.drivername != "sqlite":
+            parsed = parsed.update_query_dict({name: str(value) for name, value in _POSTGRESQL.items() if name not in parsed.query})
         self.engine: Engine = create_engine(parsed, pool_pre_ping=parsed.drivername != "sqlite", pool_size=_THREADS // 2, max_overflow=_THREADS // 2)
         if parsed.drivername == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", _prepare_postgresql)
         self._writer = self.engine.execution_options(**{_MODE: "write"})
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if parsed.drivername != "sqlite" else {}
         self._reader = self.engine.execution_options(**{_MODE: "read"}, **snapshot)
@@ -72,6 +83,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
     for pragma in (f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{STALLED_SECONDS}s'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

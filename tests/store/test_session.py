@@ -122,3 +122,18 @@ def test_identifiers_are_distinct_and_sort_by_time() -> None:
     assert [identifier[:14] for identifier in ids] == sorted(identifier[:14] for identifier in ids)
     several = new_ids("run", 50)
     assert several == sorted(several)
+
+
+def test_postgresql_ends_a_transaction_whose_process_stalls_and_is_not_waited_for_for_ever(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with database.reading() as session:
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
+    assert database.engine.url.query["connect_timeout"] == "10"
+    database.dispose()
+
+
+def test_a_url_may_set_its_own_patience() -> None:
+    database = Database("postgresql+psycopg://nobody@nowhere/none?connect_timeout=3")
+    assert database.engine.url.query["connect_timeout"] == "3"
+    assert database.engine.url.query["keepalives_idle"] == "30"
+    database.dispose()

@@ -1,0 +1,124 @@
+"""What must be true when everything has calmed down, and the figures of how it went."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
+
+from store.models import Attempt, Job, Run, TaskResult
+from store.states import RunState
+from tests.chaos.faults import Record
+from tests.chaos.stage import Stage
+
+Matrix = dict[tuple[int, str], list[int]]
+"""Right predictions for each earlier task, by (task, classifier)."""
+
+References = dict[tuple[str, int], Matrix]
+"""By method and seed: what the engine says when nobody disturbs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a chaotic time ended."""
+
+    database: str
+    seconds: float
+    faults: dict[str, int]
+    skipped: dict[str, str]
+    jobs: int
+    runs: int
+    succeeded: int
+    cancelled: int
+    attempts: int
+    lost: list[str]
+    duplicated: list[str]
+    different: list[str]
+    stale: list[str]
+    orphans: list[str]
+    first_recoveries: list[float]
+    recoveries: list[float]
+
+    def __str__(self) -> str:
+        faults = "\n".join(f"| {name} | {count} |" for name, count in sorted(self.faults.items()))
+        skipped = "".join(f"\n{name}: skipped, {reason}.\n" for name, reason in self.skipped.items())
+        lines = [
+            f"## {self.database}, {self.seconds:.0f} s of faults",
+            "",
+            "| fault | times |",
+            "|---|---:|",
+            faults,
+            skipped,
+            f"{sum(self.faults.values())} faults; {self.jobs} jobs of {self.runs} runs: {self.succeeded} succeeded, {self.cancelled} cancelled, in {self.attempts} attempts.",
+            f"Lost: {len(self.lost)}. Duplicated: {len(self.duplicated)}. Different from the undisturbed run: {len(self.different)}. "
+            f"Stale leases: {len(self.stale)}. Orphaned processes: {len(self.orphans)}.",
+            f"Recovery, from the blow to the next attempt: {_times(self.first_recoveries)} after a run's first loss; {_times(self.recoveries)} in all.",
+            "",
+        ]
+        return "\n".join(lines)
+
+
+def _times(seconds: list[float]) -> str:
+    return f"p50 {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s ({len(seconds)} times)" if seconds else "never needed"
+
+
+def unfinished(stage: Stage) -> list[str]:
+    """Runs that are not terminal."""
+    with stage.database.reading() as session:
+        return list(session.scalars(select(Run.id).where(Run.finished_at.is_(None))))
+
+
+def judge(stage: Stage, record: Record, references: References, seconds: float) -> Verdict:
+    """Look at every row and every process; to be called when the stage was stopped."""
+    with stage.database.reading() as session:
+        jobs = session.scalars(select(Job).options(selectinload(Job.links))).all()
+        runs = session.scalars(select(Run).options(selectinload(Run.attempts), selectinload(Run.results))).all()
+    known = {job.id for job in jobs}
+    cancelled = {link.run_id for job in jobs if job.id in record.cancelled for link in job.links}
+    lost = [f"{name} ({job_id}) is not there" for name, job_id in record.acknowledged.items() if job_id not in known]
+    lost += [f"{run.id} is {run.state}: {run.message}" for run in runs if not _ended_well(run, cancelled)]
+    names = [job.name for job in jobs]
+    duplicated = [f"{name} made {names.count(name)} jobs" for name in sorted({name for name in names if name and names.count(name) > 1})]
+    duplicated += [f"{run.id} has a result twice" for run in runs if len({(row.task, row.classifier) for row in run.results}) != len(run.results)]
+    return Verdict(
+        database="PostgreSQL" if stage.server else "SQLite",
+        seconds=seconds,
+        faults=dict(record.faults),
+        skipped=record.skipped,
+        jobs=len(jobs),
+        runs=len(runs),
+        succeeded=sum(run.state is RunState.succeeded for run in runs),
+        cancelled=sum(run.state is RunState.cancelled for run in runs),
+        attempts=sum(len(run.attempts) for run in runs),
+        lost=lost,
+        duplicated=duplicated,
+        different=[run.id for run in runs if not _agrees(run, references[run.method, run.seed])],
+        stale=[run.id for run in runs if run.lease_until is not None],
+        orphans=stage.family(),
+        first_recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=True),
+        recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=False),
+    )
+
+
+def _ended_well(run: Run, cancelled: set[str]) -> bool:
+    return run.state is RunState.succeeded or (run.state is RunState.cancelled and run.id in cancelled)
+
+
+def _agrees(run: Run, reference: Matrix) -> bool:
+    """Every recorded row is the reference's, and a success has all of them."""
+    rows: list[TaskResult] = run.results
+    found = {(row.task, row.classifier): list(row.correct) for row in rows}
+    return all(reference[place] == row for place, row in found.items()) and (run.state is not RunState.succeeded or found.keys() == reference.keys())
+
+
+def _recoveries(record: Record, attempts: dict[str, list[Attempt]], *, first: bool) -> list[float]:
+    """Seconds from each blow that cost a run its attempt to the start of the next one."""
+    seconds = []
+    for blow in record.blows:
+        for run_id, number in blow.held:
+            later = [attempt for attempt in attempts.get(run_id, []) if attempt.number == number + 1]
+            if later and later[0].started_at.timestamp() > blow.at and (number == 1 or not first):
+                seconds.append(later[0].started_at.timestamp() - blow.at)
+    return seconds

