@@ -50,6 +50,40 @@ def queues(session: Session) -> list[Queue]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """A run that waits to be tried again.
+
+    Attributes:
+        run_id: the run.
+        method: what it runs.
+        track_slug: where.
+        seed: of the run.
+        attempts: so far.
+        reason: how the last one ended.
+        not_before: when it may be claimed again.
+        seconds_left: until then, by the database's clock; negative when it may be claimed now.
+    """
+
+    run_id: str
+    method: str
+    track_slug: str
+    seed: int
+    attempts: int
+    reason: str | None
+    not_before: datetime
+    seconds_left: float
+
+
+def setbacks(session: Session, limit: int = 50) -> list[Setback]:
+    """Queued runs that were tried before, those that wait longest last."""
+    query = select(Run, now()).where(_WAITING, Run.attempt > 0).order_by(Run.not_before, Run.id).limit(limit)
+    return [
+        Setback(run.id, run.method, run.track_slug, run.seed, run.attempt, run.message, run.not_before, (run.not_before - present).total_seconds())
+        for run, present in session.execute(query)
+    ]
+
+
 def unclaimed_queues(session: Session, longer_than: timedelta) -> frozenset[str]:
     """Queues in which a run has been ready for longer than this."""
     names: list[str] = []

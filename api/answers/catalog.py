@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,42 @@ class MethodDetailAnswer(MethodAnswer):
     json_schema: dict[str, Any] = Field(description="JSON Schema of the recipe; the descriptions name the source of each default.")
 
 
+class LeaseAnswer(BaseModel):
+    """A run that a worker holds."""
+
+    run_id: str
+    attempt: int
+    method: str
+    track_slug: str
+    seed: int
+    until: datetime = Field(description="When the worker loses it, unless it is heard of.")
+    seconds_left: float
+    cancel_requested: bool
+
+
+class QueueAnswer(BaseModel):
+    """A queue with work in it."""
+
+    name: str
+    length: int = Field(description="Queued runs, those that wait to be tried again included.")
+    ready: int = Field(description="Queued runs a worker could take at once.")
+    oldest: datetime | None = Field(description="Since when the oldest of these has been ready.")
+    oldest_seconds: float | None
+
+
+class SetbackAnswer(BaseModel):
+    """A run that was tried and waits to be tried again."""
+
+    run_id: str
+    method: str
+    track_slug: str
+    seed: int
+    attempts: int
+    reason: str | None
+    not_before: datetime
+    seconds_left: float
+
+
 class WorkerAnswer(BaseModel):
     """A worker that was heard of within the last hour."""
 
@@ -61,6 +98,7 @@ class WorkerAnswer(BaseModel):
     silent_seconds: float
     stopped_at: datetime | None
     runs: list[str] = Field(description="The runs it holds.")
+    leases: list[LeaseAnswer] = Field(description="The same, with how long it may keep them unheard of.")
 
 
 class Methods(BaseModel):
@@ -88,6 +126,8 @@ class Workers(BaseModel):
     """The workers that were heard of within the last hour."""
 
     items: list[WorkerAnswer]
+    queues: list[QueueAnswer] = Field(description="What waits for them.")
+    setbacks: list[SetbackAnswer] = Field(description="What waits because an attempt was lost: 50 at most.")
     next_cursor: str | None = None
 
 
@@ -112,7 +152,7 @@ def worker(status: WorkerStatus) -> WorkerAnswer:
     return WorkerAnswer(
         id=offer.id, queue=offer.queue, device=offer.device, datasets=None if offer.datasets is None else sorted(offer.datasets), info=status.info,
         registered_at=status.registered_at, seen_at=status.seen_at, silent_seconds=status.silent_seconds, stopped_at=status.stopped_at,
-        runs=[lease.run_id for lease in status.leases],
+        runs=[lease.run_id for lease in status.leases], leases=[LeaseAnswer(**asdict(lease)) for lease in status.leases],
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from api import problems
@@ -12,6 +14,7 @@ from api.strict import StrictRoute
 from cil_core.catalog import BACKBONES
 from cil_core.recipes import BY_NAME
 from store.datasets import dataset_cards
+from store.queues import queues, setbacks
 from store.workers import list_workers
 
 router = APIRouter(tags=["catalogue"], route_class=StrictRoute, responses=documented(problems.INVALID_QUERY))
@@ -46,6 +49,10 @@ def read_backbones() -> answers.Backbones:
 
 @router.get("/workers", operation_id="listWorkers")
 def read_workers(database: DatabaseDep) -> answers.Workers:
-    """The workers that were heard of within the last hour or hold a run."""
+    """The workers that were heard of within the last hour or hold a run, and what waits for them."""
     with database.reading() as session:
-        return answers.Workers(items=[answers.worker(status) for status in list_workers(session)])
+        return answers.Workers(
+            items=[answers.worker(status) for status in list_workers(session)],
+            queues=[answers.QueueAnswer(**asdict(queue)) for queue in queues(session)],
+            setbacks=[answers.SetbackAnswer(**asdict(setback)) for setback in setbacks(session)],
+        )

@@ -9,6 +9,7 @@ from api.settings import Settings
 from cil_core.catalog import BACKBONES, DATASETS
 from cil_core.recipes import BY_NAME, RECIPES
 from store import runs
+from store.states import FailureClass
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -48,6 +49,24 @@ def test_workers_are_listed_with_the_runs_they_hold(client, service, a_job):
     service.claim()
     (worker,) = client.get("/api/v1/workers").json()["items"]
     assert (worker["id"], worker["datasets"], worker["runs"], worker["info"]) == ("worker-1", ["digits"], [run], {"host": "here"})
+    (lease,) = worker["leases"]
+    assert (lease["run_id"], lease["attempt"], lease["seed"], lease["cancel_requested"]) == (run, 1, 1, False)
+    assert 0 < lease["seconds_left"] <= 3600
+
+
+def test_what_waits_is_shown_with_its_age_and_with_the_reason_why_it_was_lost(client, service, a_job):
+    first = client.post("/api/v1/jobs", json=a_job(seeds=(1, 2))).json()["runs"][0]["id"]
+    claim = service.claim()
+    with service.database.transaction() as session:
+        runs.fail(session, claim, FailureClass.infrastructure, "killed by SIGKILL", {})
+    answer = client.get("/api/v1/workers").json()
+    (queue,) = answer["queues"]
+    assert (queue["name"], queue["length"], queue["ready"]) == ("cil", 2, 1)
+    assert queue["oldest_seconds"] >= 0
+    (setback,) = answer["setbacks"]
+    assert (setback["run_id"], setback["attempts"]) == (first, 1)
+    assert "killed by SIGKILL" in setback["reason"]
+    assert 0 < setback["seconds_left"] <= 5
 
 
 def test_a_service_with_its_database_is_live_and_ready(client):

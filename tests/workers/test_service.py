@@ -74,7 +74,7 @@ def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
 def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, reference, until):
     # On SQLite a process that is stopped in the middle of a write keeps everybody from writing until it goes on, on any design.
     run_id = postgresql_workshop.submit()
-    stalled = postgresql_workshop.employ()
+    stalled = postgresql_workshop.employ(progress_seconds=60)  # seldom in a transaction, which PostgreSQL would end after a minute
     postgresql_workshop.await_tasks(run_id, 1)
     (runner,) = stalled.runners()
     stalled.send(signal.SIGSTOP)

@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from store import runs
+
 DIGITS = "digits-b0-inc2-m50-convnet"
 SUBMIT = ("submit", "--method", "replay", "--track", DIGITS, "--seeds", "1,2,3")
 
@@ -144,3 +146,21 @@ def test_login_remembers_a_server_that_answers(cil, served, monkeypatch) -> None
     assert cil("login", served.url, "--token", served.service.token).code == 0
     assert cil(*SUBMIT).code == 0
     assert cil("jobs", "--json").code == 0
+
+
+def test_status_shows_who_holds_what_what_waits_and_why_something_was_lost(connected, service) -> None:
+    empty = connected("status").out
+    assert "No worker was heard of" in empty
+    assert re.search(r"all +0 +0 +–", empty)
+    connected(*SUBMIT)
+    with service.database.transaction() as session:
+        runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cpu", None), {})
+    lost = service.claim()
+    with service.database.transaction() as session:
+        runs.fail(session, lost, runs.FailureClass.infrastructure, "killed by SIGKILL", {})
+    service.claim()
+    shown = connected("status").out
+    assert re.search(r"worker-1 +cpu +0 s ago +replay, seed 2 +\d+ (s|min|h) left", shown)
+    assert re.search(r"cil +2 +1 +0 s", shown)
+    assert re.search(r"replay, seed 1 +1 +in \d s +.*killed by SIGKILL", shown)
+    assert json.loads(connected("status", "--json").out)["queues"][0]["length"] == 2
