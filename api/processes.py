@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_CANNOT_WORK = 2
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_AFTER = 0.2, 10.0, 30.0
 _LEFTOVER_SECONDS = 20
 
@@ -63,8 +64,15 @@ class Service:
         self._started = time.monotonic()
 
     def revive(self) -> bool:
-        """Start the process again if it has died; after quick deaths in a row only following a growing pause. Tells whether it did."""
+        """Start the process again if it has died; after quick deaths in a row only following a growing pause. Tells whether it did.
+
+        A process that ended with code 2 has said that it cannot work as it was started: it is left alone.
+        """
         if self._stopped or self.process is None or self.process.poll() is None:
+            return False
+        if self.process.returncode == _CANNOT_WORK:
+            self._stopped = True
+            log.error("%s cannot work and is not started again: %s", self.name, self.last_words())
             return False
         lived = time.monotonic() - self._started
         if lived > _STABLE_AFTER:
@@ -75,6 +83,11 @@ class Service:
         log.warning("%s ended (%s) and is started again; its output is in %s", self.name, _ending(self.process.returncode), self.log_file)
         self.start()
         return True
+
+    def last_words(self) -> str:
+        """The last line of its output."""
+        lines = self.log_file.read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
     def ask_to_stop(self) -> None:
         """SIGTERM; it will not be revived."""

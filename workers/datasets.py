@@ -1,17 +1,22 @@
-"""The datasets of this machine: which there are, fetching and checking them, and telling the service of registered folders."""
+"""The datasets of this machine: which there are, fetching and checking them, and telling the service of registered folders.
+
+Decision: PyTorch is imported by what reads images only, since the process that supervises runs announces folders too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cil_core import folders, layout
 from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.data import folder, loader
-from cil_core.data.download import Progress
 from cil_core.errors import DataError
 from store.datasets import register_dataset
 from store.session import Database
+
+if TYPE_CHECKING:
+    from cil_core.data.download import Progress
 
 
 def fetch(name: str, data_root: Path) -> Iterator[Progress]:
@@ -20,7 +25,7 @@ def fetch(name: str, data_root: Path) -> Iterator[Progress]:
     Raises:
         DataError: it does not exist, a host cannot be reached, or a file is damaged.
     """
-    from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — brings all of torchvision with it
+    from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
 
     _known(name, data_root)
     if name in PUBLISHED:
@@ -33,6 +38,8 @@ def verify(name: str, data_root: Path) -> str:
     Raises:
         DataError: names the file that is missing, damaged or changed.
     """
+    from cil_core.data import folder, loader  # noqa: PLC0415 — see above
+
     card = _known(name, data_root)
     if name.startswith(layout.PREFIX):
         registered = folder.verify(name.removeprefix(layout.PREFIX), data_root)

@@ -20,9 +20,12 @@ import time
 from pathlib import Path
 
 import migrations
+from cil_core.errors import DataError
+from store.errors import AlreadyExists
 from store.runs import WorkerOffer
 from store.session import Database
 from workers.caretaker import Caretaker
+from workers.datasets import announce
 from workers.doorbell import Doorbell
 from workers.execution import Place
 from workers.ledger import AWAY
@@ -58,6 +61,7 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     prepare_fork_server(place.threads)
     environment = _probe(place, settings)
     database = Database(settings.database_url.get_secret_value())
+    _announce_folders(database, settings)
     doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
     offer = WorkerOffer(f"{environment['host']}-{os.getpid()}-{secrets.token_hex(3)}", queue, device)
     supervisor = Supervisor(offer, slots, place, database, doorbell=doorbell, settings=settings)
@@ -72,6 +76,21 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     doorbell.close()
     database.dispose()
     log.info("worker %s: stopped", offer.id)
+
+
+def _announce_folders(database: Database, settings: WorkerSettings) -> None:
+    while True:
+        try:
+            announced = announce(database, settings.datasets)
+        except AWAY as error:
+            log.warning("waiting for the database: %s", error)
+            time.sleep(settings.poll_seconds)
+        except (DataError, AlreadyExists) as error:
+            raise CannotServe(f"the datasets in {settings.datasets}: {error}") from error
+        else:
+            break
+    if announced:
+        log.info("registered folders of images here: %s", ", ".join(announced))
 
 
 def _check_directory(checkpoints: Path) -> None:

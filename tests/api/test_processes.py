@@ -61,6 +61,16 @@ def test_a_service_that_dies_is_started_again(service, eventually, caplog) -> No
     assert "test ended (SIGKILL) and is started again" in caplog.text
 
 
+def test_a_service_that_says_it_cannot_work_is_left_alone_with_its_reason(service, eventually, caplog) -> None:
+    one = service([sys.executable, "-c", "print('cuda:7 does not exist'); raise SystemExit(2)"])
+    eventually(lambda: one.process.poll() is not None)
+    assert one.revive() is False
+    assert "test cannot work and is not started again: cuda:7 does not exist" in caplog.text
+    time.sleep(0.3)  # longer than the first pause
+    assert one.revive() is False
+    assert one.process.returncode == 2
+
+
 def test_quick_deaths_in_a_row_are_followed_by_growing_pauses(service, eventually) -> None:
     one = service([sys.executable, "-c", "raise SystemExit(3)"])
     revived: list[float] = []
