@@ -3,8 +3,8 @@
 Decisions:
     * Its own session and process group, so that everything it starts dies with one signal and Ctrl-C in a terminal does not reach it.
     * It never outlives its supervisor. The supervisor sends the seconds its lease has left down a pipe after every renewal; when the pipe
-      closes or the seconds run out the child kills its own group. Should Python be stuck, the kernel does it: the fork server ends with
-      the supervisor, and PR_SET_PDEATHSIG ends the child with the fork server.
+      closes or the seconds run out the child kills its own group. Should Python be stuck, the kernel ends the child: the fork server ends a
+      moment after the supervisor (`workers.lingering`), and PR_SET_PDEATHSIG ends the child with the fork server.
     * SIGTERM is a wish: the run stops at its next event, where every finished task has its checkpoint.
 """
 
@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -45,7 +46,10 @@ def enter(order: Order, reports: Connection, log: Connection, watch: Connection)
 
     from workers.child import main  # noqa: PLC0415 - the fork server has imported it; the supervisor, which imports this module, must not
 
-    main(order, reports, wish)
+    try:
+        main(order, reports, wish)
+    except BrokenPipeError:  # noticed here before the watch noticed it
+        _die("the supervisor is gone")
 
 
 def _die_with_fork_server() -> None:
@@ -88,5 +92,6 @@ def _keep_watch(watch: Connection, lease_seconds: float) -> None:
 
 
 def _die(reason: str) -> None:
-    os.write(2, f"{reason}; this run stops here\n".encode())
+    with suppress(BrokenPipeError):  # a supervisor that is gone reads no more
+        os.write(2, f"{reason}; this run stops here\n".encode())
     os.killpg(0, signal.SIGKILL)

@@ -52,7 +52,7 @@ def prepare_fork_server(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     # Otherwise every child imports again what stands in this process's __main__: the whole command-line program.
     sys.modules["__main__"] = types.ModuleType("__main__")
-    _CONTEXT.set_forkserver_preload(["workers.child", *_NEEDED_SOON])
+    _CONTEXT.set_forkserver_preload(["workers.lingering", "workers.child", *_NEEDED_SOON])
     forkserver.ensure_running()
 
 

@@ -1,9 +1,12 @@
 """Whole workers as processes, killed, stopped, cut off and asked to leave."""
 
+import os
+import shutil
 import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from workers.doorbell import Doorbell
 
@@ -56,6 +59,33 @@ def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_al
     assert run.environment["peak_host_bytes"] > 2**20
     assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
     assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
+
+
+@pytest.fixture
+def straying(tmp_path, monkeypatch):
+    """Every run starts a process that outlives the call: `git`, which it asks for the commit, leaves one behind. Gives those that are alive."""
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    mark = str(600 + int.from_bytes(os.urandom(4)) / 2**32)
+    git.write_text(f'#!/bin/sh\nsleep {mark} >/dev/null 2>&1 &\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    return lambda: [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", mark]]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "worker killed"])
+def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end):
+    run_id = workshop.submit(recipes["endless"])
+    worker = workshop.employ()
+    workshop.await_state(run_id, "running")
+    (runner,) = until(worker.runners)
+    until(lambda: any(os.getpgid(one.pid) == runner.pid for one in straying()))
+    if end == "cancelled":
+        workshop.cancel(run_id)
+    else:
+        worker.send(signal.SIGKILL)
+    until(lambda: not straying(), 20)
+    until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
