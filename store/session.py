@@ -6,7 +6,7 @@ Decisions:
     * Objects stay readable after the commit (`expire_on_commit=False`), and nothing is loaded lazily.
     * A reader sees one moment: what is committed while it reads belongs to its next transaction. Whoever waits for news opens a new one.
     * On PostgreSQL writers run at READ COMMITTED: every statement sees what was committed before it. Where two writers could miss each other, a row lock
-      decides; locks are taken in one order: runs by (key, id), then jobs by id.
+      decides; locks are taken in one order: the user, runs by (key, id), then jobs by id.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ class Doorbell:
         self._thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen; returns at once, whether Redis is there or not."""
+        """Begin to listen; returns at once, whether Redis is there or not. One listens in a process at a time."""
+        celery.worker.state.should_stop = None  # as an earlier one may have left it
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:

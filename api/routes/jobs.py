@@ -26,7 +26,7 @@ from store.accounts import Principal, Scope
 from store.datasets import dataset_cards, fingerprint_of
 from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
 from store.queues import queue_position
-from store.quotas import pending_runs
+from store.quotas import pending_runs, take_turn
 from store.states import JobState, RunState
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
@@ -140,6 +140,7 @@ def _reserve(session: Session, principal: Principal, key: str | None, spec: JobS
 
 
 def _submit(session: Session, principal: Principal, spec: JobSpec, force: bool, settings: Settings) -> str:
+    take_turn(session, principal.user_id)
     fingerprint = fingerprint_of(session, spec.track.dataset)
     job = runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
     waiting = pending_runs(session, principal.user_id)

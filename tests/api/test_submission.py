@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -211,3 +212,17 @@ def test_more_waiting_runs_than_allowed_are_refused(service_of, client_of, a_job
 @pytest.mark.parametrize("name", JOBS)
 def test_the_documented_examples_are_accepted(client, name):
     assert client.post("/api/v1/jobs", json=JOBS[name]["value"]).status_code == 202
+
+
+def test_the_limit_of_waiting_runs_holds_for_parallel_submissions(service_of, serve, a_job):
+    service = service_of(max_queued_runs=4)
+
+    async def post_all(served) -> list[int]:
+        async with served.async_client() as client:
+            answers = await asyncio.gather(*(client.post("/api/v1/jobs", json=a_job(seeds=(seed,))) for seed in range(12)))
+        return [answer.status_code for answer in answers]
+
+    with serve(service) as served:
+        statuses = asyncio.run(post_all(served))
+    assert sorted(statuses) == [202] * 4 + [429] * 8
+    assert service.written()["runs"] == 4
