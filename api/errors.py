@@ -3,7 +3,7 @@
     Problem                     as it is
     RequestValidationError      invalid-body with JSON pointers, invalid-query, or not-found for an impossible identifier
     InvalidSpec                 invalid-body: the engine's own checks, `field` is the pointer
-    StoreError                  not-found, already-terminal, idempotency-key-reused, request-in-flight, invalid-cursor
+    StoreError                  not-found, already-terminal, idempotency-key-reused, request-in-flight, invalid-cursor, not-comparable
     HTTPException (routing)     not-found, method-not-allowed
     SQLAlchemy's OperationalError, InterfaceError and pool timeouts    database-unavailable, with Retry-After
 
@@ -30,7 +30,7 @@ from api.pages import problem_page
 from api.pointers import body_faults, pointer, query_faults
 from api.problems import Fault, Problem, not_found
 from cil_core.errors import InvalidSpec
-from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotFound
+from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ _REFUSALS: dict[type[Exception], Callable[[str], Problem]] = {
     KeyReused: lambda said: Problem(problems.KEY_REUSED, said, [Fault(header="Idempotency-Key", detail=said)]),
     KeyInFlight: lambda said: Problem(problems.IN_FLIGHT, said, headers={"Retry-After": "1"}),
     InvalidCursor: invalid_cursor,
+    NotComparable: lambda said: Problem(problems.NOT_COMPARABLE, said),
 }
 """What the store refuses, and how that is told."""
 

@@ -21,12 +21,12 @@ from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.guard import Guard
 from api.pages import home, problem_page, track
-from api.routes import catalog, health, job_events, jobs, runs, tokens, tracks
+from api.routes import catalog, comparisons, health, job_events, jobs, runs, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
 from store.session import Database
 
-_ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, catalog.router, tokens.router)
+_ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, comparisons.router, catalog.router, tokens.router)
 _PAGES = (home.router, track.router, problem_page.router)
 
 

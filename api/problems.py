@@ -38,6 +38,7 @@ INVALID_JSON = Kind("invalid-json", 400, "The body is not valid JSON", "Send one
 INVALID_BODY = Kind("invalid-body", 422, "The body is not valid", "Each of `errors` names a field by JSON pointer and says what is allowed there.")
 INVALID_QUERY = Kind("invalid-query", 422, "A query parameter or header is not valid", "Unknown parameters are refused, not ignored; see `errors`.")
 INVALID_CURSOR = Kind("invalid-cursor", 422, "The cursor is not valid", "Follow `next_cursor` unchanged and with the same filters, or start at the first page.")
+NOT_COMPARABLE = Kind("not-comparable", 422, "These cannot stand side by side", "2 to 8 different entries of one track, or methods that stand on all tracks.")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed", "Send `Authorization: Bearer cil_…`.")
 FORBIDDEN = Kind("forbidden", 403, "The token does not allow this", "The detail names the scope that is needed.")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing here", "Check the identifier.")
@@ -56,7 +57,7 @@ INTERNAL = Kind("internal", 500, "An error of ours", "It is logged under the req
 KINDS = {
     kind.slug: kind
     for kind in (
-        INVALID_JSON, INVALID_BODY, INVALID_QUERY, INVALID_CURSOR, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ALREADY_TERMINAL,
+        INVALID_JSON, INVALID_BODY, INVALID_QUERY, INVALID_CURSOR, NOT_COMPARABLE, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ALREADY_TERMINAL,
         IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
     )
 }  # fmt: skip

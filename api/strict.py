@@ -1,6 +1,6 @@
 """`StrictRoute`: refuses what FastAPI would let pass.
 
-* query parameters that the route does not know, and one given twice
+* query parameters that the route does not know, and one given twice unless it is a list
 * a body that is not declared as JSON, is nested too deeply, names a key twice or holds a character no database stores
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -37,7 +37,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind the strict checks."""
         handler = super().get_route_handler()
-        known = sorted(set(_query_names(self.dependant)))
+        known = {field.alias: get_origin(field.field_info.annotation) is list for field in _query_fields(self.dependant)}
 
         async def strict(request: Request) -> Response:
             _check_query(request, known)
@@ -103,19 +103,20 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _check_query(request: Request, known: list[str]) -> None:
+def _check_query(request: Request, known: dict[str, bool]) -> None:
+    """Refuse parameters that are not `known`, and repeated ones that may not be: `known` says of each whether it may."""
     given = [name for name, _ in request.query_params.multi_items()]
     faults = [
-        Fault(parameter=name, detail=f"unknown query parameter; known: {', '.join(known) or 'none'}" if name not in known else "given more than once")
+        Fault(parameter=name, detail=f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}" if name not in known else "given more than once")
         for name in dict.fromkeys(given)
-        if name not in known or given.count(name) > 1
+        if name not in known or (given.count(name) > 1 and not known[name])
     ]
     faults += [Fault(parameter=name, detail="text holds no U+0000") for name, value in request.query_params.multi_items() if "\0" in value]
     if faults:
         raise Problem(problems.INVALID_QUERY, f"query parameter {faults[0].parameter!r}: {faults[0].detail}", faults)
 
 
-def _query_names(dependant: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
+def _query_fields(dependant: Dependant) -> Iterator[Any]:
+    yield from dependant.query_params
     for inner in dependant.dependencies:
-        yield from _query_names(inner)
+        yield from _query_fields(inner)

@@ -9,6 +9,7 @@
     │   ├── KeyReused       the key came with another body before
     │   └── KeyInFlight     the first request with this key has not been answered yet
     ├── InvalidCursor       a page cursor that this service did not make
+    ├── NotComparable       entries or tracks that cannot stand side by side
     └── AlreadyExists       a user or dataset of this name is there already
 
 A database that cannot be reached raises SQLAlchemy's `OperationalError`.
@@ -51,6 +52,10 @@ class KeyInFlight(IdempotencyError):
 
 class InvalidCursor(StoreError):
     """The cursor cannot be read."""
+
+
+class NotComparable(StoreError):
+    """Entries or tracks cannot stand side by side; the message says why."""
 
 
 class AlreadyExists(StoreError):
