@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,7 @@ from cil_core.spec import Track
 from store.datasets import dataset_cards
 from store.errors import NotFound
 from store.leaderboard import SORTS, Entry
+from store.literature import Reported, reported
 from store.tracks import TrackStatus, get_track
 
 CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
@@ -37,6 +40,13 @@ class Tracks(BaseModel):
     next_cursor: str | None = None
 
 
+class ReportedAnswer(Reported):
+    """What a paper reports, beside our own best entry of the same method."""
+
+    entry: str | None = Field(description="Our best entry of this method on this track; None if there is none.")
+    gap: float | None = Field(description="Its average incremental accuracy minus the reported one.")
+
+
 class Leaderboard(BaseModel):
     """The entries of a track, best first; upper bounds stand among them without a rank."""
 
@@ -45,7 +55,22 @@ class Leaderboard(BaseModel):
     sort: str
     classifier: str | None = Field(description="None: each method under the classifier it is ranked by.")
     items: list[Entry]
+    reported: list[ReportedAnswer] = Field(description="What papers report on this track, with citation and caveats; never ranked with the entries.")
     next_cursor: str | None = None
+
+
+def beside_reported(slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
+    """What papers report on a track, each with the gap to the best of the entries `found`."""
+    best: dict[str, Entry] = {}
+    for entry in found:
+        if entry.method not in best or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean:
+            best[entry.method] = entry
+    answers = []
+    for row in reported(slug):
+        ours = best.get(row.method or "")
+        gap = ours.metrics["average_accuracy"].mean - row.average_accuracy if ours else None
+        answers.append(ReportedAnswer(**row.model_dump(), entry=ours.id if ours else None, gap=gap))
+    return answers
 
 
 def track_answer(status: TrackStatus) -> TrackAnswer:

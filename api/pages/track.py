@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from api import problems
-from api.answers.leaderboards import CLASSIFIERS, track_named
+from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
 from api.deps import DatabaseDep
 from api.pages import svg, templating
 from api.problems import Problem
@@ -52,7 +52,9 @@ def show(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
         view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None},
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
+        reported=beside_reported(slug, found),
         chart=svg.curves(_series(drawn), f"Accuracy after each task on {slug}") if drawn else None,
+        sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
 

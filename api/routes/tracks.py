@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import problems
-from api.answers.leaderboards import CLASSIFIERS, SORT_NAMES, Leaderboard, TrackAnswer, Tracks, track_answer, track_named
+from api.answers.leaderboards import CLASSIFIERS, SORT_NAMES, Leaderboard, TrackAnswer, Tracks, beside_reported, track_answer, track_named
 from api.deps import DatabaseDep, one_of
 from api.exports import WRITERS
 from api.problems import documented
@@ -69,7 +69,7 @@ def read_leaderboard(
         track = track_named(session, slug)
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
     if format == "json":
-        return Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found)
+        return Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found, reported=beside_reported(slug, found))
     write, media_type, ending = WRITERS[format]
     return Response(write(found, slug), media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"'})
 

@@ -132,3 +132,26 @@ def test_tracks_are_listed_with_what_stands_on_them(finished):
     (track,) = finished.get("/api/v1/tracks").json()["items"]
     assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (DIGITS, 4, 10, {"kind": "total", "amount": 50})
     assert finished.get(f"/api/v1/tracks/{DIGITS}").json() == track
+
+
+SURVEYED = "cifar100-b0-inc10-m2000-resnet32"
+
+
+def test_what_papers_report_stands_beside_the_entries_with_the_gap_and_is_not_ranked(client, service, a_job):
+    client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED))
+    service.complete_all()
+    board = client.get(f"/api/v1/leaderboards/{SURVEYED}").json()
+    (entry,) = board["items"]
+    rows = {row["title"]: row for row in board["reported"]}
+    assert rows["iCaRL"]["entry"] == entry["id"]
+    assert rows["iCaRL"]["gap"] == pytest.approx(entry["metrics"]["average_accuracy"]["mean"] - 0.6442)
+    assert (rows["WA"]["entry"], rows["WA"]["gap"]) == (None, None)
+    assert entry["rank"] == 1
+
+
+def test_reported_results_are_shown_before_anything_has_run(finished):
+    page = finished.get(f"/tracks/{SURVEYED}", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "Reported in papers" in page.text
+    assert "64.4" in page.text
+    assert "Reported in papers" not in finished.get("/tracks/digits-b0-inc2-m50-convnet").text
