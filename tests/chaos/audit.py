@@ -65,9 +65,10 @@ def _times(seconds: list[float]) -> str:
 
 
 def unfinished(stage: Stage) -> list[str]:
-    """Runs that are not terminal."""
+    """Runs that are not terminal, and where they stand."""
     with stage.database.reading() as session:
-        return list(session.scalars(select(Run.id).where(Run.finished_at.is_(None))))
+        runs = session.scalars(select(Run).where(Run.finished_at.is_(None)))
+        return [f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, not before {run.not_before}, {run.message}" for run in runs]
 
 
 def judge(stage: Stage, record: Record, references: References, seconds: float) -> Verdict:

@@ -186,6 +186,10 @@ class Stage:
         for service in (*self.workers, self.api, self.redis):
             service.end()
 
+    def story(self, lines: int = 40) -> str:
+        """What every service said last; pytest shows it if the test failed."""
+        return "".join(f"--- {service.name}\n" + "\n".join(service.log.read_text(errors="replace").splitlines()[-lines:]) + "\n" for service in self.services)
+
     def close(self) -> None:
         """The last connections of this process, and the disk."""
         if not self.no_small_disk:

@@ -53,6 +53,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     stage.start()
     yield stage
     stage.stop()
+    sys.stdout.write(stage.story())
     stage.close()
 
 
@@ -70,7 +71,10 @@ def test_nothing_is_lost_doubled_or_changed(stage: Stage, references: References
     seconds = time.monotonic() - began
     faults.join()
     stage.start()
-    until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
+    try:
+        until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
+    except AssertionError:
+        pytest.fail(f"not ended: {unfinished(stage)}; running: {[service.name for service in stage.services if service.is_running]}")
     stage.stop()
     settled = time.monotonic() + 15  # a fork server that was still importing notices afterwards that its worker is gone
     while stage.family() and time.monotonic() < settled:
