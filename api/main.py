@@ -20,14 +20,16 @@ from api.cursors import Cursors
 from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.guard import Guard
-from api.pages import home, problem_page, track
+from api.pages import catalog as catalog_pages
+from api.pages import compare, home, problem_page, track
+from api.pages import runs as run_pages
 from api.routes import catalog, comparisons, health, job_events, jobs, runs, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
 from store.session import Database
 
 _ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, comparisons.router, catalog.router, tokens.router)
-_PAGES = (home.router, track.router, problem_page.router)
+_PAGES = (home.router, track.router, compare.router, run_pages.router, catalog_pages.router, problem_page.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -8,8 +8,8 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -60,15 +60,36 @@ def day(moment: datetime | None) -> str:
     return MISSING if moment is None else f"{moment:%Y-%m-%d}"
 
 
+def moment(when: datetime | None) -> str:
+    """A moment to the second, in UTC."""
+    return MISSING if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """A link: `path` with those of `query` that are not None."""
     given = urlencode({name: str(value) for name, value in query.items() if value is not None})
     return f"{path}?{given}" if given else path
 
 
+def with_pairs(path: str, query: Sequence[tuple[str, str]]) -> str:
+    """A link with parameters that may repeat."""
+    return f"{path}?{urlencode(query)}"
+
+
+def plain(value: object) -> str:
+    """A hyper-parameter or a list of values as text; what is not there is an en dash."""
+    if value is None:
+        return MISSING
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, megabytes, millions, duration, day):
+    for show in (percent, megabytes, millions, duration, day, moment, plain):
         environment.filters[show.__name__] = show
     environment.globals["with_query"] = with_query
     return environment

@@ -53,7 +53,7 @@ def show(
         view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None},
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
         reported=beside_reported(slug, found),
-        chart=svg.curves(_series(drawn), f"Accuracy after each task on {slug}") if drawn else None,
+        chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}") if drawn else None,
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
@@ -67,7 +67,7 @@ def picture(slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", c
         drawn = _drawn(entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free))
     if not drawn:
         raise Problem(problems.NOT_FOUND, f"nothing has finished on {slug!r} that this picture could show")
-    text = svg.curves(_series(drawn), f"Accuracy after each task on {slug}", standalone=True)
+    text = svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", standalone=True)
     return Response(text, media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
 
 
@@ -81,15 +81,16 @@ def _drawn(found: Sequence[Entry]) -> list[Entry]:
     return competitors + [entry for entry in found if entry.rank is None][:1]
 
 
-def _series(drawn: Sequence[Entry]) -> list[svg.Series]:
+def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
+    """Their curves, for a chart."""
     return [
         svg.Series(
             label=label(entry),
             points=[(seen, point.mean) for seen, point in zip(entry.seen_classes, entry.curve, strict=True)],
             band=[point.interval for point in entry.curve if point.interval] or None,
-            bound=entry.rank is None,
+            bound=not BY_NAME[entry.method].ranked,
         )
-        for entry in sorted(drawn, key=lambda entry: (entry.rank is None, label(entry)))  # a colour stays with its entry, however it is ranked
+        for entry in sorted(drawn, key=lambda entry: (not BY_NAME[entry.method].ranked, label(entry)))  # a colour stays with its entry, however it is ranked
     ]
 
 

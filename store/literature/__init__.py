@@ -48,7 +48,8 @@ class Reported(Frozen):
     last_accuracy: float
     forgetting: float | None
     curve: tuple[float, ...] | None = Field(description="After each task; None if the paper prints the average and the end only.")
-    note: str
+    caveat: str = Field(description="What holds for every row of the source.")
+    note: str = Field(description="What holds for this row alone; empty if nothing does.")
 
 
 @lru_cache
@@ -93,10 +94,13 @@ def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
         last_accuracy=round(last / 100, 6),
         forgetting=forgetting["forgetting"] if forgetting else None,
         curve=tuple(round(value / 100, 6) for value in curve) if curve else None,
-        note=CAVEAT
-        + (f" Not on the track's backbone but on {_ELSEWHERE[title]}." if title in _ELSEWHERE else "")
-        + (f" The paper states {differs[0][5]}; the mean of its printed curve is {differs[0][3]}." if differs else ""),
+        caveat=CAVEAT,
+        note=f"Not on the track's backbone but on {_ELSEWHERE[title]}." if title in _ELSEWHERE else _mismatch(differs[0]) if differs else "",
     )
+
+
+def _mismatch(row: list[Any]) -> str:
+    return f"The paper states {row[5]}; the mean of its printed curve is {row[3]}."
 
 
 def _slug(data: str, split: str) -> str:

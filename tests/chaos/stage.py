@@ -124,7 +124,7 @@ class Stage:
     """Database, Redis, API and workers.
 
     Args:
-        directory: for everything; its own `tmp` is the mark of its processes.
+        directory: for everything but the temporary directory, which is the mark of its processes.
         server: a PostgreSQL server, or None for SQLite.
         workers: how many.
         intervals: of the workers, beside their defaults.
@@ -132,8 +132,7 @@ class Stage:
 
     def __init__(self, directory: Path, server: PostgreSQL | None, workers: int, intervals: dict[str, str]) -> None:
         self.directory, self.server = directory, server
-        self.mark = directory / "tmp"
-        self.mark.mkdir()
+        self.mark = Path(tempfile.mkdtemp(prefix="cil-chaos-"))  # short, since sockets are made in it
         self.url = server.url if server else f"sqlite:///{directory / 'cil.sqlite3'}"
         migrations.upgrade(self.url)
         self.database = Database(self.url)
@@ -194,6 +193,7 @@ class Stage:
         """The last connections of this process, and the disk."""
         if not self.no_small_disk:
             subprocess.run(["umount", "--lazy", str(self.checkpoints)], check=True)
+        shutil.rmtree(self.mark, ignore_errors=True)
         self.client.close()
         self.database.dispose()
         if self.server:

@@ -56,14 +56,14 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
     _, page = read(finished, PAGE)
     entries = finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
     rows = page.tables[0][1:]
-    assert [words(row[1]).split()[0] for row in rows] == [entry["title"] for entry in entries]
+    assert [words(row[2]).split()[0] for row in rows] == [entry["title"] for entry in entries]
     for row, entry in zip(rows, entries, strict=True):
         accuracy = entry["metrics"]["average_accuracy"]
         shown = f"{100 * accuracy['mean']:.1f}"
         if accuracy["interval"]:
             shown += f" ± {100 * (accuracy['interval'][1] - accuracy['mean']):.1f}"
-        assert words(row[2]) == shown
-        assert words(row[0]) == (str(entry["rank"]) if entry["rank"] else "– upper bound")
+        assert words(row[3]) == shown
+        assert words(row[1]) == (str(entry["rank"]) if entry["rank"] else "– upper bound")
 
 
 def test_the_table_is_marked_up_for_screen_readers(finished):

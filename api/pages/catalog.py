@@ -1,0 +1,70 @@
+"""Methods, datasets and workers as pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from api import problems
+from api.answers.leaderboards import track_answer
+from api.deps import DatabaseDep
+from api.pages import templating
+from api.problems import Problem
+from api.strict import StrictRoute
+from cil_core.catalog import BACKBONES
+from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.recipes.base import Recipe
+from store.datasets import dataset_cards
+from store.leaderboard import entries
+from store.queues import queues, setbacks
+from store.tracks import list_tracks
+from store.workers import list_workers
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
+
+
+@router.get("/methods")
+def methods(request: Request) -> HTMLResponse:
+    """Every method."""
+    return templating.render(request, "methods.html", recipes=RECIPES, name_of=name_of)
+
+
+@router.get("/methods/{name}")
+def method(request: Request, name: str, database: DatabaseDep) -> HTMLResponse:
+    """One method: what it is, its knobs with the source of each default, and its results on every track."""
+    if name not in BY_NAME:
+        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
+    recipe = BY_NAME[name]
+    with database.reading() as session:
+        found = {status.track.slug: entries(session, status.track.slug) for status in list_tracks(session)}
+    results = [entry for board in found.values() for entry in board if entry.method == name]
+    return templating.render(request, "method.html", recipe=recipe, name=name, knobs=knobs(recipe), results=results)
+
+
+@router.get("/datasets")
+def datasets(request: Request, database: DatabaseDep) -> HTMLResponse:
+    """Datasets, backbones and the tracks made of them."""
+    with database.reading() as session:
+        cards = list(dataset_cards(session).values())
+        tracks = [track_answer(status) for status in list_tracks(session)]
+    return templating.render(request, "datasets.html", cards=cards, backbones=list(BACKBONES.values()), tracks=tracks)
+
+
+@router.get("/workers")
+def workers(request: Request, database: DatabaseDep) -> HTMLResponse:
+    """Who works on what, and what waits."""
+    with database.reading() as session:
+        return templating.render(request, "workers.html", workers=list_workers(session), queues=queues(session), setbacks=setbacks(session), refresh=5)
+
+
+def knobs(recipe: type[Recipe]) -> list[tuple[str, Any, str]]:
+    """Name, default and source of every hyper-parameter."""
+    published = recipe.published()
+    return [(name, getattr(published, name), field.description or "") for name, field in recipe.model_fields.items() if name != "name"]
+
+
+def name_of(recipe: type[Recipe]) -> str:
+    """The name by which it is submitted."""
+    return str(recipe.model_fields["name"].default)

@@ -1,0 +1,52 @@
+"""Choosing entries on the leaderboard and seeing them side by side, without scripts."""
+
+from __future__ import annotations
+
+import re
+
+BOARD = "digits-b0-inc2-m50-convnet"
+
+
+def page(client, path, **parameters):
+    answer = client.get(path, params=parameters or None, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), answer.text
+    return answer.text
+
+
+def chosen(client):
+    """The values of the leaderboard's check boxes, by method."""
+    boxes = re.findall(r'<input type="checkbox" name="entry" value="([^"]+)" aria-label="Select (\S+)', page(client, f"/tracks/{BOARD}"))
+    return {title: entry for entry, title in boxes}
+
+
+def test_the_leaderboard_lets_entries_be_chosen_for_a_comparison(finished):
+    text = page(finished, f"/tracks/{BOARD}")
+    assert '<form action="/compare" method="get">' in text
+    assert set(chosen(finished)) == {"Finetune", "Joint", "Replay", "iCaRL"}
+
+
+def test_a_comparison_shows_differences_verdicts_matrices_and_recipes(finished):
+    entries = chosen(finished)
+    text = page(finished, "/compare", entry=[entries["Replay"], entries["iCaRL"], entries["Finetune"]])
+    assert "1 seed in common: too few to test" in text
+    assert len(re.findall(r'<table class="heat">', text)) == 3
+    assert re.search(r'<th scope="row">name</th><td class="wrap">replay</td><td class="wrap">icarl</td>', text)
+    answer = finished.get("/api/v1/compare", params={"entry": [entries["Replay"], entries["iCaRL"]]}).json()
+    mean = answer["differences"][0]["tests"]["average_accuracy"]["mean"]
+    assert f"{'+' if mean >= 0 else '−'}{100 * abs(mean):.2f}" in text
+    assert text.count("<svg") >= 1
+
+
+def test_another_baseline_is_a_link_away(finished):
+    entries = chosen(finished)
+    text = page(finished, "/compare", entry=[entries["Replay"], entries["iCaRL"]])
+    link = f"/compare?entry={entries['Replay']}&amp;entry={entries['iCaRL']}&amp;baseline={entries['iCaRL']}"
+    assert link in text
+    assert f'{link}" aria-current' in page(finished, link.replace("&amp;", "&"))
+
+
+def test_one_entry_alone_is_refused_as_a_page(finished):
+    answer = finished.get("/compare", params={"entry": chosen(finished)["Replay"]}, headers={"Accept": "text/html"})
+    assert answer.status_code == 422
+    assert "2 to 8 different entries" in answer.text
+    assert "text/html" in answer.headers["content-type"]
