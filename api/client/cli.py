@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from api.client import job_commands, result_commands, status_command
+from api.client import compare_command, job_commands, result_commands, status_command
 from api.client.errors import ApiError, ClientError
 from api.client.mounted import Commands
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Class-incremental learning benchmarks: submit jobs, watch them, read leaderboards.",
     epilog="Exit codes: 0 done, 1 a run did not succeed, 2 wrong usage, 3 the server refused, 4 no server answers, 130 interrupted.",
 )
-for command in (*job_commands.COMMANDS, *result_commands.COMMANDS, *status_command.COMMANDS):
+for command in (*job_commands.COMMANDS, *result_commands.COMMANDS, *compare_command.COMMANDS, *status_command.COMMANDS):
     app.command()(command)
 
 

@@ -158,6 +158,25 @@ class Client:
         """The leaderboard as text: csv, latex or markdown."""
         return self._transport.request("GET", f"/leaderboards/{track}", params={"format": format, **parameters}).text
 
+    def compare(self, entries: Sequence[str], baseline: str | None = None) -> dict[str, Any]:
+        """2 to 8 entries of one track side by side, compared with `baseline` (the first of them if not given).
+
+        Raises:
+            ApiError: an entry does not exist, or they cannot stand side by side.
+        """
+        parameters = {"entry": list(entries), **({"baseline": baseline} if baseline else {})}
+        answer: dict[str, Any] = self._transport.request("GET", "/compare", params=parameters).json()
+        return answer
+
+    def compare_tracks(self, tracks: Sequence[str]) -> dict[str, Any]:
+        """Average ranks of the methods that stand on all these tracks.
+
+        Raises:
+            ApiError: fewer than two tracks, or fewer than two such methods.
+        """
+        answer: dict[str, Any] = self._transport.request("GET", "/compare/tracks", params={"track": list(tracks)}).json()
+        return answer
+
     def methods(self) -> list[Method]:
         """Every method that can be submitted."""
         return [Method.model_validate(item) for item in self.get("/methods")["items"]]

@@ -164,3 +164,29 @@ def test_status_shows_who_holds_what_what_waits_and_why_something_was_lost(conne
     assert re.search(r"cil +2 +1 +0 s", shown)
     assert re.search(r"replay, seed 1 +1 +in \d s +.*killed by SIGKILL", shown)
     assert json.loads(connected("status", "--json").out)["queues"][0]["length"] == 2
+
+
+def test_entries_are_compared_with_a_baseline(connected, finished, service) -> None:
+    connected("submit", "-m", "icarl", "-t", DIGITS, "--seeds", "1,2,3")
+    service.complete_all()
+    entries = [entry["id"] for entry in json.loads(connected("leaderboard", DIGITS, "--json").out)["items"]]
+    shown = connected("compare", *entries)
+    assert shown.code == 0
+    assert re.search(r"against \w+ on " + DIGITS, shown.out)
+    assert re.search(r"avg acc +[+-]\d\.\d\d +[+-]\d\.\d\d … [+-]\d\.\d\d +(<|0|1)", shown.out)
+    assert json.loads(connected("compare", *entries, "--baseline", entries[1], "--json").out)["baseline"] == entries[1]
+    alone = connected("compare", entries[0])
+    assert (alone.code, "2 to 8 different entries" in alone.err) == (3, True)
+
+
+def test_methods_are_ranked_over_tracks(connected, service) -> None:
+    tracks = (DIGITS, "digits-b4-inc3-m50-convnet")
+    for track in tracks:
+        for method in ("replay", "icarl"):
+            connected("submit", "-m", method, "-t", track, "--seeds", "1")
+    service.complete_all()
+    shown = connected("compare", "--track", tracks[0], "--track", tracks[1]).out
+    assert "ranks over 2 tracks" in shown
+    assert re.search(r"(Replay|iCaRL) +\d\.\d\d", shown)
+    wrong = connected("compare")
+    assert (wrong.code, "give entries, or tracks" in wrong.err) == (2, True)
