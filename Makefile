@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint format check bench chaos clean
+.PHONY: setup demo serve test lint format check bench screenshots chaos clean
 
 setup: .venv/.installed
 
@@ -40,6 +40,10 @@ check: test
 bench: setup  ## quick measurements; the full ones are in benchmarks/results
 	@$(BIN)/python -m benchmarks.engine --quick
 	@$(BIN)/python -m benchmarks.methods --quick
+
+screenshots: demo ## the pages over the demo's data, into docs/screenshots
+	@sh tests/browser.sh
+	@$(BIN)/python docs/take_screenshots.py
 
 chaos: setup  ## hurt the real service for MINUTES on each database and count; e.g. `make chaos MINUTES=5 SEED=1`
 	@OMP_NUM_THREADS=1 CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/chaos -q

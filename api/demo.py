@@ -40,7 +40,7 @@ def run_demo(data_dir: Path) -> int:
         0 if every run succeeded, else 1.
     """
     console = Console()
-    with _service(data_dir, console) as connection, Client(connection.server, connection.token) as client:
+    with serving(data_dir, console) as connection, Client(connection.server, connection.token) as client:
         jobs = _watch(client, _submit_all(client, console), console)
         console.print(LeaderboardTable(client.leaderboard(TRACK)))
         for path in _save_page(connection.server, data_dir):
@@ -54,7 +54,7 @@ def run_demo(data_dir: Path) -> int:
 
 
 @contextmanager
-def _service(data_dir: Path, console: Console) -> Iterator[Connection]:
+def serving(data_dir: Path, console: Console) -> Iterator[Connection]:
     """`cil up` on a free port, stopped at the end."""
     console.print(f"Starting the service on {data_dir} ...")
     command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir)]

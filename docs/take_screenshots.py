@@ -1,0 +1,60 @@
+"""`make screenshots`: the real pages over the demo's data, in a real Chromium, into docs/screenshots/."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+
+from api.client import Client
+from api.demo import TRACK, serving
+
+FOLDER = Path(__file__).parent / "screenshots"
+WIDTH, HEIGHT = 1280, 900
+
+
+def addresses(client: Client) -> dict[str, str]:
+    """What is shown, by file name."""
+    entries = client.leaderboard(TRACK).items
+    if len(entries) < 3:
+        raise SystemExit(f"there are {len(entries)} entries on {TRACK}; `make demo` makes them")
+    chosen = "&".join(f"entry={entry.id}" for entry in [entry for entry in entries if entry.rank][:3])
+    job = next(iter(client.jobs(limit=1)))
+    return {
+        "home": "/",
+        "leaderboard": f"/tracks/{TRACK}",
+        "compare": f"/compare?{chosen}",
+        "run": f"/runs/{entries[0].runs[0].run_id}",
+        "job": f"/jobs/{job.id}",
+        "method": "/methods/icarl",
+        "reported": "/tracks/cifar100-b0-inc10-m2000-resnet32",
+    }
+
+
+def take(page: Page, address: str, file: Path) -> None:
+    """One page, as tall as a screen and a half."""
+    page.goto(address)
+    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT * 1.5, page.evaluate("document.body.scrollHeight"))}, full_page=True)
+
+
+def main() -> None:
+    """Take them all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, default=Path("var/demo"))
+    chosen = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise SystemExit("Chromium is not installed; `sh tests/browser.sh` installs it")
+    with serving(chosen.data_dir, Console(stderr=True)) as connection, Client(connection.server) as client, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        for name, address in addresses(client).items():
+            take(page, connection.server + address, FOLDER / f"{name}.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
