@@ -1,4 +1,4 @@
-"""A leaderboard as a file for papers and spreadsheets: CSV, LaTeX (booktabs) and Markdown.
+"""A leaderboard as a file for papers and spreadsheets: CSV, LaTeX (booktabs), Markdown, and the papers as BibTeX.
 
 Decisions:
     * CSV carries every number in full; LaTeX and Markdown print what a paper prints: per cent with the 95 % interval where there is one.
@@ -55,9 +55,16 @@ def to_latex(entries: Sequence[Entry], slug: str) -> str:
     )
 
 
+def to_bibtex(entries: Sequence[Entry], slug: str) -> str:
+    """The papers of the methods on a leaderboard, once each, by key."""
+    citations = {citation.key: citation.bibtex for entry in entries if (citation := BY_NAME[entry.method].citation)}
+    return f"% The methods on track {slug}.\n\n" + "\n\n".join(citations[key] for key in sorted(citations)) + "\n"
+
+
 WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
     "csv": (to_csv, "text/csv; charset=utf-8", "csv"),
     "latex": (to_latex, "application/x-tex; charset=utf-8", "tex"),
+    "bibtex": (to_bibtex, "application/x-bibtex; charset=utf-8", "bib"),
     "markdown": (to_markdown, "text/markdown; charset=utf-8", "md"),
 }
 """By format: who writes it, its media type and its file ending."""

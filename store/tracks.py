@@ -32,6 +32,11 @@ def get_track(session: Session, slug: str) -> Track:
     return track
 
 
+def revision(session: Session, slug: str) -> int:
+    """A number that rises whenever the leaderboard of a track changes: results are only ever added."""
+    return session.scalars(select(func.count()).select_from(Summary).where(Summary.track_slug == slug)).one()
+
+
 def list_tracks(session: Session) -> list[TrackStatus]:
     """Every track somebody has submitted to, by slug."""
     on = (Summary.track_slug == Track.slug, text("summaries.counted AND summaries.ranking"))

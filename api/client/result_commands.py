@@ -17,7 +17,7 @@ def leaderboard(
     sort: Annotated[str | None, typer.Option(help="E.g. last_accuracy, forgetting, counted_bytes.")] = None,
     classifier: Annotated[str | None, typer.Option(help="E.g. linear, nme; by default each method's own.")] = None,
     exemplar_free: Annotated[bool, typer.Option("--exemplar-free", help="Only entries that keep no exemplars.")] = False,
-    written: Annotated[str | None, typer.Option("--format", help="csv, latex or markdown instead of a table.")] = None,
+    written: Annotated[str | None, typer.Option("--format", help="csv, latex, bibtex or markdown instead of a table.")] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:

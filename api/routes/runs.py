@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
 
-from api import problems
+from api import caching, problems
 from api.answers.runs import RunAnswer, run_answer
 from api.deps import DatabaseDep
 from api.problems import documented
@@ -18,8 +18,19 @@ router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
 RunId = Annotated[str, Path(pattern=r"^run_[0-9a-z]{26}$", description="A run's id.", examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
 
 
-@router.get("/{run_id}", operation_id="getRun", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
-def read_run(run_id: RunId, database: DatabaseDep) -> RunAnswer:
-    """Metrics, accuracy matrices, footprint, environment and attempts of a run, as far as it has come."""
+@router.get(
+    "/{run_id}",
+    operation_id="getRun",
+    response_model=RunAnswer,
+    responses={304: {"description": "The run has ended and is as the caller has it."}, **documented(problems.NOT_FOUND, problems.INVALID_QUERY)},
+)
+def read_run(run_id: RunId, database: DatabaseDep, request: Request, response: Response) -> RunAnswer | Response:
+    """Metrics, accuracy matrices, footprint, environment and attempts of a run, as far as it has come; a finished one with a strong ETag."""
     with database.reading() as session:
-        return run_answer(get_run(session, run_id))
+        run = get_run(session, run_id)
+    if run.state.is_terminal:
+        tag = caching.strong(run.id)
+        if caching.holds(request, tag):
+            return caching.unchanged(tag)
+        response.headers["ETag"] = tag
+    return run_answer(run)

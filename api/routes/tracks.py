@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from api import problems
+from api import caching, problems
 from api.answers.leaderboards import CLASSIFIERS, SORT_NAMES, Leaderboard, TrackAnswer, Tracks, beside_reported, track_answer, track_named
 from api.deps import DatabaseDep, one_of
 from api.exports import WRITERS
 from api.problems import documented
 from api.strict import StrictRoute
 from store.leaderboard import entries
-from store.tracks import list_tracks
+from store.tracks import list_tracks, revision
 
 router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
 
@@ -53,12 +53,15 @@ def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
             "description": "The leaderboard",
             "content": {media.partition(";")[0]: {"schema": {"type": "string"}} for _, media, _ in WRITERS.values()},
         },
+        304: {"description": "Nothing has finished on this track since."},
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY),
     },
 )
 def read_leaderboard(
     slug: str,
     database: DatabaseDep,
+    request: Request,
+    response: Response,
     sort: Sort = "average_accuracy",
     classifier: Classifier = None,
     exemplar_free: ExemplarFree = False,
@@ -67,11 +70,15 @@ def read_leaderboard(
     """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
     with database.reading() as session:
         track = track_named(session, slug)
+        tag = caching.weak(slug, sort, classifier, exemplar_free, format, revision(session, slug))
+        if caching.holds(request, tag):
+            return caching.unchanged(tag)
+        response.headers["ETag"] = tag
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
     if format == "json":
         return Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found, reported=beside_reported(slug, found))
     write, media_type, ending = WRITERS[format]
-    return Response(write(found, slug), media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"'})
+    return Response(write(found, slug), media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
 
 
 def _file_name(slug: str) -> str:

@@ -155,3 +155,36 @@ def test_reported_results_are_shown_before_anything_has_run(finished):
     assert "Reported in papers" in page.text
     assert "64.4" in page.text
     assert "Reported in papers" not in finished.get("/tracks/digits-b0-inc2-m50-convnet").text
+
+
+def test_the_papers_of_a_leaderboard_are_listed_once_each(finished):
+    answer = finished.get(BOARD, params={"format": "bibtex"})
+    assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
+    assert answer.text.count("@inproceedings{rebuffi2017icarl,") == 1
+    assert answer.text.count("@") == answer.text.count("@inproceedings")
+
+
+def test_a_leaderboard_that_has_not_changed_is_not_sent_again(client, service, a_job):
+    client.post("/api/v1/jobs", json=a_job("replay", seeds=(1,)))
+    service.complete_all()
+    first = client.get(BOARD)
+    assert first.headers["ETag"].startswith('W/"')
+    again = client.get(BOARD, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert client.get(BOARD, params={"sort": "last_accuracy"}, headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
+    assert client.get(BOARD, params={"format": "csv"}).headers["ETag"] != first.headers["ETag"]
+    client.post("/api/v1/jobs?force=true", json=a_job("replay", seeds=(1,)))
+    service.complete_all()
+    changed = client.get(BOARD, headers={"If-None-Match": first.headers["ETag"]})
+    assert (changed.status_code, changed.headers["ETag"] != first.headers["ETag"]) == (200, True)
+
+
+def test_a_run_that_has_ended_never_changes_and_one_that_has_not_is_always_sent(client, service, a_job):
+    run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
+    assert "ETag" not in client.get(f"/api/v1/runs/{run_id}").headers
+    service.complete_all()
+    tag = client.get(f"/api/v1/runs/{run_id}").headers["ETag"]
+    assert tag.startswith('"')
+    for given in (tag, f'"x", {tag}', "*", f"W/{tag}"):
+        assert client.get(f"/api/v1/runs/{run_id}", headers={"If-None-Match": given}).status_code == 304
+    assert client.get(f"/api/v1/runs/{run_id}", headers={"If-None-Match": '"x"'}).status_code == 200
