@@ -1,4 +1,4 @@
-"""`Guard`: what every request and every answer passes, outermost: request id, body limit, security headers, and the end of unexpected errors.
+"""`Guard`: what every request and every answer passes, outermost: request id, body limit, security headers, counting, and the end of unexpected errors.
 
 Decisions:
     * Plain ASGI: it never buffers an answer, so event streams flow through it.
@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
+from api.metrics import Metrics
 from api.problems import Problem, not_found
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+API = "/api/v1"
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -51,7 +55,7 @@ class Guard:
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        sender = _Sender(send, request_id)
+        sender = _Sender(send, request_id, scope)
         length = headers.get("content-length", "0")
         try:
             if length.isdecimal() and int(length[:20]) > self.max_body_bytes:
@@ -71,19 +75,32 @@ class Guard:
 class _Sender:
     """Adds the headers to the answer and remembers that it has begun."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, scope: Scope) -> None:
         self.send = send
         self.request_id = request_id
+        self.scope = scope
         self.started = False
+        self.began = time.perf_counter()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self._count(message["status"])
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self.send(message)
+
+    def _count(self, status: int) -> None:
+        """By the pattern of the route, so that no client can invent labels."""
+        metrics: Metrics = self.scope["app"].state.metrics
+        route = getattr(self.scope.get("route"), "path", "unmatched")
+        if route != "unmatched" and self.scope["path"].startswith(f"{API}/"):
+            route = API + route.removeprefix(API)  # a route knows its path within its router only
+        method = self.scope["method"] if self.scope["method"] in _METHODS else "other"
+        metrics.requests.labels(method, route, str(status)).inc()
+        metrics.latency.labels(route).observe(time.perf_counter() - self.began)
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

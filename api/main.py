@@ -20,6 +20,7 @@ from api.cursors import Cursors
 from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.guard import Guard
+from api.metrics import Metrics
 from api.pages import catalog as catalog_pages
 from api.pages import compare, home, problem_page, track
 from api.pages import runs as run_pages
@@ -63,7 +64,8 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.database = database
     app.state.doorbell = Doorbell(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
-    app.state.feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+    app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+    app.state.metrics = Metrics(database, lambda: feed.listeners)
 
 
 @asynccontextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.deps import SettingsDep
+from api.metrics import MEDIA_TYPE
 from api.strict import StrictRoute
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,12 @@ def ready(response: Response, settings: SettingsDep) -> Health:
     if found != migrations.HEAD:
         return _not_ready(response, f"the database is at schema revision {found}; this version needs {migrations.HEAD}")
     return Health(status="ok")
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    """For Prometheus: requests of this process, and queues, leases and workers as the database has them."""
+    return Response(request.app.state.metrics.text(), media_type=MEDIA_TYPE)
 
 
 def _not_ready(response: Response, detail: str) -> Health:
