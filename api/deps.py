@@ -2,7 +2,7 @@
 
 Decisions:
     * A route opens its transaction itself and commits it before it answers: one request is one transaction.
-    * Reads are public. Writing needs a bearer token with the right scope, checked before the body is looked at.
+    * Reads are public and not limited. Writing needs a bearer token with the right scope, checked before the body is looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from api.cursors import Cursors
 from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.problems import Problem
+from api.rates import Rates, Standing
 from api.settings import Settings
 from store import accounts
 from store.accounts import Principal, Scope
@@ -57,24 +58,41 @@ FeedDep = Annotated[EventFeed, Depends(_feed)]
 
 
 def requires(scope: Scope) -> Callable[..., Principal]:
-    """A dependency: whoever asks, if their token has `scope`.
+    """A dependency: whoever asks, if their token has `scope` and is not used too often.
 
     Raises:
-        Problem: unauthenticated without a valid token, forbidden without the scope.
+        Problem: unauthenticated without a valid token, forbidden without the scope, too-many-requests beyond the rates of the settings.
     """
 
-    def principal(database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Principal:
+    def principal(
+        request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+    ) -> Principal:
+        rates, settings, address = _rates(request), _settings(request), request.client.host if request.client else "unknown"
         if given is None:
             raise _unauthenticated("no token was given", "")
+        _within(rates.look("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
         with database.reading() as session:
             found = accounts.authenticate(session, given.credentials)
         if found is None:
+            rates.hit("invalid tokens", address, settings.failures_per_minute)
             raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
+        standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
+        response.headers.update(standing.headers)
         if not found.may(scope):
             raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
         return found
 
     return principal
+
+
+def _rates(request: Request) -> Rates:
+    return request.app.state.rates  # type: ignore[no-any-return]
+
+
+def _within(standing: Standing, what: str) -> Standing:
+    if not standing.allowed:
+        raise Problem(problems.TOO_MANY_REQUESTS, f"{standing.limit} {what} are allowed in a minute", headers=standing.headers)
+    return standing
 
 
 Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]

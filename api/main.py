@@ -24,6 +24,7 @@ from api.metrics import Metrics
 from api.pages import catalog as catalog_pages
 from api.pages import compare, home, problem_page, track
 from api.pages import runs as run_pages
+from api.rates import Rates
 from api.routes import catalog, comparisons, health, job_events, jobs, runs, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
@@ -65,6 +66,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.doorbell = Doorbell(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
     app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+    app.state.rates = Rates(settings.redis_url)
     app.state.metrics = Metrics(database, lambda: feed.listeners)
 
 

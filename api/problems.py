@@ -50,6 +50,7 @@ TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The detail say
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON", "Send `Content-Type: application/json`.")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Use a fresh key for each different request.")
 TOO_MANY_RUNS = Kind("too-many-runs", 429, "Too many runs are waiting", "Wait until some have ended, or cancel some.")
+TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests", "Wait for the seconds in `Retry-After`.")
 TOO_MANY_STREAMS = Kind("too-many-streams", 503, "Too many event streams are open", "Try again in a moment, or read the events as pages of JSON.")
 UNAVAILABLE = Kind("database-unavailable", 503, "The database does not answer", "Nothing was written. Try again in a moment.")
 INTERNAL = Kind("internal", 500, "An error of ours", "It is logged under the request id of this answer.")
@@ -58,7 +59,7 @@ KINDS = {
     kind.slug: kind
     for kind in (
         INVALID_JSON, INVALID_BODY, INVALID_QUERY, INVALID_CURSOR, NOT_COMPARABLE, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ALREADY_TERMINAL,
-        IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
+        IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_REQUESTS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
     )
 }  # fmt: skip
 

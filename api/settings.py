@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     max_epochs: int = Field(default=1000, ge=1, description="Longest schedule a submission may ask for, in epochs.")
     max_seeds: int = Field(default=20, ge=1, le=100, description="Most seeds of one job.")
     max_queued_runs: int = Field(default=500, ge=1, description="Most runs one user may have queued or running.")
+    writes_per_minute: int = Field(default=600, ge=1, description="Requests a token may write with in a minute.")
+    failures_per_minute: int = Field(default=60, ge=1, description="Invalid tokens an address may send in a minute before it has to wait.")
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     max_json_depth: int = Field(default=16, ge=4, le=200)
     event_poll: timedelta = Field(default=timedelta(seconds=0.5), description="How often the event log is read for the streams that follow it.")
