@@ -11,10 +11,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from store import runs
-from store.clock import now
 from store.errors import AlreadyTerminal, LeaseLost
 from store.models import Attempt, Event, Job, Run, Summary, TaskResult
 from store.settling import sum_of
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE = runs.RetryPolicy(back_off=timedelta(milliseconds=20))
 LEASE = timedelta(milliseconds=400)
+USERS = 3
 
 
 def together(count: int, action: Callable[[int], object]) -> list[object]:
@@ -89,11 +89,21 @@ class Town:
     def __init__(self, scenario: Scenario, events_of: type[EventsOf]) -> None:
         self.scenario, self.database, self.events_of = scenario, scenario.database, events_of
         self.deadline = time.monotonic() + 120
+        self.gone = [threading.Event() for _ in range(USERS)]
         self.fenced_out = 0
 
     def is_busy(self) -> bool:
-        assert time.monotonic() < self.deadline, "it takes too long: something waits for ever"
-        return self.scenario.count(Job, Job.finished_at.is_(None)) > 0
+        assert time.monotonic() < self.deadline, f"something waits for ever: {self.what_waits()}"
+        all_submitted = all(user.is_set() for user in self.gone)  # who left before would leave the rest without a worker or a reaper
+        return not all_submitted or self.scenario.count(Job, Job.finished_at.is_(None)) > 0
+
+    def what_waits(self) -> list[str]:
+        with self.database.reading() as session:
+            open_runs = [
+                f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, charged {run.charged}, not before {run.not_before}, lease {run.lease_until}"
+                for run in session.scalars(select(Run).where(Run.finished_at.is_(None)))
+            ]
+            return open_runs + [f"{job.id} {job.state} since {job.created_at}" for job in session.scalars(select(Job).where(Job.finished_at.is_(None)))]
 
     def work(self, number: int) -> None:
         random, offer = Random(number), runs.WorkerOffer(f"worker-{number}", "cil", "cpu")
@@ -143,6 +153,12 @@ class Town:
             time.sleep(0.05)
 
     def use(self, number: int) -> None:
+        try:
+            self.submit_and_cancel(number)
+        finally:
+            self.gone[number].set()
+
+    def submit_and_cancel(self, number: int) -> None:
         random = Random(100 + number)
         for _ in range(8):
             seeds = tuple(sorted(random.sample(range(8), 3)))
@@ -160,16 +176,9 @@ def test_whatever_happens_at_once_every_job_ends_with_one_result_a_task(scenario
     town = Town(scenario, events_of)
     scenario.submit()
     with ThreadPoolExecutor(8) as pool:
-        people = [*[pool.submit(town.use, number) for number in range(3)], *[pool.submit(town.work, number) for number in range(4)], pool.submit(town.reap)]
-        for person in people:
-            person.result()
-    # A user may have submitted after the last worker saw an empty town.
-    while scenario.count(Run, Run.finished_at.is_(None)):
-        with scenario.database.transaction() as session:
-            session.execute(update(Run).where(Run.state == RunState.queued).values(not_before=now()))
-            session.execute(update(Run).where(Run.state == RunState.running).values(lease_until=now(-LEASE)))
-            runs.reap(session, policy=PATIENCE)
-        scenario.complete_all()
+        people = [*[pool.submit(town.use, number) for number in range(USERS)], *[pool.submit(town.work, number) for number in range(4)], pool.submit(town.reap)]
+    failures = [failure for person in people if (failure := person.exception()) is not None]
+    assert not failures, "\n".join(map(repr, failures))
     assert_all_is_well(scenario)
     assert scenario.count(Attempt, Attempt.outcome == AttemptOutcome.lost) > 0
 
