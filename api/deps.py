@@ -70,11 +70,11 @@ def requires(scope: Scope) -> Callable[..., Principal]:
         rates, settings, address = _rates(request), _settings(request), request.client.host if request.client else "unknown"
         if given is None:
             raise _unauthenticated("no token was given", "")
-        _within(rates.look("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
         with database.reading() as session:
             found = accounts.authenticate(session, given.credentials)
         if found is None:
-            rates.hit("invalid tokens", address, settings.failures_per_minute)
+            # Only whoever shows an invalid one is refused: others may write from behind the same address.
+            _within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
             raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
         standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
         response.headers.update(standing.headers)

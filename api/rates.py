@@ -58,22 +58,15 @@ class Rates:
 
     def hit(self, what: str, who: str, per_minute: int) -> Standing:
         """Count one request; `who` is kept as a digest only."""
-        return self._ask(what, who, per_minute, count=True)
-
-    def look(self, what: str, who: str, per_minute: int) -> Standing:
-        """Where somebody stands, without counting."""
-        return self._ask(what, who, per_minute, count=False)
-
-    def _ask(self, what: str, who: str, per_minute: int, *, count: bool) -> Standing:
         if self._redis_url is not None and time.monotonic() > self._away_until:
             from redis.exceptions import RedisError  # noqa: PLC0415 - see above
 
             try:
-                return _standing(self._shared, what, who, per_minute, count=count)
+                return _standing(self._shared, what, who, per_minute)
             except RedisError as error:
                 log.warning("Redis does not answer, rates are counted in this process: %s", error)
                 self._away_until = time.monotonic() + _REDIS_PAUSE_SECONDS
-        return _standing(self._alone, what, who, per_minute, count=count)
+        return _standing(self._alone, what, who, per_minute)
 
     @cached_property
     def _alone(self) -> Any:
@@ -92,10 +85,10 @@ class Rates:
         return MovingWindowRateLimiter(RedisStorage(self._redis_url, key_prefix="cil-rates", **patience))
 
 
-def _standing(limiter: Any, what: str, who: str, per_minute: int, *, count: bool) -> Standing:
+def _standing(limiter: Any, what: str, who: str, per_minute: int) -> Standing:
     from limits import RateLimitItemPerMinute  # noqa: PLC0415 - see above
 
     item, name = RateLimitItemPerMinute(per_minute), hashlib.sha256(who.encode()).hexdigest()[:32]
-    allowed = limiter.hit(item, what, name) if count else limiter.test(item, what, name)
+    allowed = limiter.hit(item, what, name)
     stats = limiter.get_window_stats(item, what, name)
     return Standing(bool(allowed), per_minute, max(0, stats.remaining), max(0, math.ceil(stats.reset_time - time.time())))
