@@ -41,7 +41,7 @@ class Matrix(Frozen):
 
     entry: str
     accuracy: tuple[tuple[float, ...], ...] = Field(description="Row t: accuracy on the test images of each task seen, after task t.")
-    forgetting: tuple[float, ...] = Field(description="Of every task but the last: best accuracy before the end minus accuracy at the end.")
+    forgetting: tuple[float, ...] = Field(description="Of every task but the last, mean over seeds: best accuracy before the end minus accuracy at the end.")
 
 
 class Comparison(Frozen):
@@ -137,15 +137,17 @@ def _paired(item: Entry, reference: Entry, metric: str) -> PairedTest:
 
 def _matrix(session: Session, item: Entry) -> Matrix:
     query = select(TaskResult).where(TaskResult.run_id.in_([run.run_id for run in item.runs]), TaskResult.classifier == item.classifier)
-    rows = session.scalars(query.order_by(TaskResult.task)).all()
-    accuracy = tuple(_mean_row(list(group)) for _, group in groupby(rows, key=lambda row: row.task))
-    last = accuracy[-1]
-    forgetting = tuple(max(accuracy[time][task] for time in range(task, len(accuracy) - 1)) - last[task] for task in range(len(accuracy) - 1))
+    rows = session.scalars(query.order_by(TaskResult.run_id, TaskResult.task)).all()
+    runs = [[np.divide(row.correct, row.test_images).tolist() for row in group] for _, group in groupby(rows, key=lambda row: row.run_id)]
+    accuracy = tuple(tuple(np.mean(same_task, axis=0).tolist()) for same_task in zip(*runs, strict=True))
+    forgetting = tuple(np.mean([_forgetting(run) for run in runs], axis=0).tolist())  # of each run, then the mean: as the leaderboard has it
     return Matrix(entry=item.id, accuracy=accuracy, forgetting=forgetting)
 
 
-def _mean_row(rows: Sequence[TaskResult]) -> tuple[float, ...]:
-    return tuple(np.mean([np.divide(row.correct, row.test_images) for row in rows], axis=0).tolist())
+def _forgetting(run: Sequence[Sequence[float]]) -> list[float]:
+    """Of every task but the last: best accuracy before the end minus accuracy at the end."""
+    end = len(run) - 1
+    return [max(run[time][task] for time in range(task, end)) - run[end][task] for task in range(end)]
 
 
 def _runs(session: Session, items: Sequence[Entry]) -> dict[str, Run]:

@@ -19,6 +19,8 @@ from store.statistics import MIN_SEEDS_FOR_INTERVAL
 
 RESAMPLES = 10_000
 ALPHA = 0.05
+_NO_SPREAD = 1e-12
+"""Differences of fractions that vary less are equal: what varies is rounding."""
 
 
 class PairedTest(Frozen):
@@ -33,7 +35,7 @@ class PairedTest(Frozen):
     )
     effect: float | None = Field(description="Cohen's d_z: mean difference over its standard deviation; None where that is 0 or unknown.")
     t_p: float | None = Field(description="Two-sided p of the paired t test.")
-    t_p_holm: float | None = Field(description="The same, corrected for all comparisons of this answer (Holm).")
+    t_p_holm: float | None = Field(description="The same, corrected for all entries that are compared by this number (Holm).")
     wilcoxon_p: float | None = Field(description="Two-sided p of Wilcoxon's signed-rank test, exact.")
     wilcoxon_least_p: float | None = Field(
         description="The least p this test can give with so many differences: 2 / 2^n. Above 0.05 it can never be significant."
@@ -134,7 +136,7 @@ def _bootstrap(differences: np.ndarray) -> tuple[float, float]:
 
 def _effect(differences: np.ndarray) -> float | None:
     spread = float(differences.std(ddof=1))
-    return float(differences.mean()) / spread if spread else None
+    return float(differences.mean()) / spread if spread > _NO_SPREAD else None
 
 
 def _t_test(differences: np.ndarray) -> float:
@@ -142,8 +144,8 @@ def _t_test(differences: np.ndarray) -> float:
     from scipy.special import stdtr  # noqa: PLC0415 - see above
 
     spread = float(differences.std(ddof=1))
-    if not spread:
-        return 0.0 if differences.mean() else 1.0
+    if spread <= _NO_SPREAD:
+        return 0.0 if abs(float(differences.mean())) > _NO_SPREAD else 1.0
     statistic = abs(float(differences.mean())) / (spread / math.sqrt(len(differences)))
     return 2 * float(stdtr(len(differences) - 1, -statistic))
 

@@ -27,7 +27,10 @@ SURVEY = Citation(
     year=2024,
     arxiv="2302.03648",
 )
-CAVEAT = "One class order, 2000 exemplars in total; most methods start from one shared first-task checkpoint. Transcribed from the paper's tables."
+CAVEAT = (
+    "One class order (seed 1993), 2000 exemplars in total; most methods start from one shared first-task checkpoint. "
+    "Transcribed by hand from an OCR text of the paper's tables."
+)
 _ELSEWHERE = {"L2P": "a vision transformer pre-trained on a large dataset", "DyTox": "a transformer of its own"}
 """Methods whose row stands on another network than the track's."""
 

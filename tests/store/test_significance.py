@@ -47,6 +47,11 @@ def test_differences_without_spread_decide_everything(shift: float, p: float) ->
     assert test.wilcoxon_p == (1.0 if not shift else stats.wilcoxon([0.1] * 3).pvalue)
 
 
+def test_rounding_is_no_spread() -> None:
+    test = paired([1, 2, 3, 4, 5, 6], [0.7] * 6, [0.37] * 6)
+    assert (test.effect, test.t_p) == (None, 0.0)
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
