@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from store.models import Attempt, Job, Run, TaskResult
-from store.states import RunState
+from store.models import Attempt, Event, Job, Run, TaskResult
+from store.states import TERMINAL, RunState
 from tests.chaos.faults import Record
 from tests.chaos.stage import Stage
+
+ENDS = {f"run_{state}" for state in TERMINAL}
 
 Matrix = dict[tuple[int, str], list[int]]
 """Right predictions for each earlier task, by (task, classifier)."""
@@ -27,6 +31,7 @@ class Verdict:
     database: str
     seconds: float
     faults: dict[str, int]
+    missed: dict[str, int]
     skipped: dict[str, str]
     jobs: int
     runs: int
@@ -42,16 +47,17 @@ class Verdict:
     recoveries: list[float]
 
     def __str__(self) -> str:
-        faults = "\n".join(f"| {name} | {count} |" for name, count in sorted(self.faults.items()))
+        names = sorted({*self.faults, *self.missed})
+        faults = "\n".join(f"| {name} | {self.faults.get(name, 0)} | {self.missed.get(name, 0)} |" for name in names)
         skipped = "".join(f"\n{name}: skipped, {reason}.\n" for name, reason in self.skipped.items())
         lines = [
             f"## {self.database}, {self.seconds:.0f} s of faults",
             "",
-            "| fault | times |",
-            "|---|---:|",
+            "| fault | took effect | met nobody |",
+            "|---|---:|---:|",
             faults,
             skipped,
-            f"{sum(self.faults.values())} faults; {self.jobs} jobs of {self.runs} runs: {self.succeeded} succeeded, {self.cancelled} cancelled, in {self.attempts} attempts.",
+            f"{sum(self.faults.values())} faults took effect; {self.jobs} jobs of {self.runs} runs: {self.succeeded} succeeded, {self.cancelled} cancelled, in {self.attempts} attempts.",
             f"Lost: {len(self.lost)}. Duplicated: {len(self.duplicated)}. Different from the undisturbed run: {len(self.different)}. "
             f"Stale leases: {len(self.stale)}. Orphaned processes: {len(self.orphans)}.",
             f"Recovery, from the blow to the next attempt: {_times(self.first_recoveries)} after a run's first loss; {_times(self.recoveries)} in all.",
@@ -76,17 +82,19 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
     with stage.database.reading() as session:
         jobs = session.scalars(select(Job).options(selectinload(Job.links))).all()
         runs = session.scalars(select(Run).options(selectinload(Run.attempts), selectinload(Run.results))).all()
+        accepted = {run.id: _accepted(session.scalars(select(Event).where(Event.run_id == run.id).order_by(Event.sequence))) for run in runs}
     known = {job.id for job in jobs}
     cancelled = {link.run_id for job in jobs if job.id in record.cancelled for link in job.links}
     lost = [f"{name} ({job_id}) is not there" for name, job_id in record.acknowledged.items() if job_id not in known]
     lost += [f"{run.id} is {run.state}: {run.message}" for run in runs if not _ended_well(run, cancelled)]
     names = [job.name for job in jobs]
     duplicated = [f"{name} made {names.count(name)} jobs" for name in sorted({name for name in names if name and names.count(name) > 1})]
-    duplicated += [f"{run.id} has a result twice" for run in runs if len({(row.task, row.classifier) for row in run.results}) != len(run.results)]
+    duplicated += [f"{run.id} accepted {place} {count} times" for run in runs for place, count in accepted[run.id].items() if count > 1]
     return Verdict(
         database="PostgreSQL" if stage.server else "SQLite",
         seconds=seconds,
         faults=dict(record.faults),
+        missed=dict(record.missed),
         skipped=record.skipped,
         jobs=len(jobs),
         runs=len(runs),
@@ -101,6 +109,19 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
         first_recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=True),
         recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=False),
     )
+
+
+def _accepted(events: Iterable[Event]) -> Counter[str]:
+    """How often each task's result and the end were accepted, by the event log, which no key keeps unique; discarded results do not count."""
+    accepted: Counter[str] = Counter()
+    for event in events:
+        if event.kind == "task_evaluated":
+            accepted[f"task {event.payload['task']}"] += 1
+        elif event.kind == "run_started":
+            accepted.subtract(f"task {task}" for task in event.payload["discarded_tasks"])
+        elif event.kind in ENDS:
+            accepted["the end"] += 1
+    return accepted
 
 
 def _ended_well(run: Run, cancelled: set[str]) -> bool:

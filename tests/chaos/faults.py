@@ -1,8 +1,12 @@
-"""What is done to a stage, one fault at a time, and the people who use the service meanwhile."""
+"""What is done to a stage, one fault at a time, and the people who use the service meanwhile.
+
+What to do is read from a script (`tests/chaos/script.py`). Whether it meets anybody depends on the moment, so each fault says whether it took
+effect, and only then counts.
+"""
 
 from __future__ import annotations
 
-import random
+import errno
 import signal
 import sqlite3
 import threading
@@ -11,7 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
+import psutil
 import redis as redis_client
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -19,13 +25,13 @@ from sqlalchemy.exc import OperationalError
 from api.client import ApiError, ClientError
 from store.doorbell import CELERY_CONFIG, DEFAULT_QUEUE, MESSAGE, RING_OPTIONS
 from store.models import Run
+from tests.chaos.script import Act, Step, T, among
 from tests.chaos.stage import Service, Stage
 
 TRACK = "digits-b0-inc2-m50-convnet"
-SCHEDULE = {"epochs": 6, "batch_size": 32, "lr": 0.05}
-RECIPES = [{"name": name, "first_task": SCHEDULE, "later_tasks": SCHEDULE} for name in ("finetune", "replay", "icarl")]
-SEEDS = (1, 2, 3)
 OUTSTANDING = 8
+PATIENCE = 3.0
+"""Seconds a fault waits for somebody to meet."""
 
 
 @dataclass(slots=True)
@@ -40,7 +46,8 @@ class Blow:
 class Record:
     """What was done and what was answered."""
 
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)  # that took effect
+    missed: Counter[str] = field(default_factory=Counter)  # that met nobody
     skipped: dict[str, str] = field(default_factory=dict)
     blows: list[Blow] = field(default_factory=list)
     acknowledged: dict[str, str] = field(default_factory=dict)  # job by name
@@ -51,20 +58,27 @@ class Record:
 class Users:
     """Submit without end, and cancel now and then."""
 
-    def __init__(self, stage: Stage, chance: random.Random, record: Record) -> None:
-        self.stage, self.chance, self.record = stage, chance, record
+    def __init__(self, stage: Stage, record: Record) -> None:
+        self.stage, self.record = stage, record
 
-    def submit(self) -> None:
+    def act(self, act: Act) -> None:
+        """Keep the queue filled; cancel if the script says so."""
+        if self._outstanding() < OUTSTANDING:
+            self._submit(act)
+        if self.record.acknowledged and act.cancels:
+            self._cancel(act)
+
+    def _submit(self, act: Act) -> None:
         name = f"job {len(self.record.acknowledged) + len(self.record.unacknowledged)}"
         try:
-            job = self.stage.client.submit(self.chance.choice(RECIPES), TRACK, self.chance.sample(SEEDS, self.chance.choice((1, 2))), name=name, force=True)
+            job = self.stage.client.submit(act.recipe, TRACK, list(act.seeds), name=name, force=True)
         except ClientError:
             self.record.unacknowledged.append(name)
         else:
             self.record.acknowledged[name] = job.id
 
-    def cancel(self) -> None:
-        job_id = self.chance.choice(list(self.record.acknowledged.values())[-OUTSTANDING:])
+    def _cancel(self, act: Act) -> None:
+        job_id = among(list(self.record.acknowledged.values())[-OUTSTANDING:], act.where)
         with suppress(ClientError):
             try:
                 self.stage.client.cancel(job_id)
@@ -73,13 +87,6 @@ class Users:
                     raise
             else:
                 self.record.cancelled.add(job_id)
-
-    def act(self) -> None:
-        """Keep the queue filled."""
-        if self._outstanding() < OUTSTANDING:
-            self.submit()
-        if self.record.acknowledged and self.chance.random() < 0.1:
-            self.cancel()
 
     def _outstanding(self) -> int:
         try:
@@ -94,15 +101,14 @@ class Faults:
 
     Args:
         stage: where.
-        chance: decides.
         record: what was done.
         absence: seconds for which Redis stays away.
     """
 
-    def __init__(self, stage: Stage, chance: random.Random, record: Record, absence: float) -> None:
-        self.stage, self.chance, self.record, self.absence = stage, chance, record, absence
+    def __init__(self, stage: Stage, record: Record, absence: float) -> None:
+        self.stage, self.record, self.absence = stage, record, absence
         self.threads: list[threading.Thread] = []
-        self.every: dict[str, Callable[[], None]] = {
+        self.every: dict[str, Callable[[Step], bool]] = {
             "SIGKILL child": self.kill_child,
             "SIGKILL worker": self.kill_worker,
             "SIGKILL API": self.kill_api,
@@ -116,13 +122,13 @@ class Faults:
         if stage.server:
             self.every["PostgreSQL restart"] = self.restart_database
         if stage.no_small_disk:
+            del self.every["disk full for checkpoints"]
             record.skipped["disk full for checkpoints"] = stage.no_small_disk
 
-    def inject(self, name: str) -> None:
-        """One fault; it has happened, or is counted as skipped with a reason, when this returns."""
-        if name not in self.record.skipped:
-            self.every[name]()
-            self.record.faults[name] += 1
+    def inject(self, step: Step) -> None:
+        """The fault of a step; counted by whether it took effect."""
+        counter = self.record.faults if self.every[step.fault](step) else self.record.missed
+        counter[step.fault] += 1
 
     def join(self) -> None:
         """Wait for what happens in the background."""
@@ -131,64 +137,104 @@ class Faults:
 
     # ------------------------------------------------------------------ processes
 
-    def kill_child(self) -> None:
-        children = [(worker, child) for worker in self.stage.workers for child in worker.runners()]
-        if children:
-            worker, child = self.chance.choice(children)
-            self._note_blow(worker)
-            with suppress(ProcessLookupError):
-                child.send_signal(signal.SIGKILL)
+    def kill_child(self, step: Step) -> bool:
+        children = self._await(lambda: [(worker, child) for worker in self.stage.workers for child in worker.runners()])
+        if not children:
+            return False
+        worker, child = among(children, step.where)
+        self._note_blow(worker)
+        try:
+            child.send_signal(signal.SIGKILL)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return False
+        return True
 
-    def kill_worker(self) -> None:
-        worker = self.chance.choice(self.stage.workers)
+    def kill_worker(self, step: Step) -> bool:
+        running = self._await(lambda: [worker for worker in self.stage.workers if worker.is_running])
+        if not running:
+            return False
+        worker = among(running, step.where)
         self._note_blow(worker)
         worker.kill()
-        self._later(self.chance.uniform(0, 2), worker.start)
+        self._later(2 * step.delay, worker.start)
+        return True
 
-    def kill_api(self) -> None:
+    def kill_api(self, step: Step) -> bool:
+        if not self._await(lambda: self.stage.api.is_running):
+            return False
         self.stage.api.kill()
-        self._later(self.chance.uniform(0, 2), self.stage.api.start)
+        self._later(2 * step.delay, self.stage.api.start)
+        return True
 
-    def stall_worker(self) -> None:
-        worker = self.chance.choice(self.stage.workers)
-        if not worker.is_running:
-            return
-        self._note_blow(worker)
-        worker.signal(signal.SIGSTOP)
-        if self._holds_the_file():  # SQLite's one write lock dies with its holder only: whoever stops there stops everybody, on any design
-            worker.signal(signal.SIGCONT)
-            return
-        self._later(self.stage.lease * 1.5, lambda: worker.signal(signal.SIGCONT))
+    def stall_worker(self, step: Step) -> bool:
+        """A worker stops for longer than its lease.
+
+        Not while it holds SQLite's one write lock, which would stop everybody until it goes on, on any design: then it is let go and stopped later.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            running = [worker for worker in self.stage.workers if worker.is_running and not worker.is_stopped]
+            if running:
+                worker = among(running, step.where)
+                self._note_blow(worker)
+                worker.signal(signal.SIGSTOP)
+                if not self._holds_the_file():
+                    self._later(self.stage.lease * 1.5, partial(worker.signal, signal.SIGCONT))
+                    return True
+                worker.signal(signal.SIGCONT)
+                self.record.blows.pop()
+            time.sleep(0.1)
+        return False
 
     # ------------------------------------------------------------------ services
 
-    def kill_redis(self) -> None:
+    def kill_redis(self, step: Step) -> bool:
+        return self._lose_redis(2 * step.delay)
+
+    def absent_redis(self, step: Step) -> bool:  # noqa: ARG002 - every fault is given its step
+        return self._lose_redis(self.absence)
+
+    def _lose_redis(self, seconds: float) -> bool:
+        if not self._await(lambda: self.stage.redis.is_running):
+            return False
         self.stage.redis.kill()
-        self._later(self.chance.uniform(0, 2), self.stage.redis.start)
+        self._later(seconds, self.stage.redis.start)
+        return True
 
-    def absent_redis(self) -> None:
-        self.stage.redis.kill()
-        self._later(self.absence, self.stage.redis.start)
+    def flush_redis(self, step: Step) -> bool:  # noqa: ARG002
+        try:
+            with redis_client.from_url(self.stage.redis_url) as connection:
+                held = connection.dbsize()
+                connection.flushall()
+        except redis_client.RedisError:  # away, or still loading what it had written
+            return False
+        return bool(held)
 
-    def flush_redis(self) -> None:
-        with suppress(redis_client.ConnectionError), redis_client.from_url(self.stage.redis_url) as connection:
-            connection.flushall()
-
-    def ring(self) -> None:
+    def ring(self, step: Step) -> bool:
         """Three at once, and two that arrive when nobody expects them."""
-        for delay in (0, 0, 0, self.chance.uniform(1, 3), self.chance.uniform(3, 6)):
+        for delay in (1 + 2 * step.delay, 3 + 3 * step.delay):
             self._later(delay, self._ring_once)
+        return [self._ring_once() for _ in range(3)] == [True] * 3
 
-    def restart_database(self) -> None:
+    def restart_database(self, step: Step) -> bool:  # noqa: ARG002
         assert self.stage.server is not None
         self.stage.server.restart()
+        return True
 
-    def fill_disk(self) -> None:
+    def fill_disk(self, step: Step) -> bool:
         filler = self.stage.checkpoints / "filler"
-        with suppress(OSError), filler.open("wb") as file:
-            while True:
-                file.write(b"\0" * 2**16)
-        self._later(self.chance.uniform(0.5, 2), lambda: filler.unlink(missing_ok=True))
+        full = False
+        with filler.open("wb") as file:
+            while not full:
+                try:
+                    file.write(b"\0" * 2**16)
+                    file.flush()
+                except OSError as error:
+                    full = error.errno == errno.ENOSPC
+                    if not full:
+                        raise
+        self._later(0.5 + 1.5 * step.delay, lambda: filler.unlink(missing_ok=True))
+        return full
 
     # ------------------------------------------------------------------ parts
 
@@ -209,15 +255,27 @@ class Faults:
             connection.close()
         return False
 
-    def _ring_once(self) -> None:
+    @staticmethod
+    def _await(look: Callable[[], T]) -> T:
+        """What is found within the patience of a fault, or the last emptiness."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := look()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _ring_once(self) -> bool:
         from celery import Celery
         from kombu.exceptions import OperationalError as RedisAway
 
         app = Celery("chaos", broker=self.stage.redis_url, set_as_current=False)
         app.conf.update(CELERY_CONFIG)
-        with suppress(RedisAway, redis_client.ConnectionError):
+        try:
             app.send_task(MESSAGE, queue=DEFAULT_QUEUE, **RING_OPTIONS)
-        app.close()
+        except (RedisAway, redis_client.ConnectionError):
+            return False
+        finally:
+            app.close()
+        return True
 
     def _later(self, seconds: float, action: Callable[[], object]) -> None:
         thread = threading.Timer(seconds, action)

@@ -64,6 +64,14 @@ class Service:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether SIGSTOP holds it."""
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
     def start(self) -> None:
         if not self.is_running:
             with self.log.open("ab") as output:

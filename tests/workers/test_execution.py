@@ -149,12 +149,15 @@ def test_a_child_that_ignores_the_wish_to_stop_is_killed_after_the_grace(attempt
     assert _is_gone(child)
 
 
-def test_epochs_are_recorded_no_oftener_than_the_interval(attempt, child_of, recipes, workshop):
+def test_epochs_are_recorded_no_oftener_than_the_interval(attempt, until, recipes, workshop):
     seldom = attempt(recipes["endless"], progress_seconds=600)
-    child_of(seldom)
+
+    def recorded():
+        return [event.kind for event in workshop.events(seldom.claim.run_id)].count("epoch_finished")
+
+    until(recorded)
     time.sleep(1)
-    kinds = [event.kind for event in workshop.events(seldom.claim.run_id)]
-    assert kinds.count("epoch_finished") == 1
+    assert recorded() == 1
 
 
 def test_a_ledger_refuses_to_renew_what_another_attempt_holds(workshop, recipes):
