@@ -45,7 +45,13 @@ class BackboneCard(Frozen):
     )
     stages: int = Field(description="Stages whose outputs can be distilled; 0 if it has none.")
     splittable: bool = Field(description="Whether it splits into a general trunk and a specialised last stage.")
+    last_stage_parameters: int = Field(description="Those of `parameters` that belong to the last stage.")
+    channel_parameters: int = Field(description="Those of `parameters` that look at one input channel.")
     signed: bool = Field(default=False, description="Whether features may be negative: no final ReLU, as cosine heads need.")
+
+    def parameters_for(self, channels: int) -> int:
+        """Trainable parameters without a head, for images of 1 to 4 channels."""
+        return self.parameters + (channels - 3) * self.channel_parameters
 
 
 _CIFAR = {
@@ -122,26 +128,29 @@ DATASETS: dict[str, DatasetCard] = {
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""
 
 
-def _backbone(name: str, title: str, parameters: int, cosine_parameters: int, **fields: int) -> tuple[BackboneCard, BackboneCard]:
-    """A backbone and its variant for cosine heads, whose features have both signs."""
-    plain = BackboneCard(name=name, title=title, parameters=parameters, splittable=True, **fields)
-    changes = {"name": f"cosine_{name}", "title": f"{title} for cosine heads", "parameters": cosine_parameters, "signed": True}
-    return plain, plain.model_copy(update=changes)
+def _backbone(name: str, title: str, plain: tuple[int, int], cosine: tuple[int, int], **fields: int) -> tuple[BackboneCard, BackboneCard]:
+    """A backbone and its variant for cosine heads, whose features have both signs; of each the parameters, in all and of the last stage."""
+    card = BackboneCard(name=name, title=title, parameters=plain[0], last_stage_parameters=plain[1], splittable=True, **fields)
+    changes = {"name": f"cosine_{name}", "title": f"{title} for cosine heads", "parameters": cosine[0], "last_stage_parameters": cosine[1], "signed": True}
+    return card, card.model_copy(update=changes)
 
 
 _SMALL = {"feature_dim": 64, "min_size": 8, "stages": 3}
+_CIFAR_RESNET = {**_SMALL, "channel_parameters": 144}
 _LARGE = {"feature_dim": 512, "stages": 4}
 
 BACKBONES: dict[str, BackboneCard] = {
     card.name: card
     for card in (
-        *_backbone("convnet", "ConvNet (3 blocks, 32-64-64)", 56_480, 56_480, **_SMALL),
-        *_backbone("resnet14", "ResNet-14 (CIFAR)", 171_856, 174_608, **_SMALL),
-        *_backbone("resnet20", "ResNet-20 (CIFAR)", 269_072, 271_824, **_SMALL),
-        *_backbone("resnet26", "ResNet-26 (CIFAR)", 366_288, 369_040, **_SMALL),
-        *_backbone("resnet32", "ResNet-32 (CIFAR)", 463_504, 466_256, **_SMALL),
-        *_backbone("resnet18", "ResNet-18 (CIFAR stem)", 11_168_832, 11_168_832, min_size=16, **_LARGE),
-        *_backbone("resnet18_imagenet", "ResNet-18 (ImageNet stem)", 11_176_512, 11_176_512, min_size=64, **_LARGE),
+        *_backbone("convnet", "ConvNet (3 blocks, 32-64-64)", (56_480, 36_992), (56_480, 36_992), channel_parameters=288, **_SMALL),
+        *_backbone("resnet14", "ResNet-14 (CIFAR)", (171_856, 129_536), (174_608, 131_712), **_CIFAR_RESNET),
+        *_backbone("resnet20", "ResNet-20 (CIFAR)", (269_072, 203_520), (271_824, 205_696), **_CIFAR_RESNET),
+        *_backbone("resnet26", "ResNet-26 (CIFAR)", (366_288, 277_504), (369_040, 279_680), **_CIFAR_RESNET),
+        *_backbone("resnet32", "ResNet-32 (CIFAR)", (463_504, 351_488), (466_256, 353_664), **_CIFAR_RESNET),
+        *_backbone("resnet18", "ResNet-18 (CIFAR stem)", (11_168_832, 8_393_728), (11_168_832, 8_393_728), min_size=16, channel_parameters=576, **_LARGE),
+        *_backbone(
+            "resnet18_imagenet", "ResNet-18 (ImageNet stem)", (11_176_512, 8_393_728), (11_176_512, 8_393_728), min_size=64, channel_parameters=3_136, **_LARGE
+        ),
     )
 }
 """Every backbone; a test checks each card against the network it describes."""

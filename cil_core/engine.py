@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from cil_core import ENGINE_VERSION
+from cil_core.alignment import effective_budget
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.checkpoint import Checkpoints, Identity, restore
 from cil_core.data import load
@@ -82,7 +83,8 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
 def setting_of(spec: RunSpec, dataset: DatasetCard, device: str) -> Setting:
     """What the method of `spec` is told about its run."""
     track, where = spec.track, torch.device(device)
-    return Setting(dataset, track.backbone, track.memory, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision)
+    budget = effective_budget(spec.method, track, dataset)
+    return Setting(dataset, track.backbone, budget, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision)
 
 
 def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:

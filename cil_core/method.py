@@ -170,9 +170,7 @@ class Method(nn.Module):
 
     def fresh_backbone(self, task: int) -> Backbone:
         """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
-        name = self.setting.backbone
-        if self.recipe.signed_features and not name.startswith("cosine_"):
-            name = f"cosine_{name}"
+        name = self.recipe.backbone_on(self.setting.backbone)
         backbone = build_backbone(name, self.setting.dataset.channels, self.setting.randomness.on_cpu("backbone", task))
         backbone.compute_in(PRECISIONS[self.setting.precision])
         return backbone.to(self.setting.device).to(memory_format=torch.channels_last)  # a third faster than channels-first on CPU

@@ -23,7 +23,7 @@ DEFAULT_CLASS_ORDER = 1993
 _NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
 _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
-    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<precision>bf16))?"
+    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -62,8 +62,9 @@ class Protocol(Frozen):
 class MemoryBudget(Frozen):
     """How much a method may keep between tasks: an upper bound, never a duty."""
 
-    kind: Literal["none", "total", "per_class", "bytes"] = Field(
-        description="none: no exemplars; total: exemplars in all; per_class: exemplars a class; bytes: bytes of exemplars in all."
+    kind: Literal["none", "total", "per_class", "bytes", "aligned"] = Field(
+        description="none: no exemplars; total: exemplars in all; per_class: exemplars a class; bytes: bytes of exemplars in all; "
+        "aligned: memory-aligned, exemplars and networks together take no more than unpruned DER with `amount` exemplars in all."
     )
     amount: int = Field(default=0, ge=0, le=10**15)
 
@@ -74,8 +75,14 @@ class MemoryBudget(Frozen):
         return self
 
     def quota(self, seen_classes: int, bytes_per_exemplar: int) -> int:
-        """Exemplars each of `seen_classes` may keep: the quotient rounded down, so that the budget is never exceeded."""
+        """Exemplars each of `seen_classes` may keep: the quotient rounded down, so that the budget is never exceeded.
+
+        Raises:
+            ValueError: if the budget is memory-aligned, which depends on the method: `alignment.effective_budget` says what it has.
+        """
         match self.kind:
+            case "aligned":
+                raise ValueError("a memory-aligned budget has a quota only once a method is known")
             case "none":
                 return 0
             case "per_class":
@@ -87,8 +94,8 @@ class MemoryBudget(Frozen):
 
     @property
     def slug(self) -> str:
-        """The budget in a track's slug: `m2000`, `m20pc`, `m6144000b` or `m0`."""
-        return f"m{self.amount}" + {"per_class": "pc", "bytes": "b"}.get(self.kind, "")
+        """The budget in a track's slug: `m2000`, `m20pc`, `m6144000b`, `m2000a` or `m0`."""
+        return f"m{self.amount}" + {"per_class": "pc", "bytes": "b", "aligned": "a"}.get(self.kind, "")
 
 
 class Track(Frozen):
@@ -134,7 +141,7 @@ class Track(Frozen):
         if not found:
             raise ValueError(f"{slug!r} is not a track slug such as 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'")
         increment, base, amount = int(found["increment"]), int(found["base"]), int(found["amount"])
-        kind = "none" if amount == 0 and not found["unit"] else {"pc": "per_class", "b": "bytes", None: "total"}[found["unit"]]
+        kind = "none" if amount == 0 and not found["unit"] else {"pc": "per_class", "b": "bytes", "a": "aligned", None: "total"}[found["unit"]]
         return cls.model_validate(
             {
                 "dataset": found["dataset"],

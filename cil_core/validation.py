@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from cil_core.alignment import effective_budget
 from cil_core.catalog import BACKBONES, DATASETS, BackboneCard, DatasetCard
 from cil_core.errors import InvalidSpec
 from cil_core.recipes import base
@@ -57,8 +58,12 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
 
 def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:
     if not recipe.uses_memory:
+        if track.memory.kind == "aligned" and recipe.ranked:
+            raise InvalidSpec(
+                f"{recipe.title} keeps no exemplars, so there is nothing to align; a track of another budget takes it", ("track", "memory", "kind")
+            )
         return
-    quota = track.memory.quota(dataset.classes, dataset.image_bytes)
+    quota = effective_budget(recipe, track, dataset).quota(dataset.classes, dataset.image_bytes)
     if quota < recipe.min_exemplars:
         raise InvalidSpec(
             f"{recipe.title} needs at least {recipe.min_exemplars} exemplar(s) of each of the {dataset.classes} classes of {dataset.name}; "

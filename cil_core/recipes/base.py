@@ -62,6 +62,7 @@ class Recipe(Frozen):
         uses_memory: whether it keeps exemplars.
         min_exemplars: exemplars a class it needs at the least, if it keeps any.
         ranked: False for upper bounds, which are shown and never ranked.
+        grows: what it adds to its network with every later task and keeps; decides what it may keep on a memory-aligned track.
         signed_features: whether its cosine head needs features without a final ReLU.
         presets: named sets of values, besides the defaults.
     """
@@ -75,6 +76,7 @@ class Recipe(Frozen):
     uses_memory: ClassVar[bool] = False
     min_exemplars: ClassVar[int] = 1
     ranked: ClassVar[bool] = True
+    grows: ClassVar[Literal["nothing", "last stage", "backbone"]] = "nothing"
     signed_features: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {"first_task": SMALL, "later_tasks": SMALL}}
 
@@ -128,6 +130,10 @@ class Recipe(Frozen):
         nearest = min(range(len(bases)), key=lambda index: len(changed(bases[index])))
         shown = [f"{field}={_short(getattr(self, field))}" for field in changed(bases[nearest])]
         return [labels[nearest] + shown[0], *shown[1:]] if shown else []
+
+    def backbone_on(self, backbone: str) -> str:
+        """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
+        return f"cosine_{backbone}" if self.signed_features and not backbone.startswith("cosine_") else backbone
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:
         """Refuse a track this method cannot run on.

@@ -33,6 +33,7 @@ class DER(Recipe):
     summary = "Freezes old feature extractors, adds one a task, prunes it with learnt channel masks, and refits the classifier on balanced data."
     classifiers = ("linear", "nme")
     uses_memory = True
+    grows = "backbone"
     citation: ClassVar[Citation | None] = DER_CITATION
     differs = (
         "The official code leaves masks and pruning out, so their details are ours: masks inside blocks, the gradient in its direct form, batch-norm "
@@ -72,6 +73,7 @@ class DERWA(Recipe):
     summary = "DER without masks and pruning, its second stage replaced by weight aligning, as PyCIL and the survey run it."
     classifiers = ("linear", "nme")
     uses_memory = True
+    grows = "backbone"
     citation: ClassVar[Citation | None] = DER_CITATION
     differs = "Not the published method: no pruning, and weight aligning instead of the classifier stage (PyCIL)."
     presets = {"small": {"first_task": SMALL, "later_tasks": SMALL}}
@@ -91,6 +93,7 @@ class MEMO(Recipe):
     summary = "Shares the shallow layers, adds a copy of the last stage for every task, and aligns the classifier's weights."
     classifiers = ("linear", "nme")
     uses_memory = True
+    grows = "last stage"
     citation: ClassVar[Citation | None] = Citation(
         key="zhou2023memo",
         title="A Model or 603 Exemplars: Towards Memory-Efficient Class-Incremental Learning",
