@@ -1,6 +1,6 @@
 """The run state machine under random histories: several workers, crashes between any two statements, expired leases, replays, drains, cancellations.
 
-Hypothesis drives the real functions on a real SQLite file. A worker that was fenced out does not know it, and tries everything all the same. Time passes
+Hypothesis drives the real functions on a real database; a second connection looks at the rows. A worker that was fenced out does not know it, and tries everything all the same. Time passes
 by moving the lease columns into the past of the database's clock. Each rule foretells what must happen; `promises` says what must hold after every step.
 """
 
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
+from psycopg.rows import dict_row
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from tests.conftest import Databases
     from tests.store.conftest import EventsOf, Scenario
 
-EXAMPLES, STEPS = 240, 50
+STEPS = 50
 TABLES = ("jobs", "runs", "job_runs", "attempts", "task_results", "summaries", "events")
 WORKERS = [runs.WorkerOffer(f"worker-{number}", "cil", "cpu") for number in range(3)]
 MAX_ATTEMPTS = runs.DEFAULT_POLICY.max_attempts
@@ -44,6 +46,86 @@ crashes = st.one_of(st.none(), st.none(), st.none(), st.integers(1, 12))
 """After which statement of its transaction the process dies, if it does."""
 
 
+Row = dict[str, Any]
+
+
+class Beside(Protocol):
+    """Looks at the rows and moves their times, without the code under test."""
+
+    now: str  # the time of the database, in its SQL
+    past: str
+
+    def empty(self) -> None:
+        """No row is left."""
+
+    def rows(self, query: str, *values: Any) -> list[Row]:
+        """What a query with `?` for each value gives."""
+
+    def table(self, name: str) -> list[Row]:
+        """All rows, in an order that depends on them alone."""
+
+    def execute(self, statement: str) -> None:
+        """Commits at once."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class BesideSqlite:
+    """Begins each history with a copy of the empty file."""
+
+    now, past = "strftime('%Y-%m-%d %H:%M:%f000', 'now')", "datetime('now', '-1 hour')"
+
+    def __init__(self, database: Database, directory: Path) -> None:
+        self.database, self.path = database, Path(str(database.engine.url.database))
+        self.template = Path(shutil.copy(self.path, directory / "template.sqlite"))
+        self.connection = sqlite3.connect(self.path, isolation_level=None)
+
+    def empty(self) -> None:
+        self.database.dispose()
+        self.connection.close()
+        shutil.copy(self.template, self.path)
+        self.connection = sqlite3.connect(self.path, isolation_level=None)
+        self.connection.row_factory = lambda cursor, row: {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+    def rows(self, query: str, *values: Any) -> list[Row]:
+        return self.connection.execute(query, values).fetchall()
+
+    def table(self, name: str) -> list[Row]:
+        return self.rows(f"SELECT * FROM {name} ORDER BY rowid")
+
+    def execute(self, statement: str) -> None:
+        self.connection.execute(statement)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class BesidePostgresql:
+    """A connection of its own to the server."""
+
+    now, past = "clock_timestamp()", "clock_timestamp() - interval '1 hour'"
+
+    def __init__(self, database: Database) -> None:
+        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+
+    def empty(self) -> None:
+        self.connection.execute(f"TRUNCATE {', '.join((*TABLES, 'tracks'))} CASCADE")
+
+    def rows(self, query: str, *values: Any) -> list[Row]:
+        return self.connection.execute(query.replace("?", "%s"), values).fetchall()
+
+    def table(self, name: str) -> list[Row]:
+        return self.rows(f"SELECT * FROM {name} ORDER BY {name}::text")
+
+    def execute(self, statement: str) -> None:
+        self.connection.execute(statement)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
 class Crash(Exception):
     """The process dies in the middle of a transaction."""
 
@@ -52,8 +134,7 @@ class Histories(RuleBasedStateMachine):
     """One random history on one database."""
 
     database: Database
-    template: Path
-    path: Path
+    beside: Beside
     scenario: Scenario
     events_of: type[EventsOf]
     steps = 0
@@ -63,16 +144,10 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.database.dispose()
-        shutil.copy(self.template, self.path)
-        self.raw = sqlite3.connect(self.path, isolation_level=None)
-        self.raw.row_factory = sqlite3.Row
-        self.ended: dict[str, tuple[Any, ...]] = {}
+        self.beside.empty()
+        self.rows = self.beside.rows
+        self.ended: dict[str, Row] = {}
         self.fencing: dict[str, int] = {}
-
-    def teardown(self) -> None:
-        if hasattr(self, "raw"):
-            self.raw.close()
 
     @rule(target=jobs, method=st.sampled_from(["icarl", "finetune"]), seeds=st.sets(st.integers(1, 2), min_size=1), force=st.booleans(), crash=crashes)
     def submit(self, method: str, seeds: set[int], force: bool, crash: int | None) -> MultipleResults[str] | str:
@@ -82,7 +157,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.sampled_from(WORKERS), crash=crashes)
     def claim(self, worker: runs.WorkerOffer, crash: int | None) -> MultipleResults[runs.Claim] | runs.Claim:
-        ready = self.rows("SELECT id FROM runs WHERE state = 'queued' AND not_before <= strftime('%Y-%m-%d %H:%M:%f000', 'now')")
+        ready = self.rows(f"SELECT id FROM runs WHERE state = 'queued' AND not_before <= {self.beside.now}")
         claim = self.transact(lambda session: runs.claim(session, worker, timedelta(minutes=10)), crash)
         assert crash is not None or (claim is not None) == bool(ready)
         return claim if claim is not None else multiple()
@@ -160,15 +235,15 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def leases_run_out(self) -> None:
-        self.raw.execute("UPDATE runs SET lease_until = datetime('now', '-1 hour') WHERE state = 'running'")
+        self.beside.execute(f"UPDATE runs SET lease_until = {self.beside.past} WHERE state = 'running'")
 
     @rule()
     def back_offs_pass(self) -> None:
-        self.raw.execute("UPDATE runs SET not_before = datetime('now', '-1 hour') WHERE state = 'queued'")
+        self.beside.execute(f"UPDATE runs SET not_before = {self.beside.past} WHERE state = 'queued'")
 
     @rule(crash=crashes)
     def reap(self, crash: int | None) -> None:
-        lost = self.rows("SELECT * FROM runs WHERE state = 'running' AND lease_until < datetime('now')")
+        lost = self.rows(f"SELECT * FROM runs WHERE state = 'running' AND lease_until < {self.beside.now}")
         foretold = {run["id"]: self.after_failure(run, FailureClass.infrastructure) for run in lost}
         reaped = self.transact(runs.reap, crash)
         if reaped is not None:
@@ -177,10 +252,10 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def promises(self) -> None:
-        if not hasattr(self, "raw"):
+        if not hasattr(self, "ended"):
             return
         type(self).steps += 1
-        attempts, links = self.grouped("attempts", "run_id"), self.grouped("job_runs", "run_id")
+        attempts, links = self.grouped("attempts", "run_id", "number"), self.grouped("job_runs", "run_id", "job_id")
         jobs = {job["id"]: job for job in self.rows("SELECT * FROM jobs")}
         states = {}
         for run in self.rows("SELECT * FROM runs"):
@@ -191,16 +266,16 @@ class Histories(RuleBasedStateMachine):
                 assert not wanted
             else:  # a run that reached its end although it was to be cancelled may be used again
                 assert wanted or states[run["id"]].is_terminal
-        events, links = self.grouped("events", "job_id"), self.grouped("job_runs", "job_id")
+        events, links = self.grouped("events", "job_id", "sequence"), self.grouped("job_runs", "job_id", "run_id")
         for job_id, job in jobs.items():
             check_job(job, [RunState.cancelled if link["withdrawn"] else states[link["run_id"]] for link in links[job_id]], events[job_id])
         self.check_results(states)
 
-    def check_run(self, run: sqlite3.Row, attempts: list[sqlite3.Row]) -> None:
+    def check_run(self, run: Row, attempts: list[Row]) -> None:
         """Queued, leased or terminal; final when terminal; never tried too often."""
         state = RunState(run["state"])
         assert (state is RunState.running) == (run["lease_until"] is not None) == (run["worker_id"] is not None)
-        assert self.ended.setdefault(run["id"], tuple(run)) == tuple(run) if state.is_terminal else run["id"] not in self.ended
+        assert self.ended.setdefault(run["id"], run) == run if state.is_terminal else run["id"] not in self.ended
         assert run["attempt"] >= self.fencing.get(run["id"], 0)
         self.fencing[run["id"]] = run["attempt"]
         assert [attempt["number"] for attempt in attempts] == list(range(1, run["attempt"] + 1))
@@ -213,7 +288,7 @@ class Histories(RuleBasedStateMachine):
         results = self.rows("SELECT * FROM task_results")
         assert len({(row["run_id"], row["task"], row["classifier"]) for row in results}) == len(results)
         for row in results:
-            assert json.loads(row["correct"]) == list(self.events_of.counts(seeds[row["run_id"]], row["task"], row["classifier"]))
+            assert decoded(row["correct"]) == list(self.events_of.counts(seeds[row["run_id"]], row["task"], row["classifier"]))
         summaries = self.rows("SELECT * FROM summaries")
         assert {row["run_id"] for row in summaries} == {run_id for run_id, state in states.items() if state is RunState.succeeded}
         for run_id in {row["run_id"] for row in summaries}:
@@ -221,7 +296,7 @@ class Histories(RuleBasedStateMachine):
         counted = [(row["entry_id"], row["seed"], row["classifier"]) for row in summaries if row["counted"]]
         assert len(counted) == len(set(counted)) == len({(row["entry_id"], row["seed"], row["classifier"]) for row in summaries})
 
-    def after_failure(self, run: sqlite3.Row, failure: FailureClass) -> RunState:
+    def after_failure(self, run: Row, failure: FailureClass) -> RunState:
         """Where a held run goes when its attempt ends like this."""
         if failure not in RETRIED | {FailureClass.cancelled}:
             return RunState.failed
@@ -256,29 +331,31 @@ class Histories(RuleBasedStateMachine):
             assert self.everything() == before
         return None
 
-    def held(self, claim: runs.Claim) -> sqlite3.Row | None:
+    def held(self, claim: runs.Claim) -> Row | None:
         """The run, if this attempt holds it."""
         run = self.run_row(claim.run_id)
         return run if run["state"] == "running" and run["attempt"] == claim.attempt else None
 
-    def run_row(self, run_id: str) -> sqlite3.Row:
+    def run_row(self, run_id: str) -> Row:
         (run,) = self.rows("SELECT * FROM runs WHERE id = ?", run_id)
         return run
 
-    def everything(self) -> list[list[tuple[Any, ...]]]:
-        return [[tuple(row) for row in self.rows(f"SELECT * FROM {table} ORDER BY rowid")] for table in TABLES]
+    def everything(self) -> list[list[Row]]:
+        return [self.beside.table(table) for table in TABLES]
 
-    def grouped(self, table: str, by: str) -> dict[str, list[sqlite3.Row]]:
-        groups: dict[str, list[sqlite3.Row]] = {}
-        for row in self.rows(f"SELECT * FROM {table} ORDER BY rowid"):
+    def grouped(self, table: str, by: str, order: str) -> dict[str, list[Row]]:
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows(f"SELECT * FROM {table} ORDER BY {order}"):
             groups.setdefault(row[by], []).append(row)
         return groups
 
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        return self.raw.execute(query, values).fetchall()
+
+def decoded(value: Any) -> Any:
+    """A JSON column, which SQLite gives as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
-def check_job(job: sqlite3.Row, runs_of_it: list[RunState], events: list[sqlite3.Row]) -> None:
+def check_job(job: Row, runs_of_it: list[RunState], events: list[Row]) -> None:
     """The sum of its runs, with a journal that has no gaps and ends when the job does."""
     assert job["state"] == sum_of(runs_of_it)
     assert [event["sequence"] for event in events] == list(range(1, job["last_sequence"] + 1))
@@ -304,18 +381,23 @@ def dying_after(database: Database, statements: int) -> Iterator[None]:
         event.remove(database.engine, "before_cursor_execute", count)
 
 
+def run_histories(machine: type[Histories], examples: int) -> None:
+    chosen = settings(
+        max_examples=examples, stateful_step_count=STEPS, deadline=None, database=None, print_blob=True,
+        phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(machine, settings=chosen)
+
+
 @pytest.mark.timeout(900)  # seconds on a machine of its own; minutes on a crowded one
-def test_ten_thousand_random_steps_break_no_promise(databases: Databases, scenario_of: type[Scenario], events_of: type[EventsOf], tmp_path: Path) -> None:
-    with databases.url("sqlite") as url, databases.opened(url) as database:
-        path = Path(str(database.engine.url.database))
-        template = Path(shutil.copy(path, tmp_path / "template.sqlite"))
-        given = {"database": database, "template": template, "path": path, "scenario": scenario_of(database), "events_of": events_of, "steps": 0}
+@pytest.mark.parametrize(("kind", "examples", "least"), [("sqlite", 240, 10_000), ("postgresql", 60, 2_400)])
+def test_random_histories_break_no_promise(
+    databases: Databases, scenario_of: type[Scenario], events_of: type[EventsOf], tmp_path: Path, kind: str, examples: int, least: int
+) -> None:
+    with databases.url(kind) as url, databases.opened(url) as database:
+        beside = BesideSqlite(database, tmp_path) if kind == "sqlite" else BesidePostgresql(database)
+        given = {"database": database, "beside": beside, "scenario": scenario_of(database), "events_of": events_of, "steps": 0}
         machine = type("GivenHistories", (Histories,), given)
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, print_blob=True,
-                phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
-    assert machine.steps >= 10_000
+        run_histories(machine, examples)
+        beside.close()
+    assert machine.steps >= least
