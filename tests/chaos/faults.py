@@ -202,6 +202,7 @@ class Faults:
         return True
 
     def flush_redis(self, step: Step) -> bool:  # noqa: ARG002
+        self._await(lambda: self.stage.redis.is_running)
         try:
             with redis_client.from_url(self.stage.redis_url) as connection:
                 held = connection.dbsize()
@@ -214,6 +215,7 @@ class Faults:
         """Three at once, and two that arrive when nobody expects them."""
         for delay in (1 + 2 * step.delay, 3 + 3 * step.delay):
             self._later(delay, self._ring_once)
+        self._await(lambda: self.stage.redis.is_running)
         return [self._ring_once() for _ in range(3)] == [True] * 3
 
     def restart_database(self, step: Step) -> bool:  # noqa: ARG002
