@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis as redis_client
 
 from workers.doorbell import Doorbell
 
@@ -129,3 +130,30 @@ def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
     for run_id in (first, second):  # the second follows when the slot is free, not after the poll
         run = workshop.await_state(run_id, "succeeded", "failed")
         assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
+
+
+def test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another(workshop, recipes, until):
+    workshop.redis.start()
+    runs = [workshop.submit(recipes["endless"], seed=seed) for seed in (1, 2)]
+    bell = Doorbell(workshop.redis.url, "cil")
+    for _ in range(8):
+        bell.ring("cil")
+    first = workshop.employ(poll_seconds=600)
+    workshop.await_state(runs[0], "running")
+    with redis_client.from_url(workshop.redis.url) as connection:
+        until(lambda: connection.llen("cil") == 0)  # it took them all
+    second = workshop.employ(poll_seconds=600)
+    workshop.await_state(runs[1], "running")
+    assert (len(first.runners()), len(second.runners())) == (1, 1)
+
+
+def test_what_was_cancelled_while_no_worker_was_up_never_runs(workshop, recipes):
+    workshop.redis.start()
+    revoked = workshop.submit(recipes["quick"], seed=1)
+    Doorbell(workshop.redis.url, "cil").ring("cil")
+    workshop.cancel(revoked)
+    wanted = workshop.submit(recipes["quick"], seed=2)
+    workshop.employ()
+    workshop.await_state(wanted, "succeeded")
+    run = workshop.run(revoked)
+    assert (run.state, run.attempts) == ("cancelled", [])
