@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint format check bench screenshots chaos clean
+.PHONY: setup demo serve test lint format check bench screenshots chaos mutations clean
 
 setup: .venv/.installed
 
@@ -47,6 +47,9 @@ screenshots: demo ## the pages over the demo's data, into docs/screenshots
 
 chaos: setup  ## hurt the real service for MINUTES on each database and count; e.g. `make chaos MINUTES=5 SEED=1`
 	@OMP_NUM_THREADS=1 CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/chaos -q
+
+mutations: setup  ## take the design of reliability away, a line at a time: the tests named in ARCHITECTURE must notice
+	@$(BIN)/python -m tests.mutations
 
 clean:        ## remove what was built and what the demo left
 	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

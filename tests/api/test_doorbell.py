@@ -36,6 +36,7 @@ def test_a_submission_rings_once_and_a_reused_one_does_not(service_of, client_of
 def test_a_refused_submission_does_not_ring(service_of, client_of, redis_url, a_job):
     with client_of(service_of(redis_url=redis_url)) as client:
         assert client.post("/api/v1/jobs", json=a_job("nope")).status_code == 422
+        assert client.post("/api/v1/jobs", json=a_job(track="nope-b0-inc2-m50-convnet")).status_code == 422
     assert messages(redis_url) == []
 
 

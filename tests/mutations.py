@@ -1,0 +1,137 @@
+"""Does every row of ARCHITECTURE's table of what Celery and Redis do have a test that would fail without the design?
+
+    make mutations
+
+Takes the design away, one line at a time, in a copy of the working tree, and runs the test that is named for it: a mutation that survives is a promise
+without proof. Takes some minutes; not part of the suite.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICE, DOORBELL = "tests/workers/test_service.py::", "tests/workers/test_doorbell.py::"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A line of the design, what stands there without it, and the test that must notice."""
+
+    row: str
+    file: str
+    line: str
+    without: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "a message is delivered again: the row is claimed",
+        "store/claims.py", "is_in(Run.state, RunState.queued), Run.queue ==", "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
+        "tests/store/test_claims.py::test_nothing_is_claimed_twice",
+    ),
+    Mutation(
+        "a child is killed: its run is queued again",
+        "store/endings.py", "if failure in RETRIED:", "if failure in set():",
+        SERVICE + "test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone",
+    ),
+    Mutation(
+        "a crashing run is started without end: attempts are counted when claimed",
+        "store/claims.py", "charged=Run.charged + 1", "charged=Run.charged",
+        "tests/store/test_endings.py::test_a_run_whose_workers_die_without_a_word_is_dead_after_three_attempts",
+    ),
+    Mutation(
+        "a whole worker is killed: the reaper takes its runs back",
+        "store/endings.py", "expired.limit(_BATCH)", "expired.limit(0)",
+        SERVICE + "test_another_worker_finishes_what_a_killed_one_began",
+    ),
+    Mutation(
+        "a revoked job runs all the same: cancellation is a column",
+        "store/cancellation.py", "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])", "pass",
+        SERVICE + "test_what_was_cancelled_while_no_worker_was_up_never_runs",
+    ),
+    Mutation(
+        "a pool's children cannot use CUDA: the listener never loads PyTorch",
+        "workers/supervisor.py", "import logging\n", "import logging\nimport torch\n",
+        DOORBELL + "test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes",
+    ),
+    Mutation(
+        "a busy pool misses its heartbeats: the handler only puts a ring into a queue",
+        "workers/doorbell.py", "self._rings.put(None)", "threading.Event().wait(60)",
+        DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
+    ),
+    Mutation(
+        "Redis orders priorities the other way round: the database orders",
+        "store/claims.py", "Run.priority.desc()", "Run.priority",
+        "tests/store/test_claims.py::test_priority_goes_first_and_age_second",
+    ),
+    Mutation(
+        "one worker hoards messages: a message is no job",
+        "workers/supervisor.py", "            self._forget_the_ended()\n", "            self._doorbell.wait(self._settings.poll_seconds)\n            self._forget_the_ended()\n",
+        SERVICE + "test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another",
+    ),
+    Mutation(
+        "Redis loses its queue: the caretaker rings again",
+        "workers/caretaker.py", "for queue in reaped.unclaimed:", "for queue in ():",
+        "tests/workers/test_caretaker.py::test_it_rings_again_for_a_run_that_nobody_claims",
+    ),
+    Mutation(
+        "results pile up: there is no result backend",
+        "store/doorbell.py", '"result_backend": None', '"result_backend": "cache+memory://"',
+        DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
+    ),
+    Mutation(
+        "a message overtakes its transaction: it is rung after the commit",
+        "api/routes/jobs.py", "    with database.reading() as session:", '    doorbell.ring({"cil"})\n    with database.reading() as session:',
+        "tests/api/test_doorbell.py::test_a_refused_submission_does_not_ring",
+    ),
+    Mutation(
+        "a pickle executes code: JSON only",
+        "store/doorbell.py", '"accept_content": ["json"]', '"accept_content": ["json", "pickle"]',
+        DOORBELL + "test_a_pickle_is_refused_unread_and_rings_are_still_heard",
+    ),
+    Mutation(
+        "a fenced-out writer writes: every write carries the attempt",
+        "store/transitions.py", "Run.attempt == holder.attempt", "Run.attempt >= 0",
+        "tests/store/test_model.py",
+    ),
+)  # fmt: skip
+
+
+def survives(mutation: Mutation, copy: Path) -> bool:
+    """Whether the named test passes although the design is gone."""
+    path = copy / mutation.file
+    before = path.read_text()
+    if before.count(mutation.line) < 1:
+        raise ValueError(f"{mutation.file} no longer has {mutation.line!r}")
+    path.write_text(before.replace(mutation.line, mutation.without, 1))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", mutation.test]
+    done = subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    path.write_text(before)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{mutation.test} could not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    """Exit code 1 if a mutation survives."""
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="cil-mutations-") as directory:
+        copy = Path(directory) / "copy"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
+        for mutation in MUTATIONS:
+            alive = survives(mutation, copy)
+            survivors += alive
+            sys.stdout.write(f"{'SURVIVES' if alive else 'noticed '}  {mutation.row}  ({mutation.test})\n")
+            sys.stdout.flush()
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
