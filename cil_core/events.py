@@ -50,7 +50,7 @@ class EpochFinished(Frozen):
 
 
 class Footprint(Frozen):
-    """What a method keeps after a task; methods.md's two ways of counting memory."""
+    """What a method keeps after a task, in both ways of counting memory."""
 
     parameters: int = Field(description="Parameters of the network in use, heads included.")
     backbone_parameters: int = Field(description="Parameters without heads: what the survey's convention counts.")

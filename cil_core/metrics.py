@@ -37,6 +37,9 @@ class Summary(Frozen):
     last_top5: float
     curve: tuple[float, ...] = Field(description="A_t for each task.")
     curve_top5: tuple[float, ...]
+    curve_new: tuple[float, ...] | None = Field(
+        default=None, description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept."
+    )
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,24 @@ def summarize(correct: Sequence[Sequence[int]], correct_top5: Sequence[Sequence[
         last_top5=float(top5.curve[-1]),
         curve=tuple(matrix.curve.tolist()),
         curve_top5=tuple(top5.curve.tolist()),
+        curve_new=tuple(np.diag(matrix.accuracy).tolist()),
     )
+
+
+def intransigence(joint: Sequence[float], new: Sequence[float]) -> float | None:
+    """I = mean over k ≥ 2 of a*_k − a[k, k] (Chaudhry et al. 2018; survey eq. 21–22); often negative, None with one task.
+
+    Args:
+        joint: a*_k, accuracy on task k of a network trained jointly on the tasks 1 … k, for each task.
+        new: a[k, k] of the method.
+
+    Raises:
+        ValueError: if they have different numbers of tasks.
+    """
+    if len(joint) != len(new):
+        raise ValueError(f"{len(joint)} tasks of joint training cannot be a reference for {len(new)} tasks")
+    terms = [best - own for best, own in zip(joint[1:], new[1:], strict=True)]
+    return sum(terms) / len(terms) if terms else None
 
 
 def matrix_digest(rows: Sequence[object]) -> str:

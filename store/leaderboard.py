@@ -4,12 +4,16 @@ Decisions:
     * The database ranks (an indexed aggregate over `summaries`), Python describes: only the runs of the entries that are shown are read.
     * Each method is ranked by its own first classifier, unless one is asked for.
     * An entry counts one run a seed, the last that finished. Results of different engine versions or different data are different entries.
-    * Upper bounds such as `joint` are shown and never ranked.
+    * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, which is for tuning.
+    * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run there.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import Any
 
@@ -19,9 +23,10 @@ from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from cil_core.metrics import Summary as Metrics
+from cil_core.metrics import intransigence
 from cil_core.recipes import BY_NAME
 from store.errors import NotFound
-from store.models import Run, Summary
+from store.models import Run, Summary, Track
 from store.statistics import Statistic, describe
 
 SORTS = {
@@ -35,7 +40,7 @@ SORTS = {
 }
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
-_SCALARS = tuple(name for name in Metrics.model_fields if not name.startswith("curve"))
+_SCALARS = (*(name for name in Metrics.model_fields if not name.startswith("curve")), "intransigence")
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
 
@@ -54,7 +59,10 @@ class Entry(Frozen):
     """A row of a leaderboard: a recipe on a track, over all its seeds."""
 
     id: str
-    rank: int | None = Field(description="1 is best by the chosen sort; None for upper bounds, which are not ranked.")
+    rank: int | None = Field(description="1 is best by the chosen sort; None for upper bounds and on tracks with a holdout, which are not ranked.")
+    pareto: bool = Field(
+        description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
+    )
     track_slug: str
     method: str
     title: str
@@ -99,7 +107,9 @@ def entries(
     if exemplar_free:
         query = query.having(func.max(Summary.exemplars) == 0)
     ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
-    return _ranked([_describe(rows) for rows in _runs_of(session, ids, classifier)])
+    joint = _joint(session, track_slug) if ids else None
+    found = [_describe(rows, joint) for rows in _runs_of(session, ids, classifier)]
+    return _on_frontier(found if _is_for_tuning(session, track_slug) else _ranked(found))
 
 
 def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | None = None) -> list[Entry]:
@@ -128,6 +138,18 @@ def _runs_of(session: Session, ids: Sequence[str], classifier: str | None) -> li
     return [by_entry[entry_id] for entry_id in ids if entry_id in by_entry]
 
 
+def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
+    """Accuracy of joint training on each task right after it, mean over its runs; None if it has not run on this track."""
+    query = select(Summary.metrics).join(Run, Run.id == Summary.run_id).where(Summary.track_slug == track_slug, Run.method == "joint", _RANKING)
+    curves = [metrics["curve_new"] for metrics in session.scalars(query) if metrics.get("curve_new")]
+    return tuple(math.fsum(column) / len(column) for column in zip(*curves, strict=True)) or None
+
+
+def _is_for_tuning(session: Session, track_slug: str) -> bool:
+    track = session.get(Track, track_slug)
+    return track is not None and bool(track.spec["holdout"])
+
+
 def _ranked(unranked: list[Entry]) -> list[Entry]:
     rank, ranked = 0, []
     for entry in unranked:
@@ -139,15 +161,33 @@ def _ranked(unranked: list[Entry]) -> list[Entry]:
     return ranked
 
 
-def _describe(rows: list[tuple[Summary, Run]]) -> Entry:
+def _on_frontier(found: list[Entry]) -> list[Entry]:
+    """The same, with those marked that nobody dominates."""
+    costs = {entry.id: _costs(entry) for entry in found if BY_NAME[entry.method].ranked}
+    frontier = {
+        mine
+        for mine, cost in costs.items()
+        if not any(other != cost and all(theirs <= own for theirs, own in zip(other, cost, strict=True)) for other in costs.values())
+    }
+    return [entry.model_copy(update={"pareto": True}) if entry.id in frontier else entry for entry in found]
+
+
+def _costs(entry: Entry) -> tuple[float, float, float]:
+    """What should be small: error, bytes, seconds; a time that was not recorded dominates nothing."""
+    seconds = entry.train_seconds.mean if entry.train_seconds else math.inf
+    return (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, seconds)
+
+
+def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None = None) -> Entry:
     summaries, runs = [row[0] for row in rows], [row[1] for row in rows]
-    metrics = [Metrics.model_validate(summary.metrics) for summary in summaries]
-    recipe = BY_NAME[runs[0].method].model_validate(runs[0].recipe)
+    metrics = [_metrics(summary, joint) for summary in summaries]
+    title, variant = _named(runs[0].method, json.dumps(runs[0].recipe, sort_keys=True))
     seconds = [summary.train_seconds for summary in summaries if summary.train_seconds is not None]
-    return Entry(
-        id=summaries[0].entry_id, rank=None, track_slug=summaries[0].track_slug, method=recipe.name, title=recipe.title, variant=recipe.variant,
+    return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
+        id=summaries[0].entry_id, rank=None, pareto=False, track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
         recipe=runs[0].recipe, recipe_digest=runs[0].recipe_digest, engine_version=runs[0].engine_version, classifier=summaries[0].classifier,
-        runs=tuple(map(_entry_run, summaries, runs)), metrics=_scalars(metrics), curve=tuple(map(describe, zip(*(one.curve for one in metrics), strict=True))),
+        runs=tuple(map(_entry_run, summaries, runs)), metrics=_scalars(metrics),
+        curve=tuple(map(describe, zip(*(one["curve"] for one in metrics), strict=True))),
         seen_classes=tuple(accumulate(runs[0].task_sizes or ())), exemplars=max(one.exemplars for one in summaries),
         counted_bytes=max(one.counted_bytes for one in summaries), kept_bytes=max(one.kept_bytes for one in summaries),
         parameters=max(one.parameters for one in summaries), train_seconds=describe(seconds) if seconds else None,
@@ -155,10 +195,24 @@ def _describe(rows: list[tuple[Summary, Run]]) -> Entry:
     )  # fmt: skip
 
 
+def _metrics(summary: Summary, joint: Sequence[float] | None) -> dict[str, Any]:
+    new = summary.metrics.get("curve_new")
+    return {**summary.metrics, "intransigence": intransigence(joint, new) if joint and new else None}
+
+
+@lru_cache(maxsize=10_000)
+def _named(method: str, recipe: str) -> tuple[str, str]:
+    """Title and variant; telling the variant validates every preset, and the same recipes stand on many leaderboards."""
+    known = BY_NAME[method].model_validate_json(recipe)
+    return known.title, known.variant
+
+
 def _entry_run(summary: Summary, run: Run) -> EntryRun:
-    return EntryRun(seed=summary.seed, run_id=run.id, device=run.device, average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy)
+    return EntryRun.model_construct(
+        seed=summary.seed, run_id=run.id, device=run.device, average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy
+    )
 
 
-def _scalars(metrics: list[Metrics]) -> dict[str, Statistic]:
-    columns = {name: [getattr(one, name) for one in metrics] for name in _SCALARS}
-    return {name: describe(values) for name, values in columns.items() if None not in values}
+def _scalars(metrics: list[dict[str, Any]]) -> dict[str, Statistic]:
+    columns = {name: [one[name] for one in metrics if one.get(name) is not None] for name in _SCALARS}
+    return {name: describe(values) for name, values in columns.items() if len(values) == len(metrics)}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
 from pydantic import Field
 
 from cil_core.frozen import Frozen
@@ -31,12 +30,14 @@ def describe(values: Sequence[float]) -> Statistic:
     """
     if not values:
         raise ValueError("a statistic needs at least one value")
-    count, mean = len(values), float(np.mean(values))
-    std = float(np.std(values, ddof=1)) if count > 1 else None
-    if std is None or count < MIN_SEEDS_FOR_INTERVAL:
-        return Statistic(mean=mean, std=std, interval=None)
-    half = _t(count - 1) * std / math.sqrt(count)
-    return Statistic(mean=mean, std=std, interval=(mean - half, mean + half))
+    count = len(values)
+    mean = math.fsum(values) / count
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1)) if count > 1 else None
+    interval = None
+    if std is not None and count >= MIN_SEEDS_FOR_INTERVAL:
+        half = _t(count - 1) * std / math.sqrt(count)
+        interval = (mean - half, mean + half)
+    return Statistic.model_construct(mean=mean, std=std, interval=interval)  # thousands of them make a leaderboard, and numbers need no validation
 
 
 @lru_cache

@@ -73,7 +73,7 @@ MUTATIONS = (
     ),
     Mutation(
         "one worker hoards messages: a message is no job",
-        "workers/supervisor.py", "            self._forget_the_ended()\n", "            self._doorbell.wait(self._settings.poll_seconds)\n            self._forget_the_ended()\n",
+        "workers/supervisor.py", "len(self._running) < self._slots and not self._stopping", "not self._stopping",
         SERVICE + "test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another",
     ),
     Mutation(

@@ -128,6 +128,7 @@ class Entry(Answer):
     title: str
     variant: str
     classifier: str
+    recipe: dict[str, Any]
     runs: tuple[EntryRun, ...]
     metrics: dict[str, Statistic]
     curve: tuple[Statistic, ...]
@@ -139,11 +140,25 @@ class Entry(Answer):
     devices: tuple[str, ...] = ()
 
 
+class Reported(Answer):
+    """What a paper reports, and the gap of our best entry of that method to it."""
+
+    title: str
+    method: str | None
+    source: str
+    caveat: str
+    note: str
+    average_accuracy: float
+    last_accuracy: float
+    gap: float | None
+
+
 class Leaderboard(Answer):
-    """The entries of a track, best first."""
+    """The entries of a track, best first, and what papers report on it."""
 
     slug: str
     items: tuple[Entry, ...]
+    reported: tuple[Reported, ...] = ()
 
 
 class Method(Answer):

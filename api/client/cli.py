@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from api.client import compare_command, job_commands, result_commands, status_command
+from api.client import compare_command, job_commands, result_commands, status_command, suite_command
 from api.client.errors import ApiError, ClientError
 from api.client.mounted import Commands
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 for command in (*job_commands.COMMANDS, *result_commands.COMMANDS, *compare_command.COMMANDS, *status_command.COMMANDS):
     app.command()(command)
+app.add_typer(suite_command.suite, name="suite")
 
 
 def main() -> None:

@@ -226,11 +226,10 @@ class Faults:
     def fill_disk(self, step: Step) -> bool:
         filler = self.stage.checkpoints / "filler"
         full = False
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             while not full:
                 try:
                     file.write(b"\0" * 2**16)
-                    file.flush()
                 except OSError as error:
                     full = error.errno == errno.ENOSPC
                     if not full:

@@ -162,7 +162,8 @@ def test_old_and_new_together_are_all(given_: tuple[Rows, list[int]]) -> None:
 def test_showing_every_test_image_several_times_changes_nothing(given_: tuple[Rows, list[int]], times: int) -> None:
     rows, totals = given_
     once, often = summary(rows, totals), summary([[times * count for count in row] for row in rows], [times * total for total in totals])
-    assert often.model_dump(exclude={"curve", "curve_top5"}) == pytest.approx(once.model_dump(exclude={"curve", "curve_top5"}))
+    curves = {"curve", "curve_top5", "curve_new"}
+    assert often.model_dump(exclude=curves) == pytest.approx(once.model_dump(exclude=curves))
 
 
 # ---------------------------------------------------------------------------------------------------- what is refused
@@ -175,6 +176,14 @@ def test_showing_every_test_image_several_times_changes_nothing(given_: tuple[Ro
 def test_counts_that_form_no_matrix_are_refused(rows: Rows, totals: list[int]) -> None:
     with pytest.raises(ValueError, match=r"tasks need rows|right predictions"):
         summary(rows, totals)
+
+
+def test_intransigence_is_what_joint_training_knows_better_of_each_new_task() -> None:
+    assert intransigence([0.9, 0.8, 0.7], [0.9, 0.75, 0.8]) == pytest.approx(((0.8 - 0.75) + (0.7 - 0.8)) / 2)  # the first task does not count
+    assert intransigence([0.9], [0.8]) is None
+    assert summary([[9], [5, 8], [6, 7, 9]], [10, 10, 10]).curve_new == (0.9, 0.8, 0.9)
+    with pytest.raises(ValueError, match="2 tasks of joint training cannot be a reference for 1"):
+        intransigence([0.9, 0.8], [0.9])
 
 
 def test_equal_counts_have_equal_digests() -> None:

@@ -57,6 +57,8 @@ def test_every_number_is_recomputed_from_the_recorded_counts(filled: Scenario) -
     for entry in board(filled):
         metrics = [summarize(filled.run(run.run_id).results)[entry.classifier] for run in entry.runs]
         for name, statistic in entry.metrics.items():
+            if name == "intransigence":  # of joint training, below
+                continue
             values = [getattr(one, name) for one in metrics]
             assert statistic.mean == pytest.approx(np.mean(values), abs=1e-15)
             assert statistic.std == (None if len(values) == 1 else pytest.approx(np.std(values, ddof=1), abs=1e-15))
