@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cil_core.metrics import AccuracyMatrix, Summary, matrix_digest, summarize
+from cil_core.metrics import AccuracyMatrix, Summary, intransigence, matrix_digest, summarize
 
 Rows = list[list[int]]
 

@@ -168,3 +168,35 @@ def test_a_track_without_results_is_listed_too(scenario: Scenario) -> None:
     scenario.submit()
     with scenario.database.reading() as session:
         assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [(TRACK, 0, 0)]
+
+
+# ---------------------------------------------------------------------------------------------------- against joint training, on the frontier, for tuning
+
+
+def test_intransigence_is_there_once_joint_training_has_run(scenario: Scenario) -> None:
+    scenario.submit(scenario.spec("icarl", (1, 2)))
+    scenario.complete_all()
+    (alone,) = board(scenario)
+    assert "intransigence" not in alone.metrics
+    scenario.submit(scenario.spec("joint", (3, 4)))
+    scenario.complete_all()
+    entry = next(entry for entry in board(scenario) if entry.method == "icarl")
+    joint = np.mean([0.90 - seed / 100 for seed in (3, 4)])  # right after each task, on its own images: the same for every task
+    own = np.mean([0.92 - seed / 100 for seed in (1, 2)])
+    assert entry.metrics["intransigence"].mean == pytest.approx(joint - own)
+
+
+def test_the_frontier_is_what_nobody_dominates(filled: Scenario) -> None:
+    ranking = board(filled)
+    costs = {entry.method: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, entry.train_seconds.mean) for entry in ranking if entry.train_seconds}
+    best = min((cost, method) for method, cost in costs.items() if method != "joint")[1]
+    assert {entry.method for entry in ranking if entry.pareto} == {best}  # all cost the same here, so only accuracy counts
+
+
+def test_nothing_is_ranked_on_a_track_for_tuning(scenario: Scenario) -> None:
+    track = "digits-b0-inc2-m50-convnet-holdout20"
+    scenario.submit(scenario.spec("icarl", (1,), track))
+    scenario.submit(scenario.spec("replay", (1,), track))
+    scenario.complete_all()
+    with scenario.database.reading() as session:
+        assert [entry.rank for entry in entries(session, track)] == [None, None]

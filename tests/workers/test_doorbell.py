@@ -22,8 +22,9 @@ def doorbell(redis):
 
 
 def test_a_ring_is_heard_and_leaves_no_result_behind(doorbell, redis, until):
-    doorbell.ring("cil")
-    assert doorbell.wait(30)
+    for _ in range(2):  # when the second is heard, the first is over and done with
+        doorbell.ring("cil")
+        assert doorbell.wait(30)
     with redis_client.from_url(redis.url) as connection:
         until(lambda: connection.llen("cil") == 0)
         assert not list(connection.scan_iter("celery-task-meta*"))
