@@ -22,6 +22,7 @@ from store.errors import NotComparable
 from store.leaderboard import Entry, entries, entries_by_id
 from store.models import Run, TaskResult
 from store.significance import PairedTest, Ranking, corrected, paired, rank
+from store.tracks import get_track
 
 MOST_ENTRIES = 8
 METRICS = ("average_accuracy", "last_accuracy")
@@ -103,10 +104,14 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
     """Rank methods over several tracks.
 
     Raises:
-        NotComparable: fewer than two tracks, or fewer than two methods that stand on all of them.
+        NotFound: nobody has submitted to one of the tracks.
+        NotComparable: fewer than two tracks, one that is for tuning, or fewer than two methods that stand on all of them.
     """
     if len(set(slugs)) != len(slugs) or len(slugs) < 2:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")
+    for_tuning = [slug for slug in slugs if get_track(session, slug).spec["holdout"]]
+    if for_tuning:
+        raise NotComparable(f"{', '.join(for_tuning)} test on held-out training images, so nothing is ranked there")
     best: list[dict[str, float]] = []
     for slug in slugs:
         ranked = [entry for entry in entries(session, slug) if entry.rank is not None]

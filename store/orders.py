@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from cil_core.frozen import Frozen
 from store.leaderboard import Entry, entries
 from store.models import Track
-from store.tracks import get_track
 
 
 class OrderSensitivity(Frozen):
@@ -33,13 +32,10 @@ class OrderSensitivity(Frozen):
 
 
 def order_sensitivity(session: Session, slug: str) -> tuple[OrderSensitivity, ...]:
-    """Every recipe that stands on a track and on a sister of it, the most sensitive first.
-
-    Raises:
-        NotFound: nobody has submitted to this track.
-    """
+    """Every recipe that stands on a track and on a sister of it, the most sensitive first; none if nobody has submitted to the track."""
     by_recipe: dict[str, list[Entry]] = {}
-    for sister in _sisters(session, get_track(session, slug)):
+    track = session.get(Track, slug)
+    for sister in _sisters(session, track) if track else ():
         for entry in entries(session, sister):
             by_recipe.setdefault(f"{entry.recipe_digest} {entry.engine_version}", []).append(entry)
     found = [_describe(group) for group in by_recipe.values() if len(group) > 1]

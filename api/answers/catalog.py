@@ -122,6 +122,24 @@ class Backbones(BaseModel):
     next_cursor: str | None = None
 
 
+class SuiteAnswer(BaseModel):
+    """Recipes × tracks × seeds that belong together."""
+
+    name: str = Field(examples=["digits-quick"])
+    title: str
+    tracks: tuple[str, ...] = Field(description="Slugs.")
+    recipes: tuple[dict[str, Any], ...] = Field(description="As they are submitted.")
+    seeds: tuple[int, ...]
+    runs: int
+
+
+class Suites(BaseModel):
+    """Every suite."""
+
+    items: list[SuiteAnswer]
+    next_cursor: str | None = None
+
+
 class Workers(BaseModel):
     """The workers that were heard of within the last hour."""
 

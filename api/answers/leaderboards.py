@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cil_core import validation
 from cil_core.errors import InvalidSpec
+from cil_core.presets import PRESETS
 from cil_core.recipes import BY_NAME
 from cil_core.recipes.baselines import Finetune
 from cil_core.spec import Track
@@ -16,7 +17,8 @@ from store.datasets import dataset_cards
 from store.errors import NotFound
 from store.leaderboard import SORTS, Entry
 from store.literature import Reported, reported
-from store.tracks import TrackStatus, get_track
+from store.orders import OrderSensitivity
+from store.tracks import TrackStatus, get_track, list_tracks
 
 CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
 """Every classifier some method has."""
@@ -28,15 +30,25 @@ class TrackAnswer(BaseModel):
     """A track, and how much stands on it."""
 
     slug: str = Field(examples=["digits-b0-inc2-m50-convnet"])
+    title: str | None = Field(description="As papers write it, for tracks that papers report or that this project proposes.")
+    source: str | None = Field(description="Who reports on it.")
+    for_tuning: bool = Field(description="It holds out training images to test on, so nothing is ranked on it.")
     spec: Track
     entries: int
     runs: int = Field(description="Finished runs its entries count.")
 
 
 class Tracks(BaseModel):
-    """Every track somebody has submitted to."""
+    """Every track somebody has submitted to, and the presets that nobody has."""
 
     items: list[TrackAnswer]
+    next_cursor: str | None = None
+
+
+class Orders(BaseModel):
+    """Recipes over class orders."""
+
+    items: list[OrderSensitivity]
     next_cursor: str | None = None
 
 
@@ -74,8 +86,22 @@ def beside_reported(slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
 
 
 def track_answer(status: TrackStatus) -> TrackAnswer:
-    """A track in a list."""
-    return TrackAnswer(slug=status.track.slug, spec=Track.model_validate(status.track.spec), entries=status.entries, runs=status.runs)
+    """A track somebody has submitted to."""
+    return untouched(status.track.slug, Track.model_validate(status.track.spec)).model_copy(update={"entries": status.entries, "runs": status.runs})
+
+
+def untouched(slug: str, track: Track) -> TrackAnswer:
+    """A track nobody has submitted to."""
+    preset = PRESETS.get(slug)
+    title, source = (preset.title, preset.source) if preset else (None, None)
+    return TrackAnswer(slug=slug, title=title, source=source, for_tuning=bool(track.holdout), spec=track, entries=0, runs=0)
+
+
+def every_track(session: Session) -> list[TrackAnswer]:
+    """The tracks that were submitted to, by slug, then the other presets."""
+    used = [track_answer(status) for status in list_tracks(session)]
+    known = {track.slug for track in used}
+    return used + [untouched(slug, preset.track) for slug, preset in PRESETS.items() if slug not in known]
 
 
 def track_named(session: Session, slug: str) -> Track:

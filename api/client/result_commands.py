@@ -38,14 +38,15 @@ def leaderboard(
 
 
 def tracks(as_json: AsJson = False, server: Server = None) -> None:
-    """The tracks that have been used."""
+    """The tracks that have been used, and those of the literature that are ready to be."""
     with connect(server) as client:
         answer = client.get("/tracks")
     if as_json:
         show_json(answer)
         return
     for track in answer["items"]:
-        typer.echo(f"{track['slug']}  ({track['entries']} entries, {track['runs']} runs)")
+        title = f"  {track['title']}" if track["title"] else "  for tuning, nothing is ranked" if track["for_tuning"] else ""
+        typer.echo(f"{track['slug']:44} {track['entries']:3} entries {track['runs']:4} runs{title}")
 
 
 def methods(name: Annotated[str | None, typer.Argument(help="One method in detail.")] = None, as_json: AsJson = False, server: Server = None) -> None:

@@ -62,7 +62,7 @@ def reported_table(board: Leaderboard) -> Table:
     best: dict[str, Entry] = {}
     for entry in sorted(board.items, key=lambda entry: entry.metrics["average_accuracy"].mean):
         best[entry.method] = entry
-    table = _table(f"{board.slug}: reported in papers, not run here")
+    table = _table(f"reported on {board.slug}")
     table.caption = f"{board.reported[0].source}. {board.reported[0].caveat}"
     table.add_column("method")
     for heading in ("reported avg", "reported last", "our avg", "gap"):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from api import problems
-from api.answers.leaderboards import track_answer
+from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep
 from api.pages import templating
 from api.problems import Problem
@@ -16,6 +16,7 @@ from api.strict import StrictRoute
 from cil_core.catalog import BACKBONES
 from cil_core.recipes import BY_NAME, RECIPES
 from cil_core.recipes.base import Recipe
+from cil_core.suites import SUITES
 from store.datasets import dataset_cards
 from store.leaderboard import entries
 from store.queues import queues, setbacks
@@ -48,8 +49,8 @@ def datasets(request: Request, database: DatabaseDep) -> HTMLResponse:
     """Datasets, backbones and the tracks made of them."""
     with database.reading() as session:
         cards = list(dataset_cards(session).values())
-        tracks = [track_answer(status) for status in list_tracks(session)]
-    return templating.render(request, "datasets.html", cards=cards, backbones=list(BACKBONES.values()), tracks=tracks)
+        tracks = every_track(session)
+    return templating.render(request, "datasets.html", cards=cards, backbones=list(BACKBONES.values()), tracks=tracks, suites=SUITES.values())
 
 
 @router.get("/workers")

@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 def home(request: Request, database: DatabaseDep) -> HTMLResponse:
     """The tracks as cards."""
     with database.reading() as session:
-        tracks = [track_answer(status) for status in list_tracks(session)]
+        tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]
         leaders = {track.slug: _leader(entries(session, track.slug)) for track in tracks}
     return templating.render(request, "home.html", tracks=tracks, leaders=leaders, example_track="digits-b0-inc2-m50-convnet")
 

@@ -13,6 +13,7 @@ from api.problems import Problem, documented
 from api.strict import StrictRoute
 from cil_core.catalog import BACKBONES
 from cil_core.recipes import BY_NAME
+from cil_core.suites import SUITES
 from store.datasets import dataset_cards
 from store.queues import queues, setbacks
 from store.workers import list_workers
@@ -45,6 +46,12 @@ def read_datasets(database: DatabaseDep) -> answers.Datasets:
 def read_backbones() -> answers.Backbones:
     """Every backbone."""
     return answers.Backbones(items=list(BACKBONES.values()))
+
+
+@router.get("/suites", operation_id="listSuites")
+def read_suites() -> answers.Suites:
+    """Methods × tracks × seeds that belong together; `cil suite run NAME` submits one."""
+    return answers.Suites(items=[answers.SuiteAnswer(**suite.model_dump(), runs=suite.runs) for suite in SUITES.values()])
 
 
 @router.get("/workers", operation_id="listWorkers")

@@ -11,6 +11,7 @@ from api.deps import DatabaseDep
 from api.problems import documented
 from api.routes.tracks import Classifier
 from api.strict import StrictRoute
+from store.budgets import Budgets, budgets
 from store.comparison import Comparison, TracksComparison, compare, compare_tracks
 
 router = APIRouter(prefix="/compare", tags=["leaderboards"], route_class=StrictRoute)
@@ -26,6 +27,13 @@ def read_comparison(entry: Entries, database: DatabaseDep, baseline: Baseline = 
     """Curves, matrices, paired tests over shared seeds against a baseline, and what differs between recipes and environments."""
     with database.reading() as session:
         return compare(session, entry, baseline=baseline, classifier=classifier)
+
+
+@router.get("/budgets", operation_id="compareMethodsOverBudgets", responses=_REFUSED)
+def read_budgets(track: Slugs, database: DatabaseDep) -> Budgets:
+    """Accuracy over memory of the methods that stand on all these tracks, which differ in nothing but memory and backbone: AUC-A and AUC-L."""
+    with database.reading() as session:
+        return budgets(session, track)
 
 
 @router.get("/tracks", operation_id="compareMethodsOverTracks", responses=_REFUSED)

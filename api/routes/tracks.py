@@ -7,12 +7,25 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api import caching, problems
-from api.answers.leaderboards import CLASSIFIERS, SORT_NAMES, Leaderboard, TrackAnswer, Tracks, beside_reported, track_answer, track_named
+from api.answers.leaderboards import (
+    CLASSIFIERS,
+    SORT_NAMES,
+    Leaderboard,
+    Orders,
+    TrackAnswer,
+    Tracks,
+    beside_reported,
+    every_track,
+    track_answer,
+    track_named,
+    untouched,
+)
 from api.deps import DatabaseDep, one_of
 from api.exports import WRITERS
 from api.problems import documented
 from api.strict import StrictRoute
 from store.leaderboard import entries
+from store.orders import order_sensitivity
 from store.tracks import list_tracks, revision
 
 router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
@@ -31,9 +44,9 @@ Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard
 
 @router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
 def read_tracks(database: DatabaseDep) -> Tracks:
-    """Every track somebody has submitted to."""
+    """Every track somebody has submitted to, and the tracks of the literature that are ready to be."""
     with database.reading() as session:
-        return Tracks(items=[track_answer(status) for status in list_tracks(session)])
+        return Tracks(items=every_track(session))
 
 
 @router.get("/tracks/{slug}", operation_id="getTrack", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
@@ -41,7 +54,15 @@ def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
     """One track: one that was submitted to, or one that could be."""
     with database.reading() as session:
         known = next((status for status in list_tracks(session) if status.track.slug == slug), None)
-        return track_answer(known) if known else TrackAnswer(slug=slug, spec=track_named(session, slug), entries=0, runs=0)
+        return track_answer(known) if known else untouched(slug, track_named(session, slug))
+
+
+@router.get("/tracks/{slug}/orders", operation_id="getOrderSensitivity", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_orders(slug: str, database: DatabaseDep) -> Orders:
+    """How much the order of the classes matters: every recipe that has run on this track and on one that differs in the order alone."""
+    with database.reading() as session:
+        track_named(session, slug)
+        return Orders(items=list(order_sensitivity(session, slug)))
 
 
 @router.get(
