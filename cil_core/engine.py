@@ -16,7 +16,7 @@ from cil_core.alignment import effective_budget
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.checkpoint import Checkpoints, Identity, restore
 from cil_core.data import load
-from cil_core.data.order import TaskData, class_order, task_stream
+from cil_core.data.order import RESIDENT_BYTES, TaskData, class_order, task_stream
 from cil_core.evaluation import evaluate
 from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
 from cil_core.footprint import measure
@@ -30,7 +30,9 @@ from cil_core.trainer import train
 from cil_core.validation import check
 
 
-def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Checkpoints | None = None) -> Iterator[Event]:
+def run(
+    spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Checkpoints | None = None, resident_bytes: int = RESIDENT_BYTES
+) -> Iterator[Event]:
     """Execute a run.
 
     Args:
@@ -38,6 +40,7 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
         data_root: where datasets lie on this machine, or are downloaded to.
         device: `cpu` or `cuda:N`.
         checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
+        resident_bytes: a dataset of more bytes stays in its files, and batches are read from there; changes no result.
 
     Yields:
         RunStarted; for each task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. When it resumes, the results of the tasks that were
@@ -51,7 +54,7 @@ def run(spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Che
     """
     source = load(spec.track, data_root)
     check(spec.method, spec.track, {**DATASETS, source.card.name: source.card})
-    tasks = task_stream(source, spec.track, device)
+    tasks = task_stream(source, spec.track, device, resident_bytes)
     sizes = spec.track.protocol.task_sizes(source.card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
     method = create(spec.method, setting_of(spec, source.card, device))

@@ -68,7 +68,7 @@ class Memory(nn.Module):
 
     def replace(self, data: ArrayDataset) -> None:
         """Keep exactly these images, in this order."""
-        self.images, self.labels = data.images.clone(), data.labels.clone()
+        self.images, self.labels = data.pixels().clone(), data.labels.clone()
 
 
 def select(data: ArrayDataset, quota: int, selection: str, features: Callable[[ArrayDataset], Tensor]) -> ArrayDataset:

@@ -66,7 +66,7 @@ class Reservoir(nn.Module):
         images, labels = _extended(kept.images, size), _extended(kept.labels, size)
         self.logits = _extended(self.logits, size, logits.shape[1])
         self.widths = _extended(self.widths, size)
-        images[here], labels[here] = data.images[source], data.labels[source]
+        images[here], labels[here] = data.select(source).pixels(), data.labels[source]
         self.logits[here], self.widths[here] = logits[source], logits.shape[1]
         memory.replace(ArrayDataset(images, labels, data.transform))
 

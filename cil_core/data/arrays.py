@@ -9,7 +9,7 @@ Decisions:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +68,11 @@ class ArrayDataset:
 
     def __add__(self, other: ArrayDataset) -> ArrayDataset:
         """These images followed by those of `other`, prepared as these are."""
-        return dataclasses.replace(self, images=torch.cat([self.images, other.images]), labels=torch.cat([self.labels, other.labels]))
+        return dataclasses.replace(self, images=torch.cat([self.images, other.pixels()]), labels=torch.cat([self.labels, other.labels]))
+
+    def pixels(self) -> Tensor:
+        """All images as one tensor on the device, uint8 (N, C, H, W)."""
+        return self.images
 
     def select(self, index: Tensor) -> ArrayDataset:
         """The images at these positions (or under this mask), in this order."""
@@ -80,7 +84,7 @@ class ArrayDataset:
 
     def flipped(self) -> ArrayDataset:
         """The mirror images, in the same order."""
-        return dataclasses.replace(self, images=self.images.flip(-1))
+        return ArrayDataset(self.pixels().flip(-1), self.labels, self.transform)
 
     def augmented_by(self, *tokens: str) -> ArrayDataset:
         """The same images with other training augmentations, e.g. `("crop:4", "flip", "autoaugment", "cutout:16")`."""
@@ -104,13 +108,17 @@ class ArrayDataset:
         """
         if augment and generator is None:
             raise ValueError("augmentation needs a generator")
-        order = _shuffled(len(self), generator).to(self.images.device) if generator else torch.arange(len(self), device=self.images.device)
+        device = self.labels.device
+        order = _shuffled(len(self), generator).to(device) if generator else torch.arange(len(self), device=device)
         end = len(self) - len(self) % batch_size if drop_last else len(self)
-        for start in range(0, end, batch_size):
-            index = order[start : min(start + batch_size, end)]
-            raw = self.images[index]
+        for index, raw in self.drawn([order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]):
             x = self.transform.train(raw, generator) if augment and generator else self.transform.plain(raw)
             yield Batch(x, self.labels[index], index, raw)
+
+    def drawn(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each of these index tensors with its images, on the device."""
+        for index in indices:
+            yield index, self.images[index]
 
     def balanced(self, generator: torch.Generator) -> ArrayDataset:
         """Every class randomly reduced to the size of the smallest."""

@@ -19,10 +19,13 @@ from torch import Tensor
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.data.source import Source
+from cil_core.data.streamed import StreamedDataset
 from cil_core.errors import DataError, InvalidSpec
 from cil_core.spec import Protocol, Track
 
 HOLDOUT_SEED = 1993
+RESIDENT_BYTES = 8 * 2**30
+"""Images of more bytes are read from their files batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,14 @@ def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
     return order
 
 
-def task_stream(source: Source, track: Track, device: torch.device | str = "cpu") -> tuple[TaskData, ...]:
+def task_stream(source: Source, track: Track, device: torch.device | str = "cpu", resident_bytes: int = RESIDENT_BYTES) -> tuple[TaskData, ...]:
     """Each task's training and test images, in order of arrival, on `device`.
+
+    Args:
+        source: the dataset.
+        track: class order, protocol, holdout.
+        device: where batches are wanted.
+        resident_bytes: images of more bytes in all stay where they are, and batches are read from there.
 
     Raises:
         DataError: if a holdout would leave a class without training or test images.
@@ -58,18 +67,23 @@ def task_stream(source: Source, track: Track, device: torch.device | str = "cpu"
     position = torch.empty(classes, dtype=torch.long)
     position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
     transform = Transform(source.card)
-    parts = _splits(source, track.holdout)
-    train, test = (ArrayDataset(images, position[labels], transform).to(device) for images, labels in parts)
+    arrays = source.arrays
+    streamed = arrays.train_images.nbytes + arrays.test_images.nbytes > resident_bytes
+    dataset = StreamedDataset.of if streamed else ArrayDataset
+    if track.holdout:
+        every = dataset(arrays.train_images, position[arrays.train_labels], transform)
+        held_out = _held_out(source, track.holdout)
+        train, test = (every.select(chosen).to(device) for chosen in (~held_out, held_out))
+    else:
+        splits = ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels))
+        train, test = (dataset(images, position[labels], transform).to(device) for images, labels in splits)
     bounds = accumulate(track.protocol.task_sizes(classes), initial=0)
     return tuple(TaskData(train.of_classes(low, high), test.of_classes(low, high)) for low, high in pairwise(bounds))
 
 
-def _splits(source: Source, holdout: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Images and labels for training and for testing."""
-    arrays = source.arrays
-    images, labels = arrays.train_images, arrays.train_labels
-    if not holdout:
-        return (images, labels), (arrays.test_images, arrays.test_labels)
+def _held_out(source: Source, holdout: int) -> Tensor:
+    """Which training images are the test set, a (N,) mask."""
+    labels = source.arrays.train_labels
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     random = np.random.RandomState(HOLDOUT_SEED)
     for label in range(source.card.classes):
@@ -78,4 +92,4 @@ def _splits(source: Source, holdout: int) -> tuple[tuple[Tensor, Tensor], tuple[
         if not 0 < count < len(members):
             raise DataError(f"{source.card.name}: holding out {holdout} % of the {len(members)} training images of class {label} leaves a side empty")
         held_out[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True
-    return (images[~held_out], labels[~held_out]), (images[held_out], labels[held_out])
+    return held_out
