@@ -17,7 +17,11 @@ class DatasetCard(Frozen):
     title: str
     classes: int = Field(ge=2)
     channels: int = Field(ge=1, le=4)
-    size: int = Field(ge=4, description="Height and width in pixels.")
+    size: int = Field(ge=4, description="Height and width in pixels, as the network sees them.")
+    stored: int | None = Field(
+        default=None,
+        description="Height and width in pixels as images are kept, where they are kept larger: training crops them at random, testing around the centre.",
+    )
     train_images: int
     test_images: int
     mean: tuple[float, ...] = Field(description="Per-channel mean of the pixels as fractions of 255.")
@@ -29,8 +33,14 @@ class DatasetCard(Frozen):
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of one stored image: uint8, height × width × channels."""
+        """Bytes of one image as exemplars are counted: uint8, height × width × channels, as the network sees it."""
         return self.size * self.size * self.channels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image as it is kept."""
+        side = self.stored or self.size
+        return (self.channels, side, side)
 
 
 class BackboneCard(Frozen):
@@ -59,6 +69,11 @@ _CIFAR = {
     "citation": "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009", "licence": "not stated by its authors; free for research",
 }  # fmt: skip
 _MNIST = {"channels": 1, "size": 28, "classes": 10, "train_images": 60_000, "test_images": 10_000, "augment": ("crop:2",)}
+_IMAGENET = {
+    "channels": 3, "size": 224, "stored": 256, "augment": ("resizedcrop:224", "flip", "brightness:0.24705882352941178"),
+    "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
+    "citation": "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015", "licence": "non-commercial research; see image-net.org",
+}  # fmt: skip
 _PHOTOGRAPHS = {"channels": 3, "size": 64, "augment": ("crop:8", "flip", "brightness:0.24705882352941178")}
 
 DATASETS: dict[str, DatasetCard] = {
@@ -123,6 +138,8 @@ DATASETS: dict[str, DatasetCard] = {
             mean=(0.4802, 0.4481, 0.3975), std=(0.2770, 0.2691, 0.2821), **_PHOTOGRAPHS,
             citation="Le and Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, 2015", licence="as ImageNet: non-commercial research",
         ),
+        DatasetCard(name="imagenet100", title="ImageNet-100 (ILSVRC 2012)", classes=100, train_images=129_395, test_images=5_000, **_IMAGENET),
+        DatasetCard(name="imagenet1000", title="ImageNet-1000 (ILSVRC 2012)", classes=1_000, train_images=1_281_167, test_images=50_000, **_IMAGENET),
     )
 }  # fmt: skip
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""

@@ -80,7 +80,7 @@ class Method(nn.Module):
         self.setting = setting
         card = setting.dataset
         self.transform = Transform(card)
-        self.memory = Memory((card.channels, card.size, card.size), self.transform, setting.device)
+        self.memory = Memory(card.shape, self.transform, setting.device)
         self.net: Net = self.build(self.fresh_backbone(0)).to(setting.device)
         self.teacher: Net | None = None
         self._folded_teacher: list[Net] = []  # none or one; in a list, so that it is no submodule

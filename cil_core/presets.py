@@ -41,6 +41,9 @@ _ROWS = (
     *((f"cifar100-b50-inc{step}-m2000-resnet32", f"CIFAR-100 B50-Inc{step}", _PODNET if step == 2 else _SURVEY) for step in (2, 5, 10, 25)),
     *((f"cifar100-{split}-m2000a-resnet32", f"CIFAR-100 {title}, memory-aligned to DER", _SURVEY)
       for split, title in (("b0-inc5", "B0-Inc5"), ("b0-inc10", "B0-Inc10"), ("b0-inc20", "B0-Inc20"), ("b50-inc5", "B50-Inc5"), ("b50-inc10", "B50-Inc10"))),
+    *((f"imagenet100-b0-inc{step}-m2000-resnet18_imagenet", f"ImageNet-100 B0-Inc{step}", _SURVEY) for step in (5, 10, 20)),
+    *((f"imagenet100-b50-inc{step}-m2000-resnet18_imagenet", f"ImageNet-100 B50-Inc{step}", _SURVEY) for step in (5, 10)),
+    ("imagenet1000-b0-inc100-m20000-resnet18_imagenet", "ImageNet-1000 B0-Inc100", _SURVEY),
     *((f"tiny_imagenet-b100-inc{step}-m2000-resnet18", f"Tiny-ImageNet B100-Inc{step}", _PASS) for step in (5, 10, 20)),
 )  # fmt: skip
 

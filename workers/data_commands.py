@@ -41,20 +41,25 @@ def list_(data_dir: DataDir = HERE, as_json: Annotated[bool, typer.Option("--jso
 
 @data.command()
 def fetch(names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")], data_dir: DataDir = HERE) -> None:
-    """Download and decode datasets; an interrupted download is carried on, and what is here already is left alone."""
+    """Download and decode datasets; an interrupted download is carried on, and what is here already is left alone.
+
+    ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     from workers import datasets
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
     with _refusals(), Progress(*columns, console=Console(stderr=True)) as progress:
         for name in names:
             bars: dict[str, TaskID] = {}
             for step in datasets.fetch(name, _root(data_dir)):
                 if step.file not in bars:
-                    bars[step.file] = progress.add_task(f"{name}: {step.file}")
-                progress.update(bars[step.file], completed=step.done_bytes, total=step.total_bytes)
+                    bars[step.file] = progress.add_task(f"{name}: {step.file}", done="")
+                done = decimal(step.done) if step.unit == "bytes" else f"{step.done} images"
+                progress.update(bars[step.file], completed=step.done, total=step.total, done=done)
             typer.echo(f"{name} is here")
 
 

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 
 def fetch(name: str, data_root: Path) -> Iterator[Progress]:
-    """Download and decode a published dataset unless it is here.
+    """Download and decode a published dataset unless it is here; ImageNet is decoded from the operator's directory.
 
     Raises:
-        DataError: it does not exist, a host cannot be reached, or a file is damaged.
+        DataError: it does not exist, a host cannot be reached, or a file is damaged or missing.
     """
+    from cil_core.data import imagenet  # noqa: PLC0415 — see above
     from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
 
-    _known(name, data_root)
-    if name in PUBLISHED:
+    card = _known(name, data_root)
+    if name.startswith("imagenet"):
+        yield from imagenet.fetch(card, data_root)
+    elif name in PUBLISHED:
         yield from PUBLISHED[name].fetch(DATASETS[name], data_root)
 
 

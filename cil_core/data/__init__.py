@@ -42,6 +42,10 @@ def loader(name: str) -> Loader:
         from cil_core.data import digits  # noqa: PLC0415 — see above
 
         return digits.load
+    if name.startswith("imagenet"):
+        from cil_core.data import imagenet  # noqa: PLC0415 — see above
+
+        return imagenet.load
     from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
 
     return PUBLISHED[name].load

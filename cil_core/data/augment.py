@@ -4,16 +4,17 @@ A dataset's card lists its training augmentations as tokens, applied in order:
 
     crop:P          random crop after zero padding by P pixels           brightness:B    factor uniform in max(0, 1 − B) … 1 + B
     flip            mirror with probability 1/2                          cutout:S        blacken a square of side S around a random pixel
-    autoaugment     the CIFAR-10 policy of Cubuk et al.
+    autoaugment     the CIFAR-10 policy of Cubuk et al.                      resizedcrop:S   a random part of 8 to 100 % of the area, scaled to S × S
 
 Decisions:
     * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the distributions and the rounding of
-      torchvision's transforms of one image.
-    * Normalisation comes last and is the only step in evaluation.
+      torchvision's transforms of one image. Only `resizedcrop` changes the size, and scales bilinearly without antialiasing.
+    * Normalisation comes last. Evaluation does nothing else, except that images that are stored larger than the card's size are cropped around the centre.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -55,6 +56,7 @@ class Transform:
 
     def plain(self, raw: Tensor) -> Tensor:
         """Normalised only, float (B, C, H, W)."""
+        raw = _centre(raw, self.card.size)
         mean, std = self._statistics_on(raw.device)
         return raw.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
 
@@ -136,6 +138,51 @@ def _around(centre: Tensor, side: int, size: int) -> Tensor:
     return (position >= centre - side // 2) & (position < centre + (side + 1) // 2)
 
 
+_AREA = (0.08, 1.0)
+_LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
+_TRIES = 10
+
+
+def resized_crop(size: int) -> Augmentation:
+    """A random part of each image, scaled to `size` × `size`: the training augmentation of ImageNet (Szegedy et al. 2015)."""
+
+    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
+        batch, _, height, width = images.shape
+        top, left, high, wide = crop_boxes(batch, height, width, generator, images.device)
+        steps = (torch.arange(size, device=images.device) + 0.5) / size
+        # Pixel centres of the result in the crop, kept inside of it, as the sampler counts positions: −1 … 1 over the whole image.
+        rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
+        columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
+        grid = torch.stack(torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1), dim=-1)
+        return F.grid_sample(images.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
+
+    return apply
+
+
+def crop_boxes(batch: int, height: int, width: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width (B,) of random parts: area uniform in 8 … 100 %, log of the ratio uniform in ±log 4/3; after ten misfits the whole image."""
+
+    def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.empty(shape, device=device).uniform_(low, high, generator=generator)
+
+    area = height * width * uniform(batch, _TRIES, low=_AREA[0], high=_AREA[1])
+    ratio = uniform(batch, _TRIES, low=_LOG_RATIO[0], high=_LOG_RATIO[1]).exp()
+    wide, high = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (wide <= width) & (high <= height)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    high = torch.where(found, high.gather(1, first)[:, 0], torch.full((batch,), float(height), device=device))
+    wide = torch.where(found, wide.gather(1, first)[:, 0], torch.full((batch,), float(width), device=device))
+    top, left = (uniform(batch) * (height - high + 1)).floor(), (uniform(batch) * (width - wide + 1)).floor()
+    return top, left, high, wide
+
+
+def _centre(images: Tensor, size: int) -> Tensor:
+    """The middle `size` × `size` pixels; smaller images as they are."""
+    top, left = (max(0, extent - size) // 2 for extent in images.shape[-2:])
+    return images[..., top : top + size, left : left + size]
+
+
 def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
     """`cil_core.data.autoaugment`, imported when first needed: it brings all of torchvision with it."""
     from cil_core.data import autoaugment as policy  # noqa: PLC0415
@@ -148,4 +195,5 @@ _NUMBERED: dict[str, tuple[Callable[..., Augmentation], type[int] | type[float],
     "crop": (crop, int, 1, 64),
     "brightness": (brightness, float, 0, 10),
     "cutout": (cutout, int, 1, 1024),
+    "resizedcrop": (resized_crop, int, 4, 1024),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -41,11 +41,12 @@ class Archive:
 
 
 class Progress(NamedTuple):
-    """How far a download is; `total` is None where the server does not say."""
+    """How far a download or a decoding is; `total` is None where the server does not say."""
 
     file: str
-    done_bytes: int
-    total_bytes: int | None
+    done: int
+    total: int | None
+    unit: Literal["bytes", "images"] = "bytes"
 
 
 def download(archive: Archive, root: Path) -> Iterator[Progress]:

@@ -30,12 +30,36 @@ def write(directory: Path, arrays: Arrays) -> None:
     Raises:
         DataError: if the disk is full or read-only.
     """
-    unfinished = directory.with_name(directory.name + ".unfinished")
+    begin(directory)
+    commit(directory, arrays)
+
+
+def begin(directory: Path) -> Path:
+    """An empty directory beside `directory`, for files that are too large to be held in memory first.
+
+    Raises:
+        DataError: if the disk is full or read-only.
+    """
+    unfinished = _unfinished(directory)
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"cannot write {directory}: {error.strerror or error}") from error
+    return unfinished
+
+
+def commit(directory: Path, arrays: Arrays) -> None:
+    """Finish what `begin` began: write the arrays that no file holds yet, and the manifest, and give it its name.
+
+    Raises:
+        DataError: if the disk is full or read-only.
+    """
+    unfinished = _unfinished(directory)
+    try:
         for name, array in arrays.named().items():
-            np.save(unfinished / f"{name}.npy", array.numpy())
+            if not (unfinished / f"{name}.npy").exists():
+                np.save(unfinished / f"{name}.npy", array.numpy())
         (unfinished / MANIFEST).write_text(json.dumps({"sha256": arrays.digests}, indent=1))
         shutil.rmtree(directory, ignore_errors=True)
         unfinished.rename(directory)
@@ -64,6 +88,10 @@ def lock(directory: Path) -> Iterator[None]:
     with (directory.parent / f".{directory.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _unfinished(directory: Path) -> Path:
+    return directory.with_name(directory.name + ".unfinished")
 
 
 def _manifest(path: Path) -> dict[str, str]:

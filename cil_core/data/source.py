@@ -63,11 +63,11 @@ class Source:
     def fingerprint(self) -> str:
         """SHA-256 over all pixels and labels and over how the card prepares them."""
         card = self.card
-        preparation = [card.classes, card.channels, card.size, card.mean, card.std, card.augment]
+        preparation = [card.classes, card.channels, card.size, card.mean, card.std, card.augment, *([card.stored] if card.stored else [])]
         return hashlib.sha256(json.dumps([preparation, sorted(self.arrays.digests.items())]).encode()).hexdigest()
 
     def _check(self, split: str, images: Tensor, labels: Tensor, count: int) -> None:
-        name, classes, shape = self.card.name, self.card.classes, (self.card.channels, self.card.size, self.card.size)
+        name, classes, shape = self.card.name, self.card.classes, self.card.shape
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != shape:
             raise DataError(f"{name}: {split} images are {images.dtype} {tuple(images.shape[1:])}, not uint8 {shape}")
         if labels.dtype != torch.int64 or not len(images) == len(labels) == count:

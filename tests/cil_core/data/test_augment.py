@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from torchvision.transforms import v2
+from torchvision.transforms import RandomResizedCrop, v2
 
 from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.data.augment import Transform, parse
+from cil_core.data.augment import Transform, crop_boxes, parse
 
 from .conftest import CARD
 
@@ -128,11 +128,41 @@ def test_augmentation_leaves_the_stored_images_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("card", DATASETS.values(), ids=DATASETS)
-def test_the_transform_of_every_card_keeps_the_shape(card: DatasetCard) -> None:
-    raw = torch.zeros(2, card.channels, card.size, card.size, dtype=torch.uint8)
-    prepared = Transform(card).train(raw, torch.Generator().manual_seed(0))
-    assert prepared.shape == raw.shape
-    assert bool(prepared.isfinite().all())
+def test_the_transform_of_every_card_gives_the_shape_the_network_sees(card: DatasetCard) -> None:
+    raw = torch.zeros(2, *card.shape, dtype=torch.uint8)
+    for prepared in (Transform(card).train(raw, torch.Generator().manual_seed(0)), Transform(card).plain(raw)):
+        assert prepared.shape == (2, card.channels, card.size, card.size)
+        assert bool(prepared.isfinite().all())
+
+
+def test_random_parts_have_torchvisions_sizes_and_places_equally_often() -> None:
+    ours = torch.stack(crop_boxes(20_000, 40, 30, torch.Generator().manual_seed(1), torch.device("cpu"))).T
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        drawn = [RandomResizedCrop.get_params(torch.zeros(3, 40, 30), [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(20_000)]
+    theirs = torch.tensor(drawn, dtype=torch.float)
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column].numpy(), theirs[:, column].numpy()).pvalue > SIGNIFICANCE
+    area, others = (boxes[:, 2] * boxes[:, 3] for boxes in (ours, theirs))
+    assert stats.ks_2samp(area.numpy(), others.numpy()).pvalue > SIGNIFICANCE
+
+
+def test_a_random_part_is_scaled_as_torchvision_scales_it() -> None:
+    images = torch.stack([picture(3, 40, seed) for seed in range(30)])
+    boxes = torch.stack(crop_boxes(30, 40, 40, torch.Generator().manual_seed(5), torch.device("cpu"))).T.int().tolist()
+    expected = [
+        v2.functional.resized_crop(image, *box, size=[36, 36], interpolation=v2.InterpolationMode.BILINEAR, antialias=False)
+        for image, box in zip(images, boxes, strict=True)
+    ]
+    found = parse("resizedcrop:36")(images, torch.Generator().manual_seed(5))
+    assert found.shape == (30, 3, 36, 36)
+    assert int((found.int() - torch.stack(expected).int()).abs().max()) <= 1  # a half may be rounded to either side
+
+
+def test_a_larger_image_is_tested_around_its_centre() -> None:
+    card = CARD.model_copy(update={"stored": 12})
+    raw = picture(3, 12)[None]
+    assert torch.equal(Transform(card).plain(raw), Transform(CARD).plain(raw[..., 2:10, 2:10]))
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_a_file_arrives_checked_under_its_name(host: Host, tmp_path: Path) -> No
     steps = list(download(Archive(host.url, MD5, "raw"), tmp_path))
     assert (tmp_path / "raw" / "data.bin").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["data.bin"]
-    assert steps[-1] == ("data.bin", len(CONTENT), len(CONTENT))
-    assert [step.done_bytes for step in steps] == sorted(step.done_bytes for step in steps)
+    assert steps[-1] == ("data.bin", len(CONTENT), len(CONTENT), "bytes")
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 
 def test_a_file_that_is_there_is_not_fetched_again(host: Host, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_file_that_is_there_is_not_fetched_again(host: Host, tmp_path: Path) -
 
 def test_an_interrupted_download_is_carried_on_where_it_stopped(host: Host, tmp_path: Path) -> None:
     partial = download(Archive(host.url, MD5), tmp_path)
-    stopped = next(partial).done_bytes
+    stopped = next(partial).done
     partial.close()
     assert not (tmp_path / "data.bin").exists()
     list(download(Archive(host.url, MD5), tmp_path))

@@ -63,7 +63,7 @@ def test_cifars_batches_are_read_with_their_labels(cifar: Published, tmp_path: P
 def test_fetching_tells_its_progress_and_is_done_once(cifar: Published, tmp_path: Path) -> None:
     steps = list(cifar.fetch(CIFAR_CARD, tmp_path))
     assert steps[-1].file == "cifar-100-python.tar.gz"
-    assert steps[-1].done_bytes == steps[-1].total_bytes
+    assert steps[-1].done == steps[-1].total
     assert list(cifar.fetch(CIFAR_CARD, tmp_path)) == []
 
 

@@ -1,0 +1,120 @@
+"""ImageNet (ILSVRC 2012), which no program may download: read once from the operator's directory, kept as memory-mapped arrays.
+
+    <data root>/imagenet/train/<wnid>/*.JPEG      the 1000 directories of the training set; may be a link to where they lie
+    <data root>/imagenet/val/<wnid>/*.JPEG        the validation images, sorted into directories likewise: the test set
+
+Decisions:
+    * Images are kept as squares of 256 pixels: the shorter side scaled to 256, cropped around the centre. Decoding all of them once costs minutes to
+      hours; after that a batch is a copy out of mapped pages.
+    * ImageNet-100 is the subset of Hou et al. (UCIR, CVPR 2019): the first hundred of `RandomState(1993).permutation(1000)` of the sorted WordNet ids.
+      Its classes are numbered in the order of their ids; the track's class order then applies, as to any dataset.
+    * The files are written in place and get their name when they are complete: a dataset larger than memory is decoded, never held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cil_core.catalog import DatasetCard
+from cil_core.data import prepared
+from cil_core.data.download import Progress
+from cil_core.data.images import EXTENSIONS, decode
+from cil_core.data.source import Arrays, Source
+from cil_core.errors import DataError
+from cil_core.layout import arrays_directory, is_here
+
+CLASSES = 1000
+SUBSET_SEED = 1993
+PIECE = 2048
+"""Images decoded between two reports of progress."""
+
+Listing = list[tuple[Path, int]]
+
+
+def load(card: DatasetCard, data_root: Path) -> Source:
+    """ImageNet or a subset; decoded first if it has not been.
+
+    Raises:
+        DataError: the operator's directory is not there or not what it should be, or what was decoded is damaged.
+    """
+    for _ in fetch(card, data_root):
+        pass
+    directory = arrays_directory(card.name, data_root)
+    return prepared.read(directory, counted(card, *(len(np.load(directory / f"{split}_labels.npy", mmap_mode="r")) for split in ("train", "test"))))
+
+
+def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
+    """Decode the dataset unless that has been done; may be interrupted, and then begins anew.
+
+    Raises:
+        DataError: names the directory or the file that is missing or cannot be decoded.
+    """
+    arrays = arrays_directory(card.name, data_root)
+    with prepared.lock(arrays):
+        if is_here(card.name, data_root):
+            return
+        chosen = subset(classes(data_root / "imagenet"), card.classes)
+        unfinished = prepared.begin(arrays)
+        found: dict[str, Tensor] = {}
+        for split, folder in (("train", "train"), ("test", "val")):
+            files = listing(data_root / "imagenet" / folder, chosen)
+            found[f"{split}_labels"] = torch.tensor([label for _, label in files])
+            found[f"{split}_images"] = yield from _decoded([path for path, _ in files], unfinished / f"{split}_images.npy", card)
+        source = Source(counted(card, len(found["train_labels"]), len(found["test_labels"])), Arrays(**found))
+        prepared.commit(arrays, source.arrays)
+
+
+def classes(root: Path) -> list[str]:
+    """The WordNet ids, sorted.
+
+    Raises:
+        DataError: if there are not a thousand.
+    """
+    found = sorted(path.name for path in (root / "train").glob("*") if path.is_dir())
+    if len(found) != CLASSES:
+        raise DataError(
+            f"{root / 'train'} has {len(found)} directories of classes, not {CLASSES}; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org "
+            f"and put it, or a link to it, there, with the validation images sorted into {root / 'val'}/<wnid>/"
+        )
+    return found
+
+
+def subset(wnids: Sequence[str], count: int) -> list[str]:
+    """The classes of ImageNet-`count`, sorted; all of them for 1000."""
+    return sorted(wnids[index] for index in np.random.RandomState(SUBSET_SEED).permutation(CLASSES)[:count])
+
+
+def listing(directory: Path, chosen: Sequence[str]) -> Listing:
+    """Every image of the chosen classes with its label.
+
+    Raises:
+        DataError: names a class without images.
+    """
+    files: Listing = []
+    for label, wnid in enumerate(chosen):
+        paths = sorted(path for path in (directory / wnid).glob("*") if path.suffix.lower() in EXTENSIONS)
+        if not paths:
+            raise DataError(f"{directory / wnid} has no images")
+        files += [(path, label) for path in paths]
+    return files
+
+
+def counted(card: DatasetCard, train: int, test: int) -> DatasetCard:
+    """The card with the numbers of images that are there."""
+    return card.model_copy(update={"train_images": train, "test_images": test})
+
+
+def _decoded(paths: Sequence[Path], file: Path, card: DatasetCard) -> Generator[Progress, None, Tensor]:
+    shape = (len(paths), *card.shape)
+    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    for start in range(0, len(paths), PIECE):
+        piece = paths[start : start + PIECE]
+        images[start : start + len(piece)] = decode(piece, channels=card.channels, size=card.shape[-1], resize=True).numpy()
+        yield Progress(file.stem, start + len(piece), len(paths), "images")
+    images.flush()
+    return torch.from_numpy(images)

@@ -1,0 +1,102 @@
+"""ImageNet out of an operator's directory: the true layout, small images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cil_core.catalog import DATASETS
+from cil_core.data import imagenet
+from cil_core.data.source import Source
+from cil_core.engine import run
+from cil_core.errors import DataError
+from cil_core.events import RunFinished
+from cil_core.layout import arrays_directory
+from cil_core.spec import RunSpec
+
+CARD = DATASETS["imagenet100"]
+WNIDS = [f"n{number:08d}" for number in range(1000)]
+CHOSEN = sorted(WNIDS[index] for index in np.random.RandomState(1993).permutation(1000)[:100])
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thousand classes of which a hundred have images: two to train and one to test, of mixed sizes."""
+    root = tmp_path_factory.mktemp("imagenet")
+    random = np.random.default_rng(0)
+    for wnid in WNIDS:
+        (root / "train" / wnid).mkdir(parents=True)
+    for label, wnid in enumerate(CHOSEN):
+        for split, count in (("train", 2), ("val", 1)):
+            for number in range(count):
+                file = root / split / wnid / f"{wnid}_{number}.JPEG"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shade = np.full((20 + number, 30, 3), 2 * label, dtype=np.uint8) + random.integers(0, 3, (20 + number, 30, 3), dtype=np.uint8)
+                Image.fromarray(shade).save(file, quality=95)
+    return root
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, operators: Path) -> Path:
+    (tmp_path / "imagenet").symlink_to(operators)
+    return tmp_path
+
+
+def load(data_root: Path) -> Source:
+    return imagenet.load(CARD, data_root)
+
+
+def test_the_subset_is_read_with_its_labels_at_the_size_it_is_kept(data_root: Path) -> None:
+    progress = list(imagenet.fetch(CARD, data_root))
+    assert [(step.file, step.done, step.total, step.unit) for step in progress] == [("train_images", 200, 200, "images"), ("test_images", 100, 100, "images")]
+    source = load(data_root)
+    assert source.arrays.train_images.shape == (200, 3, 256, 256)
+    assert (source.card.train_images, source.card.test_images) == (200, 100)
+    assert torch.equal(source.arrays.train_labels, torch.arange(100).repeat_interleave(2))
+    shades = source.arrays.test_images.float().mean(dim=(1, 2, 3))
+    assert (shades - 2 * torch.arange(100)).abs().max() < 4
+
+
+def test_it_is_decoded_once(data_root: Path) -> None:
+    first = load(data_root).fingerprint
+    (data_root / "imagenet").unlink()
+    assert list(imagenet.fetch(CARD, data_root)) == []
+    assert load(data_root).fingerprint == first
+
+
+def test_a_run_streams_it(data_root: Path) -> None:
+    schedule = {"epochs": 1, "batch_size": 16, "lr": 0.01}
+    method = {"name": "replay", "first_task": schedule, "later_tasks": schedule}
+    spec = RunSpec.model_validate({"method": method, "track": "imagenet100-b50-inc50-m100-convnet", "seed": 1})
+    *_, last = run(spec, data_root=data_root, resident_bytes=2**20)
+    assert isinstance(last, RunFinished)
+
+
+def test_a_directory_that_is_not_imagenet_is_refused_with_what_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has 0 directories of classes, not 1000; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org"):
+        load(tmp_path)
+
+
+def test_a_class_without_images_and_a_damaged_image_are_named(tmp_path: Path, operators: Path) -> None:
+    root = tmp_path / "imagenet"
+    (root / "train").mkdir(parents=True)
+    for wnid in WNIDS:
+        (root / "train" / wnid).symlink_to(operators / "train" / wnid)
+    (root / "val").mkdir()
+    with pytest.raises(DataError, match=f"{CHOSEN[0]} has no images"):
+        load(tmp_path)
+    (root / "train" / CHOSEN[3]).unlink()
+    (root / "train" / CHOSEN[3]).mkdir()
+    (root / "train" / CHOSEN[3] / "broken.JPEG").write_bytes(b"\xff\xd8 not a picture")
+    with pytest.raises(DataError, match=r"broken\.JPEG cannot be opened as an image"):
+        load(tmp_path)
+    assert not arrays_directory("imagenet100", tmp_path).exists()
+
+
+def test_all_of_it_is_all_of_it() -> None:
+    assert imagenet.subset(WNIDS, 1000) == WNIDS
+    assert imagenet.subset(WNIDS, 100) == CHOSEN
