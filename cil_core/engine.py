@@ -19,6 +19,7 @@ from cil_core.data import load
 from cil_core.data.order import RESIDENT_BYTES, TaskData, class_order, task_stream
 from cil_core.evaluation import evaluate
 from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
+from cil_core.first_task import FirstTasks
 from cil_core.footprint import measure
 from cil_core.method import Method, Setting
 from cil_core.metrics import matrix_digest
@@ -31,7 +32,13 @@ from cil_core.validation import check
 
 
 def run(
-    spec: RunSpec, *, data_root: Path, device: str = "cpu", checkpoints: Checkpoints | None = None, resident_bytes: int = RESIDENT_BYTES
+    spec: RunSpec,
+    *,
+    data_root: Path,
+    device: str = "cpu",
+    checkpoints: Checkpoints | None = None,
+    resident_bytes: int = RESIDENT_BYTES,
+    first_tasks: Path | None = None,
 ) -> Iterator[Event]:
     """Execute a run.
 
@@ -41,6 +48,7 @@ def run(
         device: `cpu` or `cuda:N`.
         checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
         resident_bytes: a dataset of more bytes stays in its files, and batches are read from there; changes no result.
+        first_tasks: where first tasks are shared with methods that begin alike; None shares nothing; changes no result.
 
     Yields:
         RunStarted; for each task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. When it resumes, the results of the tasks that were
@@ -71,9 +79,10 @@ def run(
         skipped_checkpoints=skipped,
     )
     yield from finished
+    shared = FirstTasks(first_tasks, source.fingerprint, class_order(spec.track.protocol, source.card.classes)) if first_tasks else None
     for index in range(len(finished), len(tasks)):
         task = Task(index, bounds[: index + 2], tasks[index].train)
-        yield from learn_task(method, task)
+        yield from learn_task(method, task, shared)
         evaluated = _evaluated(method, task, tasks)
         method.retire()
         finished.append(evaluated)
@@ -100,14 +109,20 @@ def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity)
     return list(checkpoint.finished), skipped
 
 
-def learn_task(method: Method, task: Task) -> Iterator[Event]:
-    """One task from growth to memory; the trained network is then ready to be tested and retired."""
+def learn_task(method: Method, task: Task, shared: FirstTasks | None = None) -> Iterator[Event]:
+    """One task from growth to memory; the trained network is then ready to be tested and retired. `shared` may save the training of the first."""
     yield TaskStarted(task=task.index, known=task.known, seen=task.seen, train_images=len(task.train), exemplars=len(method.memory))
     method.diagnostics.clear()
     method.grow(task)
     for number, phase in enumerate(method.learn(task)):
+        file = shared.file_for(method, phase) if shared and task.is_first and number == 0 else None
+        if file and FirstTasks.take(file, phase):
+            method.diagnostics["first_task_shared"] = 1.0
+            continue
         for report in train(phase, task, method.setting.randomness, number):
             yield EpochFinished(task=task.index, phase=phase.name, epoch=report.epoch, epochs=phase.schedule.epochs, lr=report.lr, losses=report.losses)
+        if file:
+            FirstTasks.give(file, phase)
     method.consolidate(task)
     method.remember(task)
 

@@ -68,11 +68,13 @@ class Method(nn.Module):
         policy: what is kept in memory.
         classifiers: the accuracy curves, by classifier.
         keeps_teacher: whether a frozen copy of the network is kept for the next task.
+        plain_first_task: whether its first phase is nothing but cross-entropy on the first task's images, so that it may be shared (`first_task`).
     """
 
     policy: MemoryPolicy = NO_MEMORY
     classifiers: tuple[Classifier, ...] = (Logits(),)
     keeps_teacher: ClassVar[bool] = False
+    plain_first_task: bool = False
 
     def __init__(self, recipe: Any, setting: Setting) -> None:
         super().__init__()

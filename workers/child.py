@@ -54,7 +54,7 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
     stopwatch = Stopwatch(order.directory, order.earlier)
     checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
     started = time.monotonic()
-    for event in engine.run(spec, device=order.device, data_root=order.data_root, checkpoints=checkpoints):
+    for event in engine.run(spec, device=order.device, data_root=order.data_root, checkpoints=checkpoints, first_tasks=order.first_tasks):
         if isinstance(event, RunFinished):
             yield Finished(event=event, environment={"attempt_seconds": time.monotonic() - started, **peaks(order.device)})
             return

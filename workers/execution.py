@@ -122,6 +122,7 @@ class Execution:
             data_root=self._settings.datasets,
             directory=folder / f"attempt-{self.claim.attempt}",
             earlier=tuple(folder / f"attempt-{number}" for number in self.claim.previous_attempts),
+            first_tasks=self._settings.data_dir / "first-tasks" if self._settings.share_first_task else None,
         )
 
     def _supervise(self, child: ChildProcess) -> Ending:

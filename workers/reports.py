@@ -34,6 +34,7 @@ class Order:
         data_root: where datasets lie.
         directory: where this attempt saves; None saves nothing.
         earlier: where earlier attempts saved.
+        first_tasks: where first tasks are shared; None shares nothing.
     """
 
     spec: RunSpec | None
@@ -44,6 +45,7 @@ class Order:
     data_root: Path
     directory: Path | None = None
     earlier: tuple[Path, ...] = ()
+    first_tasks: Path | None = None
 
 
 class Ready(Frozen):

@@ -54,6 +54,9 @@ class WorkerSettings(BaseSettings):
     memory_gib: float | None = Field(default=None, ge=1, description="Host memory a child may have, by RLIMIT_DATA; unlimited if not given.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of a child; cores divided by slots if not given.")
     keep_checkpoints: KeepCheckpoints = KeepCheckpoints.NONE
+    share_first_task: bool = Field(
+        default=False, description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken."
+    )
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:

@@ -78,7 +78,10 @@ def read(directory: Path, card: DatasetCard) -> Source:
     for name, digest in arrays.digests.items():
         if digest != expected[name]:
             raise DataError(f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew")
-    return Source(card, arrays)
+    try:
+        return Source(card, arrays)
+    except DataError as error:
+        raise DataError(f"{directory}: {error}; delete it to prepare it anew") from error
 
 
 @contextmanager

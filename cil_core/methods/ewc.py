@@ -22,6 +22,7 @@ class EWC(Method):
 
     recipe: Recipe
     keeps_teacher = True
+    plain_first_task = True
 
     def __init__(self, recipe: Any, setting: Setting) -> None:
         super().__init__(recipe, setting)

@@ -17,6 +17,7 @@ class Finetune(Method):
     """
 
     recipe: Recipe
+    plain_first_task = True
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy over the new classes, or over all of them."""

@@ -31,6 +31,7 @@ class ICaRL(Method):
         super().__init__(recipe, setting)
         self.policy = replace(HERDING, selection=self.recipe.selection)
         self.classifiers = (NearestMean(flip=self.recipe.nme_flip), Logits())
+        self.plain_first_task = self.recipe.loss == "ce"
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """One binary term, or cross-entropy and distillation."""

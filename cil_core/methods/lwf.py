@@ -18,6 +18,7 @@ class LwF(Method):
 
     recipe: Recipe
     keeps_teacher = True
+    plain_first_task = True
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Classification, and from the second task on distillation."""

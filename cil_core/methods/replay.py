@@ -16,6 +16,7 @@ class Replay(Method):
 
     policy = HERDING
     classifiers = (Logits(), NearestMean())
+    plain_first_task = True
 
 
 METHOD = Replay

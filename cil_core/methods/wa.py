@@ -31,6 +31,7 @@ class WA(Method):
     policy = HERDING
     classifiers = (Logits(), NearestMean())
     keeps_teacher = True
+    plain_first_task = True
 
     def build(self, backbone: Backbone) -> IncrementalNet[LinearHead]:
         """A linear head, with a bias only if asked for."""
