@@ -53,6 +53,8 @@ class BackboneCard(Frozen):
     min_size: int = Field(
         description="Smallest image side in pixels: leaves the last stage 2 × 2 positions, so that even a batch of one image can be normalised."
     )
+    max_size: int | None = Field(default=None, description="Largest image side in pixels, for networks with learnt positions.")
+    pretrained: tuple[str, ...] = Field(default=(), description="Published weights that a track may start from.")
     stages: int = Field(description="Stages whose outputs can be distilled; 0 if it has none.")
     splittable: bool = Field(description="Whether it splits into a general trunk and a specialised last stage.")
     last_stage_parameters: int = Field(description="Those of `parameters` that belong to the last stage.")
@@ -168,6 +170,10 @@ BACKBONES: dict[str, BackboneCard] = {
         *_backbone(
             "resnet18_imagenet", "ResNet-18 (ImageNet stem)", (11_176_512, 8_393_728), (11_176_512, 8_393_728), min_size=64, channel_parameters=3_136, **_LARGE
         ),
+        BackboneCard(
+            name="vit_b16", title="ViT-B/16", feature_dim=768, parameters=85_798_656, last_stage_parameters=7_089_408, channel_parameters=196_608, min_size=224,
+            max_size=224, stages=0, splittable=False, signed=True, pretrained=("imagenet1k",),
+        ),
     )
-}
+}  # fmt: skip
 """Every backbone; a test checks each card against the network it describes."""

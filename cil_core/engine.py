@@ -23,6 +23,7 @@ from cil_core.first_task import FirstTasks
 from cil_core.footprint import measure
 from cil_core.method import Method, Setting
 from cil_core.metrics import matrix_digest
+from cil_core.nets import pretrained
 from cil_core.phase import Task
 from cil_core.registry import create
 from cil_core.seeding import Randomness
@@ -65,7 +66,8 @@ def run(
     tasks = task_stream(source, spec.track, device, resident_bytes)
     sizes = spec.track.protocol.task_sizes(source.card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
-    method = create(spec.method, setting_of(spec, source.card, device))
+    weights = pretrained.fetch(pretrained.published(spec.track.backbone), data_root) if spec.track.pretrained != "none" else None
+    method = create(spec.method, setting_of(spec, source.card, device, weights))
     identity = Identity(spec.digest(), ENGINE_VERSION, source.fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
     yield RunStarted(
@@ -92,11 +94,11 @@ def run(
     yield RunFinished(matrix_digest=matrix_digest([{name: row.model_dump() for name, row in done.results.items()} for done in finished]))
 
 
-def setting_of(spec: RunSpec, dataset: DatasetCard, device: str) -> Setting:
+def setting_of(spec: RunSpec, dataset: DatasetCard, device: str, weights: Path | None = None) -> Setting:
     """What the method of `spec` is told about its run."""
     track, where = spec.track, torch.device(device)
     budget = effective_budget(spec.method, track, dataset)
-    return Setting(dataset, track.backbone, budget, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision)
+    return Setting(dataset, track.backbone, budget, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision, weights)
 
 
 def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -26,6 +27,7 @@ from cil_core.classifiers import Classifier, Logits
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.memory import NO_MEMORY, Memory, MemoryPolicy, select
+from cil_core.nets import pretrained
 from cil_core.nets.backbones import PRECISIONS, Backbone, build_backbone
 from cil_core.nets.folding import folded
 from cil_core.nets.heads import LinearHead
@@ -50,6 +52,7 @@ class Setting:
         randomness: source of all random numbers.
         device: where the network lives.
         precision: what backbones compute in, `fp32` or `bf16`.
+        weights: file of the weights every backbone starts from; None draws them.
     """
 
     dataset: DatasetCard
@@ -59,6 +62,7 @@ class Setting:
     randomness: Randomness
     device: torch.device
     precision: str = "fp32"
+    weights: Path | None = None
 
 
 class Method(nn.Module):
@@ -174,6 +178,8 @@ class Method(nn.Module):
         """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
         name = self.recipe.backbone_on(self.setting.backbone)
         backbone = build_backbone(name, self.setting.dataset.channels, self.setting.randomness.on_cpu("backbone", task))
+        if self.setting.weights:
+            pretrained.load(backbone, self.setting.weights)
         backbone.compute_in(PRECISIONS[self.setting.precision])
         return backbone.to(self.setting.device).to(memory_format=torch.channels_last)  # a third faster than channels-first on CPU
 

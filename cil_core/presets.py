@@ -44,6 +44,7 @@ _ROWS = (
     *((f"imagenet100-b0-inc{step}-m2000-resnet18_imagenet", f"ImageNet-100 B0-Inc{step}", _SURVEY) for step in (5, 10, 20)),
     *((f"imagenet100-b50-inc{step}-m2000-resnet18_imagenet", f"ImageNet-100 B50-Inc{step}", _SURVEY) for step in (5, 10)),
     ("imagenet1000-b0-inc100-m20000-resnet18_imagenet", "ImageNet-1000 B0-Inc100", _SURVEY),
+    ("imagenet100-b0-inc10-m0-vit_b16-imagenet1k", "ImageNet-100 B0-Inc10, pretrained ViT-B/16", _OURS),
     *((f"tiny_imagenet-b100-inc{step}-m2000-resnet18", f"Tiny-ImageNet B100-Inc{step}", _PASS) for step in (5, 10, 20)),
 )  # fmt: skip
 

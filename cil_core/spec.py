@@ -23,7 +23,7 @@ DEFAULT_CLASS_ORDER = 1993
 _NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
 _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
-    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<precision>bf16))?"
+    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -108,6 +108,11 @@ class Track(Frozen):
     holdout: int = Field(
         default=0, ge=0, le=50, description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set."
     )
+    pretrained: Literal["none", "imagenet1k"] = Field(
+        default="none",
+        exclude_if=lambda pretrained: pretrained == "none",
+        description="Weights every backbone starts from: freshly drawn, or torchvision's, trained on ImageNet-1000.",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
         exclude_if=lambda precision: precision == "fp32",  # so that the hashes of tracks from before there was a choice stay what they are
@@ -126,6 +131,8 @@ class Track(Frozen):
             parts.append(f"order{order}")
         if self.holdout:
             parts.append(f"holdout{self.holdout}")
+        if self.pretrained != "none":
+            parts.append(self.pretrained)
         if self.precision != "fp32":
             parts.append(self.precision)
         return "-".join(parts)
@@ -149,6 +156,7 @@ class Track(Frozen):
                 "memory": {"kind": kind, "amount": amount},
                 "backbone": found["backbone"],
                 "holdout": int(found["holdout"] or 0),
+                "pretrained": found["pretrained"] or "none",
                 "precision": found["precision"] or "fp32",
             }
         )

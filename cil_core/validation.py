@@ -32,6 +32,12 @@ def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard]
     _check_memory(recipe, track, dataset)
     if dataset.size < backbone.min_size:
         raise InvalidSpec(f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
+    if backbone.max_size and dataset.size > backbone.max_size:
+        raise InvalidSpec(f"{backbone.name} takes images of at most {backbone.max_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
+    if track.pretrained != "none" and (track.pretrained not in backbone.pretrained or dataset.channels != 3):
+        known = ", ".join(backbone.pretrained) or "none"
+        reason = f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it has {known}, for 3"
+        raise InvalidSpec(reason, ("track", "pretrained"))
     recipe.check_track(dataset, backbone)
 
 

@@ -41,6 +41,7 @@ class Preparation(Frozen):
     augment: tuple[str, ...] = Field(default=("flip",), description="Training augmentations, e.g. crop:4, flip, brightness:0.25.")
     mean: tuple[float, ...] | None = Field(default=None, description="Per channel, as a fraction of 255; measured on the training images by default.")
     std: tuple[float, ...] | None = None
+    classes: int | None = Field(default=None, ge=2, description="How many classes there are to be; fewer or more are refused.")
     citation: str = "not stated"
     licence: str = "not stated"
 
@@ -63,6 +64,9 @@ def register(name: str, path: Path, data_root: Path, preparation: Preparation, *
     if preparation.channels not in (1, 3):
         raise DataError(f"images have 1 or 3 channels, not {preparation.channels}")
     listing = list_images(path, split_file)
+    found = sorted({name for _, name in listing["train"]})
+    if preparation.classes not in {None, len(found)}:
+        raise DataError(f"{path} has images of {len(found)} classes, not {preparation.classes}: {', '.join(found[:20])}{' …' if len(found) > 20 else ''}")
     size = preparation.size or side(listing["train"][0][0])
     class_names, arrays = _decoded(listing, preparation.channels, size, resize=preparation.size is not None)
     source = Source(_card(name, preparation, arrays, len(class_names), size), arrays)

@@ -19,7 +19,7 @@ from cil_core.recipes import SimpleCIL as Recipe
 class SimpleCIL(Method):
     """Trains extractor and cosine head on the first task only; then the rows of every task's classes are their mean features.
 
-    Paper: with a pre-trained extractor nothing is trained at all.
+    Paper: with a pre-trained extractor nothing is trained at all; so it is on a pretrained track.
     Differs: without one, the extractor is trained on the first task, as PyCIL does.
     Reports: the cosine head. Its rows are all that is kept of old classes.
     """
@@ -32,8 +32,8 @@ class SimpleCIL(Method):
         return IncrementalNet(backbone, CosineHead(backbone.feature_dim))
 
     def learn(self, task: Task) -> Iterator[Phase]:
-        """The first task's training; later nothing."""
-        if task.is_first:
+        """The first task's training, unless the extractor is pre-trained; later nothing."""
+        if task.is_first and self.setting.weights is None:
             yield self.fit(task)
 
     def consolidate(self, task: Task) -> None:

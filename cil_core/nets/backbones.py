@@ -130,13 +130,22 @@ def build_backbone(name: str, channels: int, generator: torch.Generator) -> Back
     with torch.device("meta"):
         backbone = _layout(name.removeprefix(SIGNED), channels, signed=name.startswith(SIGNED))
     backbone.to_empty(device="cpu")
-    initialise(backbone, generator)
+    if name == "vit_b16":
+        from cil_core.nets import vit  # noqa: PLC0415 - it brings all of torchvision with it
+
+        vit.initialise(backbone, generator)
+    else:
+        initialise(backbone, generator)
     return backbone
 
 
 def _layout(name: str, channels: int, *, signed: bool) -> Backbone:
     if name == "convnet":
         return Backbone(nn.Identity(), convnet.stages(channels, signed=signed), convnet.WIDTHS[-1])
+    if name == "vit_b16":
+        from cil_core.nets import vit  # noqa: PLC0415 - see above
+
+        return Backbone(vit.Patches(channels), vit.stages(), vit.DIM)
     if name.startswith("resnet18"):
         stem = resnet.imagenet_stem if name == "resnet18_imagenet" else resnet.cifar_stem
         return Backbone(stem(channels, 64), resnet.stages((64, 128, 256, 512), 2, projection=True, signed=signed), 512)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cil_core.catalog import BackboneCard, DatasetCard
+from cil_core.catalog import BACKBONES, BackboneCard, DatasetCard
 from cil_core.errors import InvalidSpec
 from cil_core.frozen import Frozen
 from cil_core.schedule import Schedule
@@ -133,7 +133,7 @@ class Recipe(Frozen):
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
-        return f"cosine_{backbone}" if self.signed_features and not backbone.startswith("cosine_") else backbone
+        return f"cosine_{backbone}" if self.signed_features and not BACKBONES[backbone].signed else backbone
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:
         """Refuse a track this method cannot run on.

@@ -64,6 +64,11 @@ class DER(Recipe):
     mask_spread: float = Field(default=2.0, gt=0, le=6, description="Mask parameters start uniform in (0, spread) (HAT, for compression).")
     statistics_batches: int = Field(default=100, ge=1, le=10_000, description="Batches for re-estimating batch-norm statistics after pruning (ours).")
 
+    def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:  # noqa: ARG002 - the backbone alone decides
+        """Only channels of convolutions can be masked."""
+        if self.prune and not backbone.stages:
+            raise self.refuse(f"{backbone.name} has no channels that could be masked; prune=false runs on it", "method", "prune")
+
 
 class DERWA(Recipe):
     """DER as it is commonly re-implemented: no masks, weight aligning instead of classifier learning."""

@@ -29,7 +29,7 @@ class SimpleCIL(Recipe):
         year=2024,
         arxiv="2303.07338",
     )
-    differs = "The extractor is trained on the first task (PyCIL); the paper's is pre-trained and never trained."
+    differs = "Without pretrained weights the extractor is trained on the first task (PyCIL); the paper's is pre-trained and never trained."
     presets = {"small": {"first_task": SMALL}}
 
     name: Literal["simplecil"] = "simplecil"

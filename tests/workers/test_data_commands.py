@@ -43,6 +43,14 @@ def test_a_folder_is_added_listed_and_verified(pictures: Path, tmp_path: Path) -
     assert verified.stdout == f"folder:pets is as it should be, fingerprint {card['fingerprint']}\n"
 
 
+def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp_path: Path) -> None:
+    refused = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 3)
+    assert refused.exit_code == 1
+    assert "has images of 2 classes, not 3: ant, bee" in refused.stderr
+    assert not registration_file("pets", tmp_path / "datasets").exists()
+    assert cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 2).exit_code == 0
+
+
 def test_a_service_is_told_of_a_folder_once(pictures: Path, tmp_path: Path, database, database_url: str) -> None:
     for _ in range(2):
         added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", database_url)

@@ -82,6 +82,15 @@ def test_a_child_that_says_nothing_is_hung_and_killed(attempt, child_of, recipes
     assert _is_gone(child)
 
 
+def test_methods_that_begin_alike_train_their_first_task_once(workshop, attempt, recipes):
+    first = attempt(recipes["quick"], share_first_task=True).join()
+    second = attempt({**recipes["quick"], "name": "replay"}, share_first_task=True).join()
+    assert (first.state, second.state) == ("succeeded", "succeeded")
+    shared = [event.payload["diagnostics"].get("first_task_shared") for event in workshop.events(second.id) if event.kind == "task_evaluated"]
+    assert shared == [1, None, None, None, None]
+    assert len(list((workshop.directory / "first-tasks").iterdir())) == 1
+
+
 def test_a_run_over_its_time_limit_fails_as_timed_out(attempt, recipes):
     run = attempt(recipes["endless"], run_hours=2 / 3600).join()
     assert (run.state, run.failure) == ("failed", "timed_out")

@@ -23,20 +23,24 @@ WNIDS = [f"n{number:08d}" for number in range(1000)]
 CHOSEN = sorted(WNIDS[index] for index in np.random.RandomState(1993).permutation(1000)[:100])
 
 
-@pytest.fixture(scope="module")
-def operators(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A thousand classes of which a hundred have images: two to train and one to test, of mixed sizes."""
-    root = tmp_path_factory.mktemp("imagenet")
+def small_imagenet(root: Path, train: int) -> None:
+    """A thousand classes of which a hundred have images: `train` to train and one to test, of mixed sizes."""
     random = np.random.default_rng(0)
     for wnid in WNIDS:
         (root / "train" / wnid).mkdir(parents=True)
     for label, wnid in enumerate(CHOSEN):
-        for split, count in (("train", 2), ("val", 1)):
+        for split, count in (("train", train), ("val", 1)):
             for number in range(count):
                 file = root / split / wnid / f"{wnid}_{number}.JPEG"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 shade = np.full((20 + number, 30, 3), 2 * label, dtype=np.uint8) + random.integers(0, 3, (20 + number, 30, 3), dtype=np.uint8)
                 Image.fromarray(shade).save(file, quality=95)
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("imagenet")
+    small_imagenet(root, train=2)
     return root
 
 

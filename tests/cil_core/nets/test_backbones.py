@@ -10,7 +10,8 @@ from torchvision.models import resnet18
 from cil_core.catalog import BACKBONES, BackboneCard
 from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
 
-EVERY = pytest.mark.parametrize("card", BACKBONES.values(), ids=BACKBONES)
+CONVOLUTIONAL = {name: card for name, card in BACKBONES.items() if card.stages}
+EVERY = pytest.mark.parametrize("card", CONVOLUTIONAL.values(), ids=CONVOLUTIONAL)
 
 
 def build(name: str, channels: int = 3, seed: int = 0) -> Backbone:

@@ -1,0 +1,128 @@
+"""ViT-B/16 and its published weights: real files of the true format, generated here."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import vit_b_16
+
+from cil_core.catalog import BACKBONES
+from cil_core.engine import run
+from cil_core.errors import DataError, InvalidSpec
+from cil_core.events import EpochFinished, Event, RunFinished
+from cil_core.nets import pretrained
+from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
+from cil_core.nets.pretrained import Weights
+from cil_core.recipes import BY_NAME
+from cil_core.spec import RunSpec, Track
+from cil_core.validation import check
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    """A web site's directory with a file of weights, and the network they are of."""
+    torch.manual_seed(0)
+    network = vit_b_16().eval()
+    directory = tmp_path_factory.mktemp("site")
+    torch.save(network.state_dict(), directory / "vit.pth")
+    return directory, network
+
+
+@pytest.fixture
+def weights(published: tuple[Path, torch.nn.Module]) -> Weights:
+    file = published[0] / "vit.pth"
+    return Weights(file.as_uri(), hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+
+
+def fresh(seed: int = 1) -> Backbone:
+    return build_backbone("vit_b16", 3, torch.Generator().manual_seed(seed))
+
+
+def test_features_with_published_weights_are_torchvisions(published: tuple[Path, torch.nn.Module], weights: Weights, tmp_path: Path) -> None:
+    backbone, network = fresh().eval(), published[1]
+    pretrained.load(backbone, pretrained.fetch(weights, tmp_path))
+    network.heads = torch.nn.Identity()
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.allclose(backbone(images), network(images), atol=1e-5)
+
+
+def test_the_card_tells_the_truth() -> None:
+    card, backbone = BACKBONES["vit_b16"], fresh()
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == card.parameters
+    assert sum(parameter.numel() for parameter in backbone.specialised.parameters()) == card.last_stage_parameters
+    assert (backbone.feature_dim, channel_gates(backbone)) == (card.feature_dim, ())
+
+
+def test_a_network_without_them_is_drawn_from_the_generator_alone() -> None:
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first, again, other = fresh(1).state_dict(), fresh(1).state_dict(), fresh(2).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["trunk.0.positions"], other["trunk.0.positions"])
+    assert all(bool(value.isfinite().all()) for value in first.values())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_file_is_fetched_once_and_checked_always(weights: Weights, tmp_path: Path) -> None:
+    file = pretrained.fetch(weights, tmp_path)
+    assert pretrained.fetch(Weights("http://nowhere.invalid/vit.pth", weights.sha256), tmp_path) == file
+    with file.open("r+b") as content:
+        content.write(b"damage")
+    with pytest.raises(DataError, match="is damaged: its SHA-256 begins with"):
+        pretrained.fetch(weights, tmp_path)
+
+
+def test_what_cannot_be_fetched_is_named(weights: Weights, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.invalid/vit\.pth cannot be downloaded .* by hand"):
+        pretrained.fetch(Weights("http://nowhere.invalid/vit.pth", "00000000"), tmp_path)
+    with pytest.raises(DataError, match="invalid hash value"):
+        pretrained.fetch(Weights(weights.url, "00000000"), tmp_path)
+    assert not (tmp_path / "weights" / "vit.pth").exists()
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    torch.save({"conv_proj.bias": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(DataError, match="does not hold the weights of this backbone"):
+        pretrained.load(fresh(), tmp_path / "other.pth")
+
+
+def test_the_address_is_torchvisions() -> None:
+    assert pretrained.published("vit_b16") == Weights("https://download.pytorch.org/models/vit_b_16-c867db91.pth", "c867db91")
+
+
+def test_a_pretrained_track_names_its_weights() -> None:
+    track = Track.from_slug("imagenet100-b0-inc10-m0-vit_b16-imagenet1k-bf16")
+    assert (track.pretrained, track.precision) == ("imagenet1k", "bf16")
+    assert track.slug == "imagenet100-b0-inc10-m0-vit_b16-imagenet1k-bf16"
+    assert "pretrained" not in Track.from_slug("imagenet100-b0-inc10-m0-vit_b16").model_dump()
+    check(BY_NAME["simplecil"].published(), track)
+
+
+@pytest.mark.parametrize(
+    ("slug", "method", "says"),
+    [
+        ("cifar100-b0-inc10-m0-resnet32-imagenet1k", "simplecil", "resnet32 has no weights 'imagenet1k'"),
+        ("cifar100-b0-inc10-m0-vit_b16", "simplecil", "vit_b16 needs images of at least 224 pixels"),
+        ("imagenet100-b0-inc10-m2000-vit_b16", "der", "no channels that could be masked"),
+        ("imagenet100-b0-inc10-m2000-vit_b16", "memo", "vit_b16"),
+        ("imagenet100-b0-inc10-m2000-vit_b16", "podnet", "vit_b16"),
+    ],
+)
+def test_what_does_not_fit_is_refused(slug: str, method: str, says: str) -> None:
+    with pytest.raises(InvalidSpec, match=says):
+        check(BY_NAME[method].published(), Track.from_slug(slug))
+
+
+def test_simplecil_trains_nothing_on_a_pretrained_track(weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.cil_core.data.test_imagenet import small_imagenet
+
+    monkeypatch.setattr(pretrained, "published", lambda _: weights)  # generated weights; everything else is as in production
+    small_imagenet(tmp_path / "imagenet", train=1)
+    spec = RunSpec.model_validate({"method": {"name": "simplecil"}, "track": "imagenet100-b0-inc50-m0-vit_b16-imagenet1k-bf16", "seed": 1})
+    events: list[Event] = list(run(spec, data_root=tmp_path))
+    assert isinstance(events[-1], RunFinished)
+    assert not [event for event in events if isinstance(event, EpochFinished)]
