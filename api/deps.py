@@ -67,22 +67,31 @@ def requires(scope: Scope) -> Callable[..., Principal]:
     def principal(
         request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> Principal:
-        rates, settings, address = _rates(request), _settings(request), request.client.host if request.client else "unknown"
-        if given is None:
-            raise _unauthenticated("no token was given", "")
-        with database.reading() as session:
-            found = accounts.authenticate(session, given.credentials)
-        if found is None:
-            # Only whoever shows an invalid one is refused: others may write from behind the same address.
-            _within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
-            raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
-        standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
-        response.headers.update(standing.headers)
-        if not found.may(scope):
-            raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
-        return found
+        return authenticated(request, response, database, given.credentials if given else None, scope)
 
     return principal
+
+
+def authenticated(request: Request, response: Response, database: Database, token: str | None, scope: Scope) -> Principal:
+    """Whoever shows `token`, if it has `scope` and is not used too often; `response` is told how much of its rate is left.
+
+    Raises:
+        Problem: as `requires`.
+    """
+    rates, settings, address = _rates(request), _settings(request), request.client.host if request.client else "unknown"
+    if token is None:
+        raise _unauthenticated("no token was given", "")
+    with database.reading() as session:
+        found = accounts.authenticate(session, token)
+    if found is None:
+        # Only whoever shows an invalid one is refused: others may write from behind the same address.
+        _within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
+        raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
+    standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
+    response.headers.update(standing.headers)
+    if not found.may(scope):
+        raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
+    return found
 
 
 def _rates(request: Request) -> Rates:

@@ -1,6 +1,7 @@
 """One run and one job as pages: how far they have come, what came out, and why attempts ended.
 
-Decision: while something can still change the page asks the browser to load it again every few seconds, which needs no script.
+Decision: while something can still change, htmx asks for the page again every few seconds and morphs what is shown into it; what is typed and where one has
+scrolled stay. Without scripts the page is what it was when it was loaded, and says so.
 """
 
 from __future__ import annotations

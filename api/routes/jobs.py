@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from store.datasets import dataset_cards, fingerprint_of
 from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
 from store.queues import queue_position
 from store.quotas import pending_runs, take_turn
+from store.session import Database
 from store.states import JobState, RunState
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
@@ -126,9 +128,38 @@ def cancel_job(principal: Submitter, job_id: JobId, database: DatabaseDep) -> Jo
     it is harmless, so an Idempotency-Key is not needed.
     """
     with writing(database, principal) as session:
-        _check_owner(session, principal, job_id)
-        runs.cancel(session, job_id)
+        cancel_as(session, principal, job_id)
         return _answer(session, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that was just made, and the queues whose doorbells shall be rung."""
+
+    id: str
+    queues: frozenset[str]
+
+
+def submit_as(principal: Principal, spec: JobSpec, database: Database, settings: Settings) -> Submitted:
+    """Submit a checked job on behalf of `principal`.
+
+    Raises:
+        Problem: too many of their runs wait.
+    """
+    with writing(database, principal) as session:
+        job = get_job(session, _submit(session, principal, spec, force=False, settings=settings))
+        return Submitted(job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued))
+
+
+def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
+    """Ask for the end of a job on behalf of `principal`.
+
+    Raises:
+        Problem: it is somebody else's.
+        NotFound, AlreadyTerminal: as `runs.cancel`.
+    """
+    _check_owner(session, principal, job_id)
+    runs.cancel(session, job_id)
 
 
 def _reserve(session: Session, principal: Principal, key: str | None, spec: JobSpec, force: bool) -> str | None:

@@ -20,11 +20,11 @@ def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     run_id = job["runs"][0]["id"]
     queued = page(client, f"/runs/{run_id}")
     assert "It waits for a worker" in queued
-    assert '<meta http-equiv="refresh"' in queued
-    assert '<meta http-equiv="refresh"' in page(client, f"/jobs/{job['id']}")
+    assert 'data-hx-trigger="every' in queued
+    assert 'data-hx-trigger="every' in page(client, f"/jobs/{job['id']}")
     assert service.complete_all() == 1
     done = page(client, f"/runs/{run_id}")
-    assert '<meta http-equiv="refresh"' not in done
+    assert 'data-hx-trigger="every' not in done
     answer = client.get(f"/api/v1/runs/{run_id}").json()["classifiers"]["linear"]
     assert f"{100 * answer['summary']['average_accuracy']:.2f}" in done
     assert done.count('<td class="heat-') == 15 * len(client.get(f"/api/v1/runs/{run_id}").json()["classifiers"])

@@ -1,0 +1,244 @@
+"""Submitting and cancelling without a command line: a form made from the recipe's schema, with the same job as JSON, curl and `cil` beside it.
+
+Decisions:
+    * The token is typed into the form and goes nowhere else: no cookie, no session, so no other site can submit on somebody's behalf.
+    * Only what differs from the preset is sent, so the job reads as its author thinks of it.
+    * Everything works without scripts; with them the JSON beside the form follows what is typed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api import problems, submission
+from api.answers.leaderboards import every_track
+from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
+from api.pages import templating
+from api.problems import Problem
+from api.routes.jobs import JobId, cancel_as, submit_as
+from api.settings import Settings
+from api.strict import StrictRoute
+from cil_core.errors import InvalidSpec
+from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.recipes.base import Recipe
+from cil_core.schedule import Schedule
+from cil_core.spec import JobSpec
+from store.accounts import Scope
+from store.datasets import dataset_cards
+from store.jobs import get_job
+from store.leaderboard import entries
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
+
+DEFAULTS = {"method": "icarl", "preset": "small", "track": "digits-b0-inc2-m50-convnet", "seeds": "1993, 1994, 1995", "name": ""}
+_OWN = "recipe."
+"""What the names of a recipe's fields begin with in the form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A hyper-parameter as a field of the form.
+
+    Attributes:
+        name: of the recipe's field.
+        value: as it is typed.
+        options: what may be chosen; empty if it is typed.
+        numeric: whether it is a number.
+        long: whether it is JSON of several values.
+        note: meaning and source.
+    """
+
+    name: str
+    value: str
+    options: tuple[str, ...]
+    numeric: bool
+    long: bool
+    note: str
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a submitted form.
+
+    Raises:
+        Problem: the body is not a form's.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip()
+    if given != "application/x-www-form-urlencoded":
+        raise Problem(problems.UNSUPPORTED_MEDIA_TYPE, f"a form is application/x-www-form-urlencoded, not {given[:80] or 'nothing'}")
+    return dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+
+
+FormDep = Annotated[dict[str, str], Depends(_form)]
+Chosen = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/submit")
+def show(request: Request, database: DatabaseDep, method: Chosen = None, preset: Chosen = None, track: Chosen = None, job: Chosen = None) -> HTMLResponse:
+    """The form: empty, for a method or a track, or as another job was."""
+    form = {**DEFAULTS, **{name: value for name, value in {"method": method, "track": track}.items() if value}}
+    with database.reading() as session:
+        if job:
+            form |= _as_submitted(get_job(session, job).spec)
+        recipe = _recipe(form["method"])
+        if not job:
+            form["preset"] = preset if preset in recipe.presets else "" if preset is not None or "small" not in recipe.presets else form["preset"]
+        return _page(request, session, form)
+
+
+@router.post("/submit")
+def send(request: Request, form: FormDep, database: DatabaseDep, doorbell: DoorbellDep, settings: SettingsDep, background: BackgroundTasks) -> Response:
+    """Check the job, or submit it and show it."""
+    form = {**DEFAULTS, **form}
+    body = body_of(form)
+    errors = _check(body, database, settings)
+    if form.get("action") == "submit" and not errors:
+        answer = Response()
+        try:
+            principal = authenticated(request, answer, database, form.get("token", "").strip() or None, Scope.jobs_write)
+            job = submit_as(principal, JobSpec.model_validate(body), database, settings)
+        except Problem as problem:
+            errors = {"token" if problem.kind.status in {401, 403} else "": problem.detail}
+        else:
+            background.add_task(doorbell.ring, job.queues)
+            return RedirectResponse(f"/jobs/{job.id}", status_code=303, background=background)
+    with database.reading() as session:
+        return _page(
+            request, session, form, errors, status=422 if errors and form.get("action") == "submit" else 200
+        )  # while one types, what is unfinished is no error
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(request: Request, job_id: JobId, form: FormDep, database: DatabaseDep) -> Response:
+    """Ask for the end of a job."""
+    principal = authenticated(request, Response(), database, form.get("token", "").strip() or None, Scope.jobs_write)
+    with writing(database, principal) as session:
+        cancel_as(session, principal, job_id)
+    return RedirectResponse(f"/jobs/{job_id}", status_code=303)
+
+
+def body_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """The job a form describes, as the API takes it; what cannot be read stays text, for the checks to refuse."""
+    recipe = _recipe(form["method"])
+    base = _base(recipe, form["preset"])
+    changed = {}
+    for name in knob_names(recipe):
+        typed = form.get(_OWN + name)
+        if typed is not None and (value := _parsed(typed)) != _plain(base, name) and typed != str(_plain(base, name)):
+            changed[name] = value
+    method = {"name": form["method"], **({"preset": form["preset"]} if form["preset"] else {}), **changed}
+    seeds = [_parsed(seed.strip()) for seed in form["seeds"].split(",") if seed.strip()]
+    return {"method": method, "track": form["track"].strip(), "seeds": seeds, **({"name": form["name"]} if form["name"].strip() else {})}
+
+
+def knobs(recipe: type[Recipe], form: Mapping[str, str]) -> list[Knob]:
+    """The fields for a recipe, with what is typed, or the values of the preset."""
+    schema, base = recipe.model_json_schema(), _base(recipe, form["preset"])
+    found = []
+    for name in knob_names(recipe):
+        properties, value = schema["properties"][name], _plain(base, name)
+        options = ("true", "false") if isinstance(value, bool) else tuple(map(str, properties.get("enum", ())))
+        typed = form.get(_OWN + name, value if isinstance(value, str) else json.dumps(value))
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        found.append(Knob(name, typed, options, numeric, isinstance(value, dict | list), properties.get("description", "")))
+    return found
+
+
+def knob_names(recipe: type[Recipe]) -> list[str]:
+    """The recipe's hyper-parameters."""
+    return [name for name in recipe.model_fields if name != "name"]
+
+
+def as_curl(body: Mapping[str, Any], server: str) -> str:
+    """The job as a line for a shell."""
+    headers = '-H "Authorization: Bearer $CIL_TOKEN" -H "Content-Type: application/json"'
+    return f"curl -X POST {server}api/v1/jobs \\\n  {headers} \\\n  -d {shlex.quote(json.dumps(body))}"
+
+
+def as_command(body: Mapping[str, Any]) -> str:
+    """The job as a `cil` command."""
+    method = body["method"]
+    parts = ["cil", "submit", "--method", method["name"], "--track", body["track"], "--seeds", ",".join(map(str, body["seeds"]))]
+    parts += ["--preset", method["preset"]] if "preset" in method else []
+    parts += ["--name", body["name"]] if "name" in body else []
+    for name, value in method.items():
+        if name not in {"name", "preset"}:
+            parts += ["--set", f"{name}={json.dumps(value)}"]
+    return shlex.join(parts)
+
+
+def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> HTMLResponse:
+    recipe, body = _recipe(form["method"]), body_of(form)
+    return templating.render(
+        request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,
+        tracks=every_track(session), body=json.dumps(body, indent=2), curl=as_curl(body, str(request.base_url)), command=as_command(body),
+        cost=_cost(session, body, recipe),
+    )  # fmt: skip
+
+
+def _cost(session: Session, body: Mapping[str, Any], recipe: type[Recipe]) -> str:
+    """How much it is, and how long the method took on this track before."""
+    count = len(body["seeds"])
+    before = [entry for entry in entries(session, body["track"]) if entry.method == body["method"]["name"] and entry.train_seconds]
+    took = f"; {recipe.title} took {templating.duration(before[0].train_seconds.mean)} a run here before" if before and before[0].train_seconds else ""
+    return f"{count} run{'s' if count != 1 else ''}{took}"
+
+
+def _check(body: Mapping[str, Any], database: DatabaseDep, settings: Settings) -> dict[str, str]:
+    """What is wrong with a job, by field of the form."""
+    try:
+        spec = JobSpec.model_validate(body)
+        with database.reading() as session:
+            submission.check(spec, dataset_cards(session), settings)
+    except ValidationError as error:
+        return {_field(fault["loc"], body): fault["msg"].removeprefix("Value error, ") for fault in reversed(error.errors())}  # the first at each field
+    except InvalidSpec as error:
+        return {_field(error.field, body): str(error)}
+    return {}
+
+
+def _field(place: tuple[str | int, ...], body: Mapping[str, Any]) -> str:
+    """The field of the form a fault belongs to."""
+    parts = [str(part) for part in place if part not in {body["method"]["name"]}]
+    if parts[:1] == ["method"]:
+        return _OWN + parts[1] if len(parts) > 1 and parts[1] not in {"name", "preset"} else "method"
+    return parts[0] if parts else ""
+
+
+def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:
+    """A job's spec as a form: every value spelled out."""
+    job = JobSpec.model_validate(spec)
+    values = {_OWN + name: value if isinstance(value := _plain(job.method, name), str) else json.dumps(value) for name in knob_names(type(job.method))}
+    preset = job.method.variant if job.method.variant in job.method.presets else ""
+    return {"method": job.method.name, "preset": preset, "track": job.track.slug, "seeds": ", ".join(map(str, job.seeds)), "name": job.name or "", **values}
+
+
+def _recipe(name: str) -> type[Recipe]:
+    if name not in BY_NAME:
+        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
+    return BY_NAME[name]
+
+
+def _base(recipe: type[Recipe], preset: str) -> Recipe:
+    return recipe.from_preset(preset) if preset in recipe.presets else recipe.published()
+
+
+def _plain(recipe: Recipe, name: str) -> Any:
+    value = getattr(recipe, name)
+    return value.model_dump(mode="json") if isinstance(value, Schedule) else list(value) if isinstance(value, tuple) else value
+
+
+def _parsed(typed: str) -> Any:
+    try:
+        return json.loads(typed)
+    except ValueError:
+        return typed
