@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import Field
 from sqlalchemy import TextClause, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from cil_core.frozen import Frozen
 from cil_core.metrics import Summary as Metrics
@@ -41,6 +41,7 @@ SORTS = {
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
 _SCALARS = (*(name for name in Metrics.model_fields if not name.startswith("curve")), "intransigence")
+_WHAT_IS_SHOWN = load_only(Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes, Run.device)
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
 
@@ -132,7 +133,7 @@ def _curve(classifier: str | None) -> tuple[Any, ...]:
 
 def _runs_of(session: Session, ids: Sequence[str], classifier: str | None) -> list[list[tuple[Summary, Run]]]:
     """For each of these entries that has any, its runs by seed."""
-    query = select(Summary, Run).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier))
+    query = select(Summary, Run).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier)).options(_WHAT_IS_SHOWN)
     rows = [(summary, run) for summary, run in session.execute(query.order_by(Summary.entry_id, Summary.seed))]
     by_entry = {entry_id: list(group) for entry_id, group in groupby(rows, key=lambda row: row[0].entry_id)}
     return [by_entry[entry_id] for entry_id in ids if entry_id in by_entry]

@@ -52,7 +52,7 @@ def show(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
         view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None},
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=beside_reported(slug, found),
+        reported=beside_reported(slug, found), best=best(found),
         chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}") if drawn else None,
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
@@ -69,6 +69,27 @@ def picture(slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", c
         raise Problem(problems.NOT_FOUND, f"nothing has finished on {slug!r} that this picture could show")
     text = svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", standalone=True)
     return Response(text, media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
+
+
+def best(found: Sequence[Entry]) -> dict[str, set[str]]:
+    """By sortable column, the ranked entries that are best in it."""
+    ranked = [entry for entry in found if entry.rank is not None]
+    marked = {}
+    for key, _, direction in COLUMNS:
+        values = {entry.id: value for entry in ranked if (value := _value(entry, key)) is not None}
+        first = (max if direction.startswith("higher") else min)(values.values(), default=None)
+        marked[key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
+    return marked
+
+
+def _value(entry: Entry, key: str) -> float | None:
+    """What an entry is sorted by."""
+    if key in entry.metrics:
+        return entry.metrics[key].mean
+    if key == "train_seconds":
+        return entry.train_seconds.mean if entry.train_seconds else None
+    found: float | None = getattr(entry, key, None)
+    return found
 
 
 def label(entry: Entry) -> str:

@@ -129,7 +129,7 @@ def test_a_slug_that_is_not_the_canonical_one_is_told_it(client):
 
 
 def test_tracks_are_listed_with_what_stands_on_them(finished):
-    (track,) = finished.get("/api/v1/tracks").json()["items"]
+    (track,) = [one for one in finished.get("/api/v1/tracks").json()["items"] if one["runs"]]
     assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (DIGITS, 4, 10, {"kind": "total", "amount": 50})
     assert finished.get(f"/api/v1/tracks/{DIGITS}").json() == track
 

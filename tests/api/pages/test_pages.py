@@ -62,8 +62,8 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
         shown = f"{100 * accuracy['mean']:.1f}"
         if accuracy["interval"]:
             shown += f" ± {100 * (accuracy['interval'][1] - accuracy['mean']):.1f}"
-        assert words(row[3]) == shown
-        assert words(row[1]) == (str(entry["rank"]) if entry["rank"] else "– upper bound")
+        assert words(row[3]).removeprefix("★ ") == shown
+        assert words(row[1]).removeprefix("◆ ") == (str(entry["rank"]) if entry["rank"] else "– upper bound")
 
 
 def test_the_table_is_marked_up_for_screen_readers(finished):
@@ -144,3 +144,15 @@ def test_a_browser_gets_problems_as_pages(client):
 def test_the_type_of_a_problem_leads_to_its_explanation(client):
     kind = client.get("/api/v1/jobs?x=1").json()["type"]
     assert "Unknown parameters are refused" in read(client, kind)[0]
+
+
+def test_what_is_best_in_a_column_and_what_nobody_dominates_is_marked(finished):
+    board = finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
+    rows = re.findall(r"<tr[^>]*>\s*<td><input.*?</tr>", finished.get(f"/tracks/{DIGITS}").text, re.DOTALL)
+    assert len(rows) == len(board)
+    leader = max((entry for entry in board if entry["rank"]), key=lambda entry: entry["metrics"]["average_accuracy"]["mean"])
+    starred = [entry["id"] for entry, row in zip(board, rows, strict=True) if "★" in row]
+    assert leader["id"] in starred
+    assert not [entry["id"] for entry in board if entry["rank"] is None and entry["id"] in starred]
+    assert [entry["pareto"] for entry in board] == ["◆" in row for row in rows]
+    assert any(entry["pareto"] for entry in board)
