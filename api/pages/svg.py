@@ -4,7 +4,7 @@ Decisions:
     * Drawn on the server, so it is there without JavaScript. Built as an element tree, so no label can break out of it.
     * A series is told by colour, dash and marker together, and named at its end; nobody needs the colour alone, or a legend.
     * Colours live in `static/chart.css`, for light and dark; a stand-alone picture carries that file inside.
-    * The accuracy axis always spans 0 to 100 %: a chart that zooms in makes small differences look large.
+    * The accuracy axis spans 0 to 100 %, since a chart that zooms in makes small differences look large; zoomed in on demand, it says where it begins.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Series:
     bound: bool = False
 
 
-def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False) -> str:
+def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False, zoom: bool = False) -> str:
     """The curves of several series over the classes seen.
 
     Args:
@@ -57,6 +57,7 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
         title: says what the chart shows, for readers who cannot see it.
         x_label: name of the horizontal axis.
         standalone: whether the picture is a file of its own and carries its style sheet.
+        zoom: whether the accuracy axis begins just below the lowest point.
 
     Returns:
         An `<svg>` element.
@@ -67,7 +68,7 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
     if not series or not all(one.points for one in series):
         raise ValueError("a chart needs at least one series, and each series at least one point")
     root = _root(WIDTH, HEIGHT, title, standalone)
-    plot = _Plot(series)
+    plot = _Plot(series, zoom)
     _draw_axes(root, plot, x_label)
     for index, one in enumerate(series):
         _draw_band(root, plot, one, index)
@@ -96,7 +97,9 @@ def chart_style() -> str:
 class _Plot:
     """Where values lie on the canvas."""
 
-    def __init__(self, series: Sequence[Series]) -> None:
+    def __init__(self, series: Sequence[Series], zoom: bool) -> None:
+        lowest = min(y for one in series for _, y in one.points)
+        self.floor = min(90, int(100 * lowest) // 10 * 10) if zoom else 0  # per cent at the bottom
         self.ticks = sorted({x for one in series for x, _ in one.points})
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -105,7 +108,7 @@ class _Plot:
         return LEFT + (self.right - LEFT) * ((value - self.low) / (self.high - self.low) if self.high > self.low else 0.5)
 
     def y(self, value: float) -> float:
-        return self.bottom - (self.bottom - TOP) * value
+        return self.bottom - (self.bottom - TOP) * max(0.0, value - self.floor / 100) / (1 - self.floor / 100)
 
     def shown_ticks(self) -> list[float]:
         """At most about a dozen of the places where there are points, the first and last among them."""
@@ -115,7 +118,7 @@ class _Plot:
 
 def _draw_axes(root: Element, plot: _Plot, x_label: str) -> None:
     axes = _add(root, "g", {"class": "axes"})
-    for percent in range(0, 101, 20):
+    for percent in range(plot.floor, 101, 20 if plot.floor == 0 else 10 if plot.floor < 70 else 5 if plot.floor < 90 else 2):
         y = plot.y(percent / 100)
         _add(axes, "path", {"class": "grid", "d": f"M{LEFT} {y:.1f}H{plot.right}"})
         _add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from api import problems
@@ -28,6 +29,8 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 DRAWN = 8
 
+Zoom = Annotated[bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")]
+
 COLUMNS = (
     ("average_accuracy", "Average acc.", "higher is better"),
     ("last_accuracy", "Last acc.", "higher is better"),
@@ -41,8 +44,9 @@ COLUMNS = (
 
 @router.get("/tracks/{slug}")
 def show(
-    request: Request, slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False
-) -> HTMLResponse:
+    request: Request, slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
+    zoom: Zoom = False,
+) -> HTMLResponse:  # fmt: skip
     """The leaderboard of a track."""
     with database.reading() as session:
         track = track_named(session, slug)
@@ -50,24 +54,26 @@ def show(
     drawn = _drawn(found)
     return templating.render(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
-        view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None},
+        view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None, "zoom": "true" if zoom else None},
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
         reported=beside_reported(slug, found), best=best(found),
-        chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}") if drawn else None,
+        chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None,
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
 
 
 @router.get("/tracks/{slug}/curves.svg")
-def picture(slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False) -> Response:
+def picture(
+    slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False, zoom: Zoom = False
+) -> Response:
     """The chart alone, as a picture that carries its style."""
     with database.reading() as session:
         track_named(session, slug)
         drawn = _drawn(entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free))
     if not drawn:
         raise Problem(problems.NOT_FOUND, f"nothing has finished on {slug!r} that this picture could show")
-    text = svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", standalone=True)
+    text = svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", standalone=True, zoom=zoom)
     return Response(text, media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
 
 
