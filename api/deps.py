@@ -104,6 +104,20 @@ def _within(standing: Standing, what: str) -> Standing:
     return standing
 
 
+def _reader(
+    request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> Principal | None:
+    """Whoever reads, if they show a token; it must then be valid."""
+    if given is None:
+        return None
+    with database.reading() as session:
+        found = accounts.authenticate(session, given.credentials)
+    if found is None:
+        return authenticated(request, response, database, given.credentials, Scope.jobs_write)  # which counts the failure and refuses it
+    return found
+
+
+Reader = Annotated[Principal | None, Depends(_reader)]
 Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]
 
 

@@ -6,7 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from store.errors import NotFound
-from store.models import Run
+from store.models import Job, JobRun, Run
+
+
+def submitters(session: Session, run_id: str) -> set[str]:
+    """The users whose jobs want a run, by id."""
+    return {user for user in session.scalars(select(Job.user_id).join(JobRun, JobRun.job_id == Job.id).where(JobRun.run_id == run_id)) if user}
 
 
 def get_run(session: Session, run_id: str) -> Run:

@@ -15,6 +15,11 @@ from store.models import Attempt, Run, TaskResult
 from store.states import AttemptOutcome, FailureClass, RunState
 from store.summaries import matrices
 
+PRIVATE = ("log", "log_tail", "traceback")
+"""Evidence that may quote paths and names of a worker's machine."""
+
+_EVIDENCE = "How it ended, as far as is known. Log lines and tracebacks are shown to who submitted the run and to administrators, `withheld` from others."
+
 
 class AttemptAnswer(BaseModel):
     """One try at a run, and why it ended."""
@@ -25,7 +30,7 @@ class AttemptAnswer(BaseModel):
     outcome: AttemptOutcome
     failure: FailureClass | None
     message: str | None
-    evidence: dict[str, Any] | None
+    evidence: dict[str, Any] | None = Field(description=_EVIDENCE)
     started_at: datetime
     ended_at: datetime | None
 
@@ -85,7 +90,7 @@ class RunAnswer(RunBrief):
     classifiers: dict[str, ClassifierAnswer]
     matrix_digest: str | None = Field(description="SHA-256 over all counts: equal digests mean bit-identical results.")
     environment: dict[str, Any] | None
-    evidence: dict[str, Any] | None
+    evidence: dict[str, Any] | None = Field(description=_EVIDENCE)
     attempts: list[AttemptAnswer]
 
 
@@ -97,26 +102,34 @@ def run_brief(run: Run) -> RunBrief:
     )  # fmt: skip
 
 
-def run_answer(run: Run) -> RunAnswer:
-    """A run as `store.results.get_run` loads it."""
+def run_answer(run: Run, whole: bool = False) -> RunAnswer:
+    """A run as `store.results.get_run` loads it; `whole` with what is private."""
     found = matrices(run.results)
     return RunAnswer(
         **run_brief(run).model_dump(), method=run.method, track=run.track_slug, entry_id=run.entry_id, engine_version=run.engine_version, recipe=run.recipe,
         dataset_fingerprint=run.dataset_fingerprint, recipe_digest=run.recipe_digest, task_sizes=run.task_sizes, class_order=run.class_order,
         tasks=_tasks(next(iter(found.values()), [])), classifiers={name: _classifier(run, name, rows) for name, rows in found.items()},
-        matrix_digest=run.matrix_digest, environment=run.environment, evidence=run.evidence, attempts=attempts(run),
+        matrix_digest=run.matrix_digest, environment=run.environment, evidence=_shown(run.evidence, whole), attempts=attempts(run, whole),
     )  # fmt: skip
 
 
-def attempts(run: Run) -> list[AttemptAnswer]:
-    """Every try at a run, in order."""
-    return [_attempt(attempt) for attempt in run.attempts]
+def attempts(run: Run, whole: bool = False) -> list[AttemptAnswer]:
+    """Every try at a run, in order; `whole` with what is private."""
+    return [_attempt(attempt, whole) for attempt in run.attempts]
 
 
-def _attempt(attempt: Attempt) -> AttemptAnswer:
+def _shown(evidence: dict[str, Any] | None, whole: bool) -> dict[str, Any] | None:
+    if evidence is None or whole:
+        return evidence
+    withheld = [name for name in PRIVATE if evidence.get(name)]
+    shown = {name: value for name, value in evidence.items() if name not in PRIVATE}
+    return {**shown, "withheld": withheld} if withheld else shown
+
+
+def _attempt(attempt: Attempt, whole: bool) -> AttemptAnswer:
     return AttemptAnswer(
         number=attempt.number, worker=attempt.worker_id, device=attempt.device, outcome=attempt.outcome, failure=attempt.failure, message=attempt.message,
-        evidence=attempt.evidence, started_at=attempt.started_at, ended_at=attempt.ended_at,
+        evidence=_shown(attempt.evidence, whole), started_at=attempt.started_at, ended_at=attempt.ended_at,
     )  # fmt: skip
 
 

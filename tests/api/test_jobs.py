@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+
+from store import accounts
 
 
 def ids(answer):
@@ -42,8 +45,28 @@ def test_a_failed_run_says_why(client, service, a_job):
     (run,) = job["runs"]
     assert (job["state"], run["state"], run["failure"]) == ("failed", "failed", "diverged")
     assert run["attempts"][0]["message"] == run["message"] == "the loss became NaN in task 2, epoch 7"
-    assert run["attempts"][0]["evidence"] == {"log": ["last line"]}
+    assert run["attempts"][0]["evidence"] == {"withheld": ["log"]}
     assert run["average_accuracy"] is None
+
+
+def test_log_lines_are_for_who_submitted_the_run_and_for_administrators(client, service, a_job):
+    (run,) = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"]
+    service.fail(service.claim(), "it broke")
+    path = f"/api/v1/runs/{run['id']}"
+
+    def seen(token: str | None) -> object:
+        answer = httpx.get(client.base_url.join(path), headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)
+        assert answer.status_code == 200
+        return answer.json()["attempts"][0]["evidence"]
+
+    with service.database.transaction() as session:
+        other = accounts.issue_token(session, accounts.create_user(session, "other").id, "other", [accounts.Scope.jobs_write]).plain
+        admin = accounts.issue_token(session, accounts.create_user(session, "admin").id, "admin", [accounts.Scope.admin]).plain
+    whole, part = {"log": ["last line"]}, {"withheld": ["log"]}
+    assert [seen(token) for token in (service.token, admin, other, None)] == [whole, whole, part, part]
+    refused = httpx.get(client.base_url.join(path), headers={"Authorization": "Bearer cil_wrong"}, trust_env=False)
+    assert refused.status_code == 401
+    assert client.get(path).headers["ETag"] != httpx.get(client.base_url.join(path), trust_env=False).headers["ETag"]
 
 
 @pytest.mark.parametrize(
