@@ -25,11 +25,12 @@ def addresses(client: Client) -> dict[str, str]:
     job = next(iter(client.jobs(limit=1)))
     return {
         "home": "/",
-        "leaderboard": f"/tracks/{TRACK}",
+        "leaderboard": f"/tracks/{TRACK}?zoom=true",
         "compare": f"/compare?{chosen}",
         "run": f"/runs/{entries[0].runs[0].run_id}",
         "job": f"/jobs/{job.id}",
         "method": "/methods/icarl",
+        "submit": "/submit?method=bic",
         "reported": "/tracks/cifar100-b0-inc10-m2000-resnet32",
     }
 
