@@ -124,9 +124,9 @@ def not_found(what: str, given: str) -> Problem:
 
 
 def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for OpenAPI: one for each status, with an example for each kind."""
+    """The `responses` of a route for OpenAPI: one for each status, with an example for each kind; where a token is asked for, its rate is limited."""
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in (*kinds, UNAVAILABLE):
+    for kind in dict.fromkeys((*kinds, *((TOO_MANY_REQUESTS,) if UNAUTHENTICATED in kinds else ()), UNAVAILABLE)):
         example = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": kind.help}
         entry = found.setdefault(kind.status, {"description": HTTPStatus(kind.status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}})
         entry["content"][MEDIA_TYPE]["examples"][kind.slug] = {"summary": kind.title, "value": example}

@@ -175,6 +175,12 @@ def serving(service: Service | Bare) -> Iterator[Served]:
     assert not thread.is_alive(), "the server does not stop"
 
 
+@pytest.fixture(scope="session")
+def serving_of() -> Callable[..., Any]:
+    """`with serving_of(service) as served`: a service over real HTTP."""
+    return serving
+
+
 @pytest.fixture
 def served(service: Service) -> Iterator[Served]:
     """The service over real HTTP."""
