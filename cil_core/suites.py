@@ -63,7 +63,7 @@ _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 _ALL = (
     Suite(
         name="digits-quick",
-        title="Every method on digits: minutes on a laptop, and what `make demo` runs",
+        title="Every method on digits: the demo, minutes on a laptop",
         tracks=("digits-b0-inc2-m50-convnet",),
         recipes=(*({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES), {"name": "icarl", "preset": "small-bce"}),
     ),
@@ -87,7 +87,7 @@ _ALL = (
     ),
     Suite(
         name="cifar10-small",
-        title="Five methods on CIFAR-10 with a short schedule: about an hour on two CPU cores",
+        title="Five methods on CIFAR-10 with a short schedule: some twenty minutes on two CPU cores",
         tracks=("cifar10-b0-inc2-m500-resnet20",),
         recipes=tuple({"name": name, **_schedule(epochs=2, batch_size=64, lr=0.05, milestones=[1], weight_decay=5e-4)} for name in _LAPTOP),
         seeds=(1993,),

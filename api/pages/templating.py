@@ -87,9 +87,15 @@ def plain(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
+def short(token: str) -> str:
+    """An augmentation with three decimals: brightness:0.247."""
+    name, colon, number = token.partition(":")
+    return f"{name}{colon}{float(number):.3g}" if "." in number else token
+
+
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, megabytes, millions, duration, day, moment, plain):
+    for show in (percent, megabytes, millions, duration, day, moment, plain, short):
         environment.filters[show.__name__] = show
     environment.globals["with_query"] = with_query
     return environment
