@@ -54,6 +54,7 @@ class FOSTER(Method):
             boosted.head = old.head
             boosted.expand(copy.deepcopy(old.backbone), task.new, self.init_generator(task, "boosted"), inherit=True, outputs=task.seen)
             self._boosted[:] = [boosted]
+            self.hold_block(task.known)
         super().grow(task)
 
     def learn(self, task: Task) -> Iterator[Phase]:
@@ -64,7 +65,9 @@ class FOSTER(Method):
             return
         counts = torch.bincount(whole.labels, minlength=task.seen)
         self.weights = effective_number_weights(counts, self.recipe.boosting_beta_of(task.index))
-        yield self.fit(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_block)
+        yield self.fit(
+            task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=lambda batch, step: self.hold_block(step.task.known)
+        )  # noqa: ARG005
         self.boosted.eval()
         if self.recipe.align_boosted:
             self.diagnostics["alignment"] = align_new_rows(self.boosted.head.weight, task.known)
@@ -95,10 +98,10 @@ class FOSTER(Method):
         return {"distillation": balanced_distillation(self.net(batch.x).logits, target, self.weights, self.recipe.temperature)}
 
     @torch.no_grad()
-    def hold_block(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
-        """Keep new classes from using old features, if the recipe wants it."""
+    def hold_block(self, known: int) -> None:
+        """Keep new classes from using old features, if the recipe wants it: from the start, and after every step."""
         if self.boosted is not None and not self.recipe.new_classes_from_old_features:
-            self.boosted.head.weight[step.task.known :, : self.boosted.width] = 0
+            self.boosted.head.weight[known:, : self.boosted.width] = 0
 
     def raw_features(self, data: ArrayDataset) -> Tensor:
         """Features of both branches while there are two: exemplars are herded by them."""
