@@ -1,16 +1,22 @@
-"""The first page: every track with its leader, and how to submit."""
+"""The first page: every track with its leader, the latest jobs, and how to submit."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api.answers.jobs import job_brief
 from api.answers.leaderboards import track_answer
 from api.deps import DatabaseDep
 from api.pages import templating
 from api.strict import StrictRoute
+from cil_core.recipes import BY_NAME
+from store.jobs import JobFilter, list_jobs
 from store.leaderboard import Entry, entries
 from store.tracks import list_tracks
+
+LATEST = 8
+"""Jobs that are shown."""
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -21,7 +27,9 @@ def home(request: Request, database: DatabaseDep) -> HTMLResponse:
     with database.reading() as session:
         tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]
         leaders = {track.slug: _leader(entries(session, track.slug)) for track in tracks}
-    return templating.render(request, "home.html", tracks=tracks, leaders=leaders, example_track="digits-b0-inc2-m50-convnet")
+        jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
+    titles = {name: recipe.title for name, recipe in BY_NAME.items()}
+    return templating.render(request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, example_track="digits-b0-inc2-m50-convnet")
 
 
 def _leader(found: list[Entry]) -> Entry | None:

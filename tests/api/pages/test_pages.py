@@ -156,3 +156,14 @@ def test_what_is_best_in_a_column_and_what_nobody_dominates_is_marked(finished):
     assert not [entry["id"] for entry in board if entry["rank"] is None and entry["id"] in starred]
     assert [entry["pareto"] for entry in board] == ["◆" in row for row in rows]
     assert any(entry["pareto"] for entry in board)
+
+
+def test_home_shows_the_latest_jobs_and_how_they_stand(client, service, a_job):
+    job = client.post("/api/v1/jobs", json={**a_job("wa", (1, 2)), "name": "<mine>"}).json()
+    _, page = read(client, "/")
+    assert [words(cell) for cell in page.tables[0][1]][:4] == ["WA <mine>", DIGITS, "queued", "0 of 2"]
+    service.complete_all()
+    text, page = read(client, "/")
+    assert [words(cell) for cell in page.tables[0][1]][2:4] == ["succeeded", "2 of 2"]
+    assert f'href="/jobs/{job["id"]}"' in text
+    assert "<mine>" not in text
