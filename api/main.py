@@ -21,8 +21,8 @@ from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.guard import Guard
 from api.metrics import Metrics
+from api.pages import budgets, compare, home, problem_page, submit, track
 from api.pages import catalog as catalog_pages
-from api.pages import compare, home, problem_page, submit, track
 from api.pages import runs as run_pages
 from api.rates import Rates
 from api.routes import catalog, comparisons, health, job_events, jobs, runs, tokens, tracks
@@ -31,7 +31,7 @@ from cil_core import __version__
 from store.session import Database
 
 _ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, comparisons.router, catalog.router, tokens.router)
-_PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, catalog_pages.router, problem_page.router)
+_PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

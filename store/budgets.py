@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from pydantic import Field
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from store.errors import NotComparable
 from store.leaderboard import Entry, entries
+from store.models import Track
 from store.tracks import get_track
 
 MEGABYTE = 2**20
@@ -79,6 +81,21 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
         raise NotComparable(f"no method stands on all of {', '.join(slugs)} with different memory")
     ordered = tuple(sorted(curves.values(), key=lambda curve: -curve.auc_average))
     return Budgets(tracks=tuple(slugs), curves=ordered, left_out=tuple(sorted(best.keys() - curves.keys())))
+
+
+def other_budgets(session: Session, slug: str) -> tuple[str, ...]:
+    """The tracks with the same backbone that differ from this one in the budget alone, itself included, by slug; empty if there is no other."""
+    track = session.get(Track, slug)
+    if track is None:
+        return ()
+    others = session.scalars(select(Track).where(Track.dataset == track.dataset, Track.backbone == track.backbone))
+    mine = _without_budget(track)
+    same = tuple(sorted(other.slug for other in others if _without_budget(other) == mine))
+    return same if len(same) > 1 else ()
+
+
+def _without_budget(track: Track) -> dict[str, object]:
+    return {name: value for name, value in track.spec.items() if name != "memory"}
 
 
 def _best(found: Sequence[Entry]) -> dict[str, Entry]:

@@ -35,7 +35,8 @@ def order_sensitivity(session: Session, slug: str) -> tuple[OrderSensitivity, ..
     """Every recipe that stands on a track and on a sister of it, the most sensitive first; none if nobody has submitted to the track."""
     by_recipe: dict[str, list[Entry]] = {}
     track = session.get(Track, slug)
-    for sister in _sisters(session, track) if track else ():
+    sisters = _sisters(session, track) if track else []
+    for sister in sisters if len(sisters) > 1 else ():
         for entry in entries(session, sister):
             by_recipe.setdefault(f"{entry.recipe_digest} {entry.engine_version}", []).append(entry)
     found = [_describe(group) for group in by_recipe.values() if len(group) > 1]

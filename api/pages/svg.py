@@ -73,7 +73,7 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
     for index, one in enumerate(series):
         _draw_band(root, plot, one, index)
     for index, one in enumerate(series):
-        _draw_line(root, plot, one, index)
+        _draw_line(root, plot, one, index, x_label)
     _draw_labels(root, plot, series)
     return _text(root, standalone)
 
@@ -124,7 +124,7 @@ def _draw_axes(root: Element, plot: _Plot, x_label: str) -> None:
         _add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")
     for tick in plot.shown_ticks():
         _add(axes, "path", {"class": "tick", "d": f"M{plot.x(tick):.1f} {plot.bottom}v5"})
-        _add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, f"{tick:g}")
+        _add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, _number(tick))
     _add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
 
 
@@ -137,13 +137,13 @@ def _draw_band(root: Element, plot: _Plot, one: Series, index: int) -> None:
     _add(root, "path", {"class": f"band {_colour(one, index)}", "d": _path([*upper, *reversed(lower)]) + "z"})
 
 
-def _draw_line(root: Element, plot: _Plot, one: Series, index: int) -> None:
+def _draw_line(root: Element, plot: _Plot, one: Series, index: int, x_label: str) -> None:
     group = _add(root, "g", {"class": _colour(one, index)})
     places = [(plot.x(x), plot.y(y)) for x, y in one.points]
     _add(group, "path", {"class": "line", "d": _path(places), **_dash(one, index)})
     for (x, y), (seen, accuracy) in zip(places, one.points, strict=True):
         mark = _add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": _at(x, y)})
-        _add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % after {seen:g} classes")
+        _add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % at {_number(seen)} {x_label}")
 
 
 def _draw_labels(root: Element, plot: _Plot, series: Sequence[Series]) -> None:
@@ -167,6 +167,10 @@ def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
     for above, below in pairwise(reversed(range(len(placed)))):
         placed[below] = min(placed[below], placed[above] - gap)
     return [place for _, place in sorted(zip(order, placed, strict=True))]
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if value == int(value) else f"{value:.3g}"
 
 
 def _colour(one: Series, index: int) -> str:

@@ -98,6 +98,7 @@ def _environment() -> Environment:
     for show in (percent, megabytes, millions, duration, day, moment, plain, short):
         environment.filters[show.__name__] = show
     environment.globals["with_query"] = with_query
+    environment.globals["with_pairs"] = with_pairs
     return environment
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from cil_core.presets import PRESETS
 from cil_core.suites import SUITES
+from store.models import Summary
 
 TRACK = "digits-b0-inc2-m50-convnet"
 
@@ -49,7 +51,19 @@ def test_methods_over_budgets_have_areas_or_a_reason_why_not(over_budgets):
     assert over_budgets.get("/api/v1/compare/budgets", params={"track": [TRACK, "nope"]}).status_code == 404
 
 
+def test_accuracy_over_memory_is_a_page(over_budgets, database):
+    with database.transaction() as session:
+        session.execute(update(Summary).where(Summary.track_slug == "digits-b0-inc2-m100-convnet").values(counted_bytes=2**20))
+    assert "accuracy over memory" in over_budgets.get(f"/tracks/{TRACK}").text
+    page = over_budgets.get("/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}, headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    (curve,) = over_budgets.get("/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}).json()["curves"]
+    assert f"<td>{curve['auc_average']:.4g}</td><td>{curve['auc_last']:.4g}</td>" in page.text
+    assert "megabytes" in page.text
+
+
 def test_recipes_over_orders(over_budgets):
+    assert "Std over orders" in over_budgets.get(f"/tracks/{TRACK}").text
     (found,) = over_budgets.get(f"/api/v1/tracks/{TRACK}/orders").json()["items"]
     assert found["tracks"] == [TRACK, f"{TRACK}-order7"]
     assert found["std_over_orders"] == 0
@@ -60,7 +74,8 @@ def test_recipes_over_orders(over_budgets):
 def test_a_track_for_tuning_has_no_ranks_no_card_and_no_place_among_tracks(over_budgets):
     slug = f"{TRACK}-holdout20"
     assert [entry["rank"] for entry in over_budgets.get(f"/api/v1/leaderboards/{slug}").json()["items"]] == [None]
-    assert slug not in over_budgets.get("/").text
+    assert f'<h2><a href="/tracks/{slug}">' not in over_budgets.get("/").text
+    assert f'<h2><a href="/tracks/{TRACK}">' in over_budgets.get("/").text
     assert "nothing is ranked on it" in over_budgets.get(f"/tracks/{slug}").text
     answer = over_budgets.get("/api/v1/compare/tracks", params={"track": [TRACK, slug]})
     assert answer.status_code == 422
