@@ -147,19 +147,39 @@ def resized_crop(size: int) -> Augmentation:
     """A random part of each image, scaled to `size` × `size`: the training augmentation of ImageNet (Szegedy et al. 2015)."""
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
-        batch, _, height, width = images.shape
-        top, left, high, wide = crop_boxes(batch, height, width, generator, images.device)
-        steps = (torch.arange(size, device=images.device) + 0.5) / size
-        # Pixel centres of the result in the crop, kept inside of it, as the sampler counts positions: −1 … 1 over the whole image.
-        rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
-        columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
-        grid = torch.stack(torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1), dim=-1)
-        return F.grid_sample(images.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
+        height, width = images.shape[-2:]
+        boxes = crop_boxes(len(images), height, width, generator, images.device)
+        return (scaled_one_by_one if images.device.type == "cpu" else scaled_together)(images, boxes, size)
 
     return apply
 
 
-def crop_boxes(batch: int, height: int, width: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+Boxes = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Top, left, height and width (B,) of a part of each image."""
+
+
+def scaled_one_by_one(images: Tensor, boxes: Boxes, size: int) -> Tensor:
+    """The parts at `size` × `size`, one image after another in whole numbers: nearly three times as fast on a CPU."""
+    result = images.new_empty((*images.shape[:2], size, size))
+    for place, (top, left, high, wide) in enumerate(torch.stack(boxes, dim=1).int().tolist()):
+        part = images[place : place + 1, :, top : top + high, left : left + wide]
+        result[place] = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)[0]
+    return result
+
+
+def scaled_together(images: Tensor, boxes: Boxes, size: int) -> Tensor:
+    """The same to within rounding, all at once: for devices on which every call costs."""
+    height, width = images.shape[-2:]
+    top, left, high, wide = boxes
+    steps = (torch.arange(size, device=images.device) + 0.5) / size
+    # Pixel centres of the result in the part, kept inside of it, as the sampler counts positions: −1 … 1 over the whole image.
+    rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
+    columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
+    grid = torch.stack(torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1), dim=-1)
+    return F.grid_sample(images.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def crop_boxes(batch: int, height: int, width: int, generator: torch.Generator, device: torch.device) -> Boxes:
     """Top, left, height and width (B,) of random parts: area uniform in 8 … 100 %, log of the ratio uniform in ±log 4/3; after ten misfits the whole image."""
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

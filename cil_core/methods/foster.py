@@ -66,9 +66,7 @@ class FOSTER(Method):
             return
         counts = torch.bincount(whole.labels, minlength=task.seen)
         self.weights = effective_number_weights(counts, self.recipe.boosting_beta_of(task.index))
-        yield self.fit(
-            task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=lambda batch, step: self.hold_block(step.task.known)
-        )  # noqa: ARG005
+        yield self.fit(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_again)
         self.boosted.eval()
         if self.recipe.align_boosted:
             self.diagnostics["alignment"] = align_new_rows(self.boosted.head.weight, task.known)
@@ -100,9 +98,13 @@ class FOSTER(Method):
 
     @torch.no_grad()
     def hold_block(self, known: int) -> None:
-        """Keep new classes from using old features, if the recipe wants it: from the start, and after every step."""
+        """Keep new classes from using old features, if the recipe wants it."""
         if self.boosted is not None and not self.recipe.new_classes_from_old_features:
             self.boosted.head.weight[known:, : self.boosted.width] = 0
+
+    def hold_again(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
+        """After a step."""
+        self.hold_block(step.task.known)
 
     def raw_features(self, data: ArrayDataset) -> Tensor:
         """Features of both branches while there are two: exemplars are herded by them."""

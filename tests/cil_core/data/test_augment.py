@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms import RandomResizedCrop, v2
 
 from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.data.augment import Transform, crop_boxes, parse
+from cil_core.data.augment import Transform, crop_boxes, parse, scaled_together
 
 from .conftest import CARD
 
@@ -149,14 +149,14 @@ def test_random_parts_have_torchvisions_sizes_and_places_equally_often() -> None
 
 def test_a_random_part_is_scaled_as_torchvision_scales_it() -> None:
     images = torch.stack([picture(3, 40, seed) for seed in range(30)])
-    boxes = torch.stack(crop_boxes(30, 40, 40, torch.Generator().manual_seed(5), torch.device("cpu"))).T.int().tolist()
+    boxes = crop_boxes(30, 40, 40, torch.Generator().manual_seed(5), torch.device("cpu"))
     expected = [
         v2.functional.resized_crop(image, *box, size=[36, 36], interpolation=v2.InterpolationMode.BILINEAR, antialias=False)
-        for image, box in zip(images, boxes, strict=True)
+        for image, box in zip(images, torch.stack(boxes).T.int().tolist(), strict=True)
     ]
-    found = parse("resizedcrop:36")(images, torch.Generator().manual_seed(5))
-    assert found.shape == (30, 3, 36, 36)
-    assert int((found.int() - torch.stack(expected).int()).abs().max()) <= 1  # a half may be rounded to either side
+    for found in (parse("resizedcrop:36")(images, torch.Generator().manual_seed(5)), scaled_together(images, boxes, 36)):
+        assert found.shape == (30, 3, 36, 36)
+        assert int((found.int() - torch.stack(expected).int()).abs().max()) <= 1  # a half may be rounded to either side
 
 
 def test_a_larger_image_is_tested_around_its_centre() -> None:
