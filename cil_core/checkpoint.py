@@ -87,8 +87,8 @@ class Checkpoints:
         stem = self.directory / f"task-{len(finished):03d}"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            _write(stem.with_suffix(".pt"), data)
-            _write(stem.with_suffix(".json"), manifest.model_dump_json().encode())
+            write_atomically(stem.with_suffix(".pt"), data)
+            write_atomically(stem.with_suffix(".json"), manifest.model_dump_json().encode())
             self._prune()
         except OSError as error:
             raise CheckpointError(f"cannot write checkpoint {stem}: {error.strerror or error}") from error
@@ -125,7 +125,7 @@ def _read(path: Path, identity: Identity) -> Checkpoint:
     return Checkpoint(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), manifest.finished)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write atomically: all of `data` under `path`, or nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -64,6 +64,7 @@ def run(
     source = load(spec.track, data_root)
     check(spec.method, spec.track, {**DATASETS, source.card.name: source.card})
     tasks = task_stream(source, spec.track, device, resident_bytes)
+    order = class_order(spec.track.protocol, source.card.classes)
     sizes = spec.track.protocol.task_sizes(source.card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
     weights = pretrained.fetch(pretrained.published(spec.track.backbone), data_root) if spec.track.pretrained != "none" else None
@@ -76,12 +77,12 @@ def run(
         device=device,
         dataset_fingerprint=source.fingerprint,
         task_sizes=sizes,
-        class_order=class_order(spec.track.protocol, source.card.classes),
+        class_order=order,
         resumed_at=len(finished),
         skipped_checkpoints=skipped,
     )
     yield from finished
-    shared = FirstTasks(first_tasks, source.fingerprint, class_order(spec.track.protocol, source.card.classes)) if first_tasks else None
+    shared = FirstTasks(first_tasks, source.fingerprint, order) if first_tasks else None
     for index in range(len(finished), len(tasks)):
         task = Task(index, bounds[: index + 2], tasks[index].train)
         yield from learn_task(method, task, shared)

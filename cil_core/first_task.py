@@ -9,14 +9,15 @@ trained weights from a file changes no result; a test trains every such method b
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import uuid
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cil_core import ENGINE_VERSION
+from cil_core.checkpoint import write_atomically
 from cil_core.data.arrays import ArrayDataset
 from cil_core.method import Method
 from cil_core.phase import Phase
@@ -76,9 +77,9 @@ class FirstTasks:
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         state = {name: value.detach().cpu() for name, value in phase.model.state_dict().items()}
-        unfinished = file.with_name(f"{file.stem}.{uuid.uuid4().hex}.unfinished")
-        torch.save({"state": state, "digest": digest(state)}, unfinished)
-        unfinished.replace(file)
+        content = io.BytesIO()
+        torch.save({"state": state, "digest": digest(state)}, content)
+        write_atomically(file, content.getvalue())
 
 
 def digest(state: dict[str, Tensor]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from cil_core.alignment import FLOAT32_BYTES
 from cil_core.events import Footprint
 from cil_core.method import Method
-
-FLOAT32_BYTES = 4
 
 
 def measure(method: Method) -> Footprint:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cil_core.alignment import FLOAT32_BYTES
 from cil_core.data.arrays import ArrayDataset
 from cil_core.memory import Memory
 from cil_core.spec import MemoryBudget
-
-FLOAT32_BYTES = 4
 
 
 def capacity(budget: MemoryBudget, seen: int, image_bytes: int, logits: int) -> int:

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from pydantic import Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from store.errors import NotComparable
-from store.leaderboard import Entry, entries
-from store.models import Track
-from store.tracks import get_track
+from store.leaderboard import Entry, best_of_each_method, entries
+from store.tracks import get_track, tracks_beside, without
 
 MEGABYTE = 2**20
 
@@ -69,12 +67,13 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
     if len(set(slugs)) != len(slugs) or len(slugs) < 2:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")
     tracks = [get_track(session, slug) for slug in slugs]
-    same = [{name: value for name, value in track.spec.items() if name not in {"memory", "backbone"}} for track in tracks]
+    same = [without(track.spec, "memory", "backbone") for track in tracks]
     if any(one != same[0] for one in same):
         raise NotComparable(f"{', '.join(slugs)} differ in more than memory and backbone, so accuracies over memory would compare different problems")
     best: dict[str, list[Entry]] = {}
     for slug in slugs:
-        for name, entry in _best(entries(session, slug)).items():
+        ranked = (entry for entry in entries(session, slug) if entry.rank is not None)
+        for name, entry in best_of_each_method(ranked).items():
             best.setdefault(name, []).append(entry)
     curves = {name: _curve(found) for name, found in best.items() if len(found) == len(slugs) and len({entry.counted_bytes for entry in found}) > 1}
     if not curves:
@@ -85,23 +84,7 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
 
 def other_budgets(session: Session, slug: str) -> tuple[str, ...]:
     """The tracks with the same backbone that differ from this one in the budget alone, itself included, by slug; empty if there is no other."""
-    track = session.get(Track, slug)
-    if track is None:
-        return ()
-    others = session.scalars(select(Track).where(Track.dataset == track.dataset, Track.backbone == track.backbone))
-    mine = _without_budget(track)
-    same = tuple(sorted(other.slug for other in others if _without_budget(other) == mine))
-    return same if len(same) > 1 else ()
-
-
-def _without_budget(track: Track) -> dict[str, object]:
-    return {name: value for name, value in track.spec.items() if name != "memory"}
-
-
-def _best(found: Sequence[Entry]) -> dict[str, Entry]:
-    """Each ranked method's best entry."""
-    ranked = [entry for entry in found if entry.rank is not None]
-    return {entry.method: entry for entry in reversed(ranked)}
+    return tracks_beside(session, slug, lambda spec: without(spec, "memory"))
 
 
 def _curve(found: Sequence[Entry]) -> BudgetCurve:

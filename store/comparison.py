@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from store.errors import NotComparable
-from store.leaderboard import Entry, entries, entries_by_id
+from store.leaderboard import Entry, best_of_each_method, entries, entries_by_id
 from store.models import Run, TaskResult
 from store.significance import PairedTest, Ranking, corrected, paired, rank
 from store.tracks import get_track
@@ -114,8 +114,8 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
         raise NotComparable(f"{', '.join(for_tuning)} test on held-out training images, so nothing is ranked there")
     best: list[dict[str, float]] = []
     for slug in slugs:
-        ranked = [entry for entry in entries(session, slug) if entry.rank is not None]
-        best.append({entry.title: entry.metrics["average_accuracy"].mean for entry in reversed(ranked)})
+        ranked = best_of_each_method(entry for entry in entries(session, slug) if entry.rank is not None)
+        best.append({entry.title: entry.metrics["average_accuracy"].mean for entry in ranked.values()})
     everywhere = sorted(set.intersection(*map(set, best)))
     if len(everywhere) < 2:
         raise NotComparable(f"only {len(everywhere)} method(s) stand on all of {', '.join(slugs)}; at least 2 are needed")

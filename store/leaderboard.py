@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import Any
@@ -111,6 +111,15 @@ def entries(
     joint = _joint(session, track_slug) if ids else None
     found = [_describe(rows, joint) for rows in _runs_of(session, ids, classifier)]
     return _on_frontier(found if _is_for_tuning(session, track_slug) else _ranked(found))
+
+
+def best_of_each_method(found: Iterable[Entry]) -> dict[str, Entry]:
+    """By method, the entry with the best average incremental accuracy; of equal ones the first."""
+    best: dict[str, Entry] = {}
+    for entry in found:
+        if entry.method not in best or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean:
+            best[entry.method] = entry
+    return best
 
 
 def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | None = None) -> list[Entry]:

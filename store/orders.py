@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 
 from pydantic import Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from store.leaderboard import Entry, entries
-from store.models import Track
+from store.tracks import tracks_beside, without
 
 
 class OrderSensitivity(Frozen):
@@ -34,24 +33,11 @@ class OrderSensitivity(Frozen):
 def order_sensitivity(session: Session, slug: str) -> tuple[OrderSensitivity, ...]:
     """Every recipe that stands on a track and on a sister of it, the most sensitive first; none if nobody has submitted to the track."""
     by_recipe: dict[str, list[Entry]] = {}
-    track = session.get(Track, slug)
-    sisters = _sisters(session, track) if track else []
-    for sister in sisters if len(sisters) > 1 else ():
+    for sister in tracks_beside(session, slug, lambda spec: {**spec, "protocol": without(spec["protocol"], "class_order")}):
         for entry in entries(session, sister):
             by_recipe.setdefault(f"{entry.recipe_digest} {entry.engine_version}", []).append(entry)
     found = [_describe(group) for group in by_recipe.values() if len(group) > 1]
     return tuple(sorted(found, key=lambda one: -one.std_over_orders))
-
-
-def _sisters(session: Session, track: Track) -> list[str]:
-    """The track and every other that differs in the class order alone, by slug."""
-    mine = _without_order(track)
-    return sorted(other.slug for other in session.scalars(select(Track).where(Track.dataset == track.dataset)) if _without_order(other) == mine)
-
-
-def _without_order(track: Track) -> dict[str, object]:
-    protocol = {name: value for name, value in track.spec["protocol"].items() if name != "class_order"}
-    return {**track.spec, "protocol": protocol}
 
 
 def _describe(group: Sequence[Entry]) -> OrderSensitivity:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -30,6 +32,28 @@ def get_track(session: Session, slug: str) -> Track:
     if track is None:
         raise NotFound(f"nobody has submitted to a track {slug!r} yet")
     return track
+
+
+def tracks_beside(session: Session, slug: str, apart_from: Callable[[dict[str, Any]], object]) -> tuple[str, ...]:
+    """The tracks that are equal to this one apart from one thing, itself included, by slug; empty if there is no other.
+
+    Args:
+        session: any session.
+        slug: the track.
+        apart_from: gives of a track's spec what must be equal.
+    """
+    track = session.get(Track, slug)
+    if track is None:
+        return ()
+    wanted = apart_from(track.spec)
+    of_dataset = session.scalars(select(Track).where(Track.dataset == track.dataset).order_by(Track.slug))
+    same = tuple(other.slug for other in of_dataset if apart_from(other.spec) == wanted)
+    return same if len(same) > 1 else ()
+
+
+def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A spec, or a part of one, without these fields."""
+    return {name: value for name, value in spec.items() if name not in names}
 
 
 def revision(session: Session, slug: str) -> int:

@@ -25,14 +25,11 @@ def fetch(name: str, data_root: Path) -> Iterator[Progress]:
     Raises:
         DataError: it does not exist, a host cannot be reached, or a file is damaged or missing.
     """
-    from cil_core.data import imagenet  # noqa: PLC0415 — see above
-    from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
+    from cil_core.data import provider  # noqa: PLC0415 — see above
 
     card = _known(name, data_root)
-    if name.startswith("imagenet"):
-        yield from imagenet.fetch(card, data_root)
-    elif name in PUBLISHED:
-        yield from PUBLISHED[name].fetch(DATASETS[name], data_root)
+    if name in DATASETS and name not in layout.INCLUDED:
+        yield from provider(name).fetch(card, data_root)
 
 
 def verify(name: str, data_root: Path) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from api import problems
+from api.problems import Problem
 from cil_core.catalog import BackboneCard, DatasetCard
-from cil_core.recipes import RECIPES, base
+from cil_core.recipes import BY_NAME, RECIPES, base
 from store.workers import WorkerStatus
 
 
@@ -147,6 +149,17 @@ class Workers(BaseModel):
     queues: list[QueueAnswer] = Field(description="What waits for them.")
     setbacks: list[SetbackAnswer] = Field(description="What waits because an attempt was lost: 50 at most.")
     next_cursor: str | None = None
+
+
+def recipe_named(name: str) -> type[base.Recipe]:
+    """The recipe class of a method.
+
+    Raises:
+        Problem: not-found, with the methods there are.
+    """
+    if name not in BY_NAME:
+        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
+    return BY_NAME[name]
 
 
 def methods() -> list[MethodAnswer]:

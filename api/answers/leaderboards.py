@@ -15,7 +15,7 @@ from cil_core.recipes.baselines import Finetune
 from cil_core.spec import Track
 from store.datasets import dataset_cards
 from store.errors import NotFound
-from store.leaderboard import SORTS, Entry
+from store.leaderboard import SORTS, Entry, best_of_each_method
 from store.literature import Reported, reported
 from store.orders import OrderSensitivity
 from store.tracks import TrackStatus, get_track, list_tracks
@@ -73,10 +73,7 @@ class Leaderboard(BaseModel):
 
 def beside_reported(slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
     """What papers report on a track, each with the gap to the best of the entries `found`."""
-    best: dict[str, Entry] = {}
-    for entry in found:
-        if entry.method not in best or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean:
-            best[entry.method] = entry
+    best = best_of_each_method(found)
     answers = []
     for row in reported(slug):
         ours = best.get(row.method or "")

@@ -150,6 +150,7 @@ class Reported(Answer):
     note: str
     average_accuracy: float
     last_accuracy: float
+    entry: str | None
     gap: float | None
 
 

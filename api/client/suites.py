@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -43,7 +44,8 @@ class Cost:
 def cost(client: Client, suite: Suite) -> Cost:
     """What a suite would take on a service as it stands."""
     finished, seconds, unknown = 0, 0.0, 0
-    boards = {slug: {_key(entry.recipe): entry for entry in client.leaderboard(slug).items} for slug in suite.tracks if _exists(client, slug)}
+    known = {track["slug"] for track in client.get("/tracks")["items"]}  # not a track of a dataset that nobody registered
+    boards = {slug: {_key(entry.recipe): entry for entry in client.leaderboard(slug).items} for slug in suite.tracks if slug in known}
     for job in suite.jobs():
         entry = boards.get(job.track.slug, {}).get(_key(job.method.model_dump(mode="json")))
         done = {run.seed for run in entry.runs} if entry else set()
@@ -95,13 +97,8 @@ def tables(boards: Sequence[Leaderboard]) -> RenderableType:
     return Group(*shown)
 
 
-def _exists(client: Client, slug: str) -> bool:
-    """Whether the service has heard of a track: not if it names a dataset that nobody registered."""
-    return slug in {track["slug"] for track in client.get("/tracks")["items"]}
-
-
-def _key(recipe: object) -> str:
-    return repr(sorted(recipe.items())) if isinstance(recipe, dict) else repr(recipe)
+def _key(recipe: dict[str, Any]) -> str:
+    return repr(sorted(recipe.items()))
 
 
 def _line(job: Job, several: bool) -> str:

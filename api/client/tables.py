@@ -59,16 +59,14 @@ class LeaderboardTable:
 
 def reported_table(board: Leaderboard) -> Table:
     """What papers report on a track, each beside our best entry of the method."""
-    best: dict[str, Entry] = {}
-    for entry in sorted(board.items, key=lambda entry: entry.metrics["average_accuracy"].mean):
-        best[entry.method] = entry
+    entries = {entry.id: entry for entry in board.items}
     table = _table(f"reported on {board.slug}")
     table.caption = f"{board.reported[0].source}. {board.reported[0].caveat}"
     table.add_column("method")
     for heading in ("reported avg", "reported last", "our avg", "gap"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.reported:
-        ours = best.get(row.method or "")
+        ours = entries.get(row.entry or "")
         mine = percent(ours.metrics["average_accuracy"]) if ours else MISSING
         gap = MISSING if row.gap is None else f"{100 * row.gap:+.2f}"
         table.add_row(row.title, f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}", mine, gap)

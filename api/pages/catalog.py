@@ -7,14 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from api import problems
+from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep
 from api.pages import templating
-from api.problems import Problem
 from api.strict import StrictRoute
 from cil_core.catalog import BACKBONES
-from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.recipes import RECIPES
 from cil_core.recipes.base import Recipe
 from cil_core.suites import SUITES
 from store.datasets import dataset_cards
@@ -35,9 +34,7 @@ def methods(request: Request) -> HTMLResponse:
 @router.get("/methods/{name}")
 def method(request: Request, name: str, database: DatabaseDep) -> HTMLResponse:
     """One method: what it is, its knobs with the source of each default, and its results on every track."""
-    if name not in BY_NAME:
-        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
-    recipe = BY_NAME[name]
+    recipe = recipe_named(name)
     with database.reading() as session:
         found = {status.track.slug: entries(session, status.track.slug) for status in list_tracks(session)}
     results = [entry for board in found.values() for entry in board if entry.method == name]

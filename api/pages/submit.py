@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api import problems, submission
+from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
 from api.pages import templating
@@ -29,7 +30,7 @@ from api.routes.jobs import JobId, cancel_as, submit_as
 from api.settings import Settings
 from api.strict import StrictRoute
 from cil_core.errors import InvalidSpec
-from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.recipes import RECIPES
 from cil_core.recipes.base import Recipe
 from cil_core.schedule import Schedule
 from cil_core.spec import JobSpec
@@ -89,7 +90,7 @@ def show(request: Request, database: DatabaseDep, method: Chosen = None, preset:
     with database.reading() as session:
         if job:
             form |= _as_submitted(get_job(session, job).spec)
-        recipe = _recipe(form["method"])
+        recipe = recipe_named(form["method"])
         if not job:
             form["preset"] = preset if preset in recipe.presets else "" if preset is not None or "small" not in recipe.presets else form["preset"]
         return _page(request, session, form)
@@ -128,7 +129,7 @@ def cancel(request: Request, job_id: JobId, form: FormDep, database: DatabaseDep
 
 def body_of(form: Mapping[str, str]) -> dict[str, Any]:
     """The job a form describes, as the API takes it; what cannot be read stays text, for the checks to refuse."""
-    recipe = _recipe(form["method"])
+    recipe = recipe_named(form["method"])
     base = _base(recipe, form["preset"])
     changed = {}
     for name in knob_names(recipe):
@@ -177,7 +178,7 @@ def as_command(body: Mapping[str, Any]) -> str:
 
 
 def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> HTMLResponse:
-    recipe, body = _recipe(form["method"]), body_of(form)
+    recipe, body = recipe_named(form["method"]), body_of(form)
     return templating.render(
         request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,
         tracks=every_track(session), body=json.dumps(body, indent=2), curl=as_curl(body, str(request.base_url)), command=as_command(body),
@@ -220,12 +221,6 @@ def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:
     values = {_OWN + name: value if isinstance(value := _plain(job.method, name), str) else json.dumps(value) for name in knob_names(type(job.method))}
     preset = job.method.variant if job.method.variant in job.method.presets else ""
     return {"method": job.method.name, "preset": preset, "track": job.track.slug, "seeds": ", ".join(map(str, job.seeds)), "name": job.name or "", **values}
-
-
-def _recipe(name: str) -> type[Recipe]:
-    if name not in BY_NAME:
-        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
-    return BY_NAME[name]
 
 
 def _base(recipe: type[Recipe], preset: str) -> Recipe:

@@ -9,10 +9,9 @@ from fastapi import APIRouter
 from api import problems
 from api.answers import catalog as answers
 from api.deps import DatabaseDep
-from api.problems import Problem, documented
+from api.problems import documented
 from api.strict import StrictRoute
 from cil_core.catalog import BACKBONES
-from cil_core.recipes import BY_NAME
 from cil_core.suites import SUITES
 from store.datasets import dataset_cards
 from store.queues import queues, setbacks
@@ -30,9 +29,7 @@ def read_methods() -> answers.Methods:
 @router.get("/methods/{name}", operation_id="getMethod", responses=documented(problems.NOT_FOUND))
 def read_method(name: str) -> answers.MethodDetailAnswer:
     """One method with its hyper-parameters: defaults, presets and JSON Schema."""
-    if name not in BY_NAME:
-        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
-    return answers.method(BY_NAME[name])
+    return answers.method(answers.recipe_named(name))
 
 
 @router.get("/datasets", operation_id="listDatasets")

@@ -5,17 +5,29 @@ Decision: a dataset's module is imported when the dataset is: torchvision and sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from cil_core import folders
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.data import folder
+from cil_core.data.download import Progress
 from cil_core.data.source import Source
 from cil_core.errors import InvalidSpec
 from cil_core.spec import Track
 
 Loader = Callable[[DatasetCard, Path], Source]
+
+
+class Provider(Protocol):
+    """Gets a dataset that does not come with the installation."""
+
+    def load(self, card: DatasetCard, data_root: Path) -> Source:
+        """The dataset, fetched first if it is not here; raises DataError."""
+
+    def fetch(self, card: DatasetCard, data_root: Path) -> Iterator[Progress]:
+        """Make it be here, unless it is; raises DataError."""
 
 
 def load(track: Track, data_root: Path) -> Source:
@@ -42,10 +54,15 @@ def loader(name: str) -> Loader:
         from cil_core.data import digits  # noqa: PLC0415 — see above
 
         return digits.load
+    return provider(name).load
+
+
+def provider(name: str) -> Provider:
+    """Who gets a built-in dataset that is not included: the operator's directory for ImageNet, its authors' archives for every other."""
     if name.startswith("imagenet"):
         from cil_core.data import imagenet  # noqa: PLC0415 — see above
 
-        return imagenet.load
+        return imagenet
     from cil_core.data.vision import PUBLISHED  # noqa: PLC0415 — see above
 
-    return PUBLISHED[name].load
+    return PUBLISHED[name]

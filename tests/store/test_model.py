@@ -1,26 +1,23 @@
 """The run state machine under random histories: several workers, crashes between any two statements, expired leases, replays, drains, cancellations.
 
-Hypothesis drives the real functions on a real database; a second connection looks at the rows. A worker that was fenced out does not know it, and tries everything all the same. Time passes
-by moving the lease columns into the past of the database's clock. Each rule foretells what must happen; `promises` says what must hold after every step.
+Hypothesis drives the real functions on a real database; a second connection (`tests/store/beside.py`) looks at the rows. A worker that was fenced out
+does not know it, and tries everything all the same. Time passes by moving the lease columns into the past of the database's clock. Each rule foretells
+what must happen; `promises` says what must hold after every step.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
-from psycopg.rows import dict_row
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -30,13 +27,13 @@ from store.errors import AlreadyTerminal, LeaseLost, ResultConflict
 from store.session import Database
 from store.settling import sum_of
 from store.states import FailureClass, RunState
+from tests.store.beside import TABLES, Beside, BesidePostgresql, BesideSqlite, Row
 
 if TYPE_CHECKING:
     from tests.conftest import Databases
     from tests.store.conftest import EventsOf, Scenario
 
 STEPS = 50
-TABLES = ("jobs", "runs", "job_runs", "attempts", "task_results", "summaries", "events")
 WORKERS = [runs.WorkerOffer(f"worker-{number}", "cil", "cpu") for number in range(3)]
 MAX_ATTEMPTS = runs.DEFAULT_POLICY.max_attempts
 
@@ -44,86 +41,6 @@ FAILURES = [*FailureClass, *[FailureClass.infrastructure] * 4, *[FailureClass.hu
 
 crashes = st.one_of(st.none(), st.none(), st.none(), st.integers(1, 12))
 """After which statement of its transaction the process dies, if it does."""
-
-
-Row = dict[str, Any]
-
-
-class Beside(Protocol):
-    """Looks at the rows and moves their times, without the code under test."""
-
-    now: str  # the time of the database, in its SQL
-    past: str
-
-    def empty(self) -> None:
-        """No row is left."""
-
-    def rows(self, query: str, *values: Any) -> list[Row]:
-        """What a query with `?` for each value gives."""
-
-    def table(self, name: str) -> list[Row]:
-        """All rows, in an order that depends on them alone."""
-
-    def execute(self, statement: str) -> None:
-        """Commits at once."""
-
-    def close(self) -> None:
-        """Ends the connection."""
-
-
-class BesideSqlite:
-    """Begins each history with a copy of the empty file."""
-
-    now, past = "strftime('%Y-%m-%d %H:%M:%f000', 'now')", "datetime('now', '-1 hour')"
-
-    def __init__(self, database: Database, directory: Path) -> None:
-        self.database, self.path = database, Path(str(database.engine.url.database))
-        self.template = Path(shutil.copy(self.path, directory / "template.sqlite"))
-        self.connection = sqlite3.connect(self.path, isolation_level=None)
-
-    def empty(self) -> None:
-        self.database.dispose()
-        self.connection.close()
-        shutil.copy(self.template, self.path)
-        self.connection = sqlite3.connect(self.path, isolation_level=None)
-        self.connection.row_factory = lambda cursor, row: {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-
-    def rows(self, query: str, *values: Any) -> list[Row]:
-        return self.connection.execute(query, values).fetchall()
-
-    def table(self, name: str) -> list[Row]:
-        return self.rows(f"SELECT * FROM {name} ORDER BY rowid")
-
-    def execute(self, statement: str) -> None:
-        self.connection.execute(statement)
-
-    def close(self) -> None:
-        self.connection.close()
-
-
-class BesidePostgresql:
-    """A connection of its own to the server."""
-
-    now, past = "clock_timestamp()", "clock_timestamp() - interval '1 hour'"
-
-    def __init__(self, database: Database) -> None:
-        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-
-    def empty(self) -> None:
-        self.connection.execute(f"TRUNCATE {', '.join((*TABLES, 'tracks'))} CASCADE")
-
-    def rows(self, query: str, *values: Any) -> list[Row]:
-        return self.connection.execute(query.replace("?", "%s"), values).fetchall()
-
-    def table(self, name: str) -> list[Row]:
-        return self.rows(f"SELECT * FROM {name} ORDER BY {name}::text")
-
-    def execute(self, statement: str) -> None:
-        self.connection.execute(statement)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 class Crash(Exception):
