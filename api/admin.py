@@ -17,21 +17,32 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from store.accounts import Role
     from store.models import User
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help="Users and tokens, on the server.")
 
 DatabaseUrl = Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service.")]
+RoleName = Annotated[str, typer.Option("--role", help="viewer, submitter or admin.")]
 UserName = Annotated[str, typer.Argument(help="A user's name.")]
 
 
 @app.command()
-def create_user(user: UserName, database_url: DatabaseUrl) -> None:
+def create_user(user: UserName, database_url: DatabaseUrl, role: RoleName = "submitter") -> None:
     """Add a user."""
     from store import accounts
 
     with _writing(database_url) as session:
-        typer.echo(accounts.create_user(session, user).id)
+        typer.echo(accounts.create_user(session, user, _role(role)).id)
+
+
+@app.command()
+def set_role(user: UserName, role: Annotated[str, typer.Argument(help="viewer, submitter or admin.")], database_url: DatabaseUrl) -> None:
+    """Change what a user may do, with all their tokens."""
+    from store import accounts
+
+    with _writing(database_url) as session:
+        accounts.set_role(session, _named(session, user).id, _role(role))
 
 
 @app.command()
@@ -61,7 +72,7 @@ def tokens(user: UserName, database_url: DatabaseUrl) -> None:
     typer.echo(json.dumps([{field: getattr(token, field) for field in fields} for token in found], indent=2, default=str))
 
 
-@app.command()
+@app.command(name="revoke")
 def revoke_token(user: UserName, token_id: Annotated[str, typer.Argument(help="A token (tok_…).")], database_url: DatabaseUrl) -> None:
     """Refuse a token from now on."""
     from store import accounts
@@ -98,6 +109,14 @@ def _writing(database_url: str) -> Iterator[Session]:
     except SQLAlchemyError as error:
         typer.secho(f"the database cannot be used (has it been migrated?): {getattr(error, 'orig', None) or error}", fg="red", err=True)
         raise typer.Exit(4) from None
+
+
+def _role(name: str) -> Role:
+    from store.accounts import Role
+
+    if name not in {role.value for role in Role}:
+        raise ValueError(f"unknown role {name!r}; known: {', '.join(Role)}")
+    return Role(name)
 
 
 def _named(session: Session, name: str) -> User:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
 from api import problems
+from api.answer_cache import AnswerCache
 from api.cursors import Cursors
 from api.doorbell import Doorbell
 from api.feed import EventFeed
@@ -50,6 +51,11 @@ def _feed(request: Request) -> EventFeed:
     return request.app.state.feed  # type: ignore[no-any-return]
 
 
+def _answers(request: Request) -> AnswerCache:
+    return request.app.state.answers  # type: ignore[no-any-return]
+
+
+AnswersDep = Annotated[AnswerCache, Depends(_answers)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 DoorbellDep = Annotated[Doorbell, Depends(_doorbell)]
@@ -57,8 +63,12 @@ CursorsDep = Annotated[Cursors, Depends(_cursors)]
 FeedDep = Annotated[EventFeed, Depends(_feed)]
 
 
-def requires(scope: Scope) -> Callable[..., Principal]:
+def requires(scope: Scope, *, to_read: bool = False) -> Callable[..., Principal]:
     """A dependency: whoever asks, if their token has `scope` and is not used too often.
+
+    Args:
+        scope: what the token must allow.
+        to_read: the request writes nothing, so it is not counted.
 
     Raises:
         Problem: unauthenticated without a valid token, forbidden without the scope, too-many-requests beyond the rates of the settings.
@@ -67,12 +77,12 @@ def requires(scope: Scope) -> Callable[..., Principal]:
     def principal(
         request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> Principal:
-        return authenticated(request, response, database, given.credentials if given else None, scope)
+        return authenticated(request, response, database, given.credentials if given else None, scope, to_read=to_read)
 
     return principal
 
 
-def authenticated(request: Request, response: Response, database: Database, token: str | None, scope: Scope) -> Principal:
+def authenticated(request: Request, response: Response, database: Database, token: str | None, scope: Scope, *, to_read: bool = False) -> Principal:
     """Whoever shows `token`, if it has `scope` and is not used too often; `response` is told how much of its rate is left.
 
     Raises:
@@ -87,8 +97,9 @@ def authenticated(request: Request, response: Response, database: Database, toke
         # Only whoever shows an invalid one is refused: others may write from behind the same address.
         _within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
         raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
-    standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
-    response.headers.update(standing.headers)
+    if not to_read:
+        standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
+        response.headers.update(standing.headers)
     if not found.may(scope):
         raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
     return found
@@ -118,6 +129,7 @@ def _reader(
 
 
 Reader = Annotated[Principal | None, Depends(_reader)]
+Reporter = Annotated[Principal, Depends(requires(Scope.results_write))]
 Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]
 
 

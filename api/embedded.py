@@ -36,7 +36,7 @@ from api import ports, redis_server
 from api.client.connection import FILE, Connection, link_running, write_private
 from api.processes import Service, stop_leftovers
 from store import accounts
-from store.accounts import Scope
+from store.accounts import Role, Scope
 from store.session import Database
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Stack:
             with database.transaction() as session:
                 if kept.exists() and accounts.authenticate(session, kept.read_text()):
                     return kept.read_text()
-                user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(session, LOCAL_USER)
+                user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(session, LOCAL_USER, Role.admin)
                 token = accounts.issue_token(session, user.id, "cil up", [Scope.admin]).plain
         finally:
             database.dispose()

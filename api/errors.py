@@ -30,7 +30,7 @@ from api.pages import problem_page
 from api.pointers import body_faults, pointer, query_faults
 from api.problems import Fault, Problem, not_found
 from cil_core.errors import InvalidSpec
-from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound
+from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound, NotReplayable
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ _REFUSALS: dict[type[Exception], Callable[[str], Problem]] = {
     KeyReused: lambda said: Problem(problems.KEY_REUSED, said, [Fault(header="Idempotency-Key", detail=said)]),
     KeyInFlight: lambda said: Problem(problems.IN_FLIGHT, said, headers={"Retry-After": "1"}),
     InvalidCursor: invalid_cursor,
+    NotReplayable: lambda said: Problem(problems.NOT_REPLAYABLE, said),
     NotComparable: lambda said: Problem(problems.NOT_COMPARABLE, said),
 }
 """What the store refuses, and how that is told."""

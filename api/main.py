@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api import errors, openapi
+from api.answer_cache import AnswerCache
 from api.cursors import Cursors
 from api.doorbell import Doorbell
 from api.feed import EventFeed
@@ -25,12 +26,12 @@ from api.pages import budgets, compare, home, problem_page, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
 from api.rates import Rates
-from api.routes import catalog, comparisons, health, job_events, jobs, runs, tokens, tracks
+from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
 from store.session import Database
 
-_ROUTES = (jobs.router, job_events.router, runs.router, tracks.router, comparisons.router, catalog.router, tokens.router)
+_ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, catalog.router, tokens.router)
 _PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 
@@ -66,6 +67,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.doorbell = Doorbell(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
     app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+    app.state.answers = AnswerCache()
     app.state.rates = Rates(settings.redis_url)
     app.state.metrics = Metrics(database, lambda: feed.listeners)
 

@@ -45,6 +45,7 @@ NOT_FOUND = Kind("not-found", 404, "There is no such thing here", "Check the ide
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "The `Allow` header lists those that are.")
 NOT_ACCEPTABLE = Kind("not-acceptable", 406, "No such representation", "The detail lists the media types there are.")
 ALREADY_TERMINAL = Kind("already-terminal", 409, "The job has ended already", "Terminal states never change.")
+NOT_REPLAYABLE = Kind("not-replayable", 409, "The run cannot be replayed", "Only runs that succeeded, with the engine and the data this service has now.")
 IN_FLIGHT = Kind("request-in-flight", 409, "The same request is being answered", "Try again with the same Idempotency-Key in a moment.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The detail says the limit.")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON", "Send `Content-Type: application/json`.")
@@ -59,7 +60,7 @@ KINDS = {
     kind.slug: kind
     for kind in (
         INVALID_JSON, INVALID_BODY, INVALID_QUERY, INVALID_CURSOR, NOT_COMPARABLE, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ALREADY_TERMINAL,
-        IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_REQUESTS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
+        NOT_REPLAYABLE, IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_REQUESTS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
     )
 }  # fmt: skip
 

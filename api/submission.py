@@ -1,14 +1,20 @@
-"""Is this job one we accept? Everything a body can be refused for beyond its form, asked before anything is written."""
+"""Is this job one we accept? What a body can be refused for beyond its form, asked before anything is written; and how much one user may ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from sqlalchemy.orm import Session
+
+from api import problems
+from api.problems import Problem
 from api.settings import Settings
 from cil_core import validation
 from cil_core.catalog import DatasetCard
 from cil_core.errors import InvalidSpec
 from cil_core.spec import JobSpec
+from store.models import Job
+from store.quotas import pending_runs, take_turn
 
 
 def check(spec: JobSpec, datasets: Mapping[str, DatasetCard], limits: Settings) -> None:
@@ -23,3 +29,27 @@ def check(spec: JobSpec, datasets: Mapping[str, DatasetCard], limits: Settings) 
     for name, schedule in spec.method.schedules.items():
         if schedule.epochs > limits.max_epochs:
             raise InvalidSpec(f"{schedule.epochs} epochs were given; a schedule may have {limits.max_epochs} at most", ("method", name, "epochs"))
+
+
+def within_quota(session: Session, user_id: str, limits: Settings, submit: Callable[[], Job]) -> str:
+    """Submit a job, unless too many of the user's runs would then wait or run.
+
+    Args:
+        session: a writing session, to be rolled back if this raises.
+        user_id: whose job it is.
+        limits: of this service.
+        submit: makes the job in this session, with its `links` loaded.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        Problem: too-many-runs.
+    """
+    take_turn(session, user_id)
+    job = submit()
+    waiting = pending_runs(session, user_id)
+    if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
+        detail = f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
+        raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
+    return job.id

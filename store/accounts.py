@@ -3,7 +3,8 @@
 Decisions:
     * A token is `cil_`, 256 random bits and a checksum, so that a mistyped or invented one is refused without asking the database, and scanners can find a leaked one.
     * Only its SHA-256 is stored: 256 random bits need no salt and no slow hash. The plain token is shown once.
-    * Scopes are few and named here; a token has exactly those it was given.
+    * Scopes are few and named here; a token has exactly those it was given, as far as its user's role allows them: whoever is no administrator any more
+      loses that with all their tokens at once.
 """
 
 from __future__ import annotations
@@ -35,10 +36,27 @@ class Scope(StrEnum):
 
     jobs_write = "jobs:write"
     """Submit and cancel jobs."""
+    results_write = "results:write"
+    """Report results that were computed elsewhere."""
     tokens_write = "tokens:write"
     """Make and revoke one's own tokens."""
     admin = "admin"
     """Everything: users, datasets, other people's jobs."""
+
+
+class Role(StrEnum):
+    """What a user is; reading needs none."""
+
+    viewer = "viewer"
+    """Reads; what anybody may do without a token."""
+    submitter = "submitter"
+    """Submits jobs, reports results, manages their own tokens."""
+    admin = "admin"
+    """Everything."""
+
+
+ALLOWED = {Role.viewer: frozenset[Scope](), Role.submitter: frozenset(Scope) - {Scope.admin}, Role.admin: frozenset(Scope)}
+"""The scopes that a token of a user with this role can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +81,14 @@ class IssuedToken:
     plain: str
 
 
-def create_user(session: Session, name: str) -> User:
+def create_user(session: Session, name: str, role: Role = Role.submitter) -> User:
     """Add a user.
 
     Raises:
         AlreadyExists: the name is taken.
     """
     user_id = new_id("usr")
-    if not insert_if_absent(session, User, id=user_id, name=name):
+    if not insert_if_absent(session, User, id=user_id, name=name, role=role):
         raise AlreadyExists(f"there is a user named {name!r} already")
     return session.get_one(User, user_id)
 
@@ -80,15 +98,22 @@ def user_named(session: Session, name: str) -> User | None:
     return session.scalars(select(User).where(User.name == name)).one_or_none()
 
 
+def set_role(session: Session, user_id: str, role: Role) -> None:
+    """Change what a user is; their tokens allow no more than that from now on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    _change_user(session, user_id, role=role)
+
+
 def disable_user(session: Session, user_id: str) -> None:
     """Refuse this user's tokens from now on.
 
     Raises:
         NotFound: there is no such user.
     """
-    disabled = update(User).where(User.id == user_id).values(disabled_at=now()).returning(User.id)
-    if session.execute(disabled, execution_options={"synchronize_session": False}).first() is None:
-        raise NotFound(f"there is no user {user_id!r}")
+    _change_user(session, user_id, disabled_at=now())
 
 
 def issue_token(session: Session, user_id: str, name: str, scopes: Iterable[str], lifetime: timedelta | None = None) -> IssuedToken:
@@ -102,9 +127,13 @@ def issue_token(session: Session, user_id: str, name: str, scopes: Iterable[str]
         lifetime: how long it is valid; None for ever.
 
     Raises:
-        ValueError: for an unknown scope.
+        ValueError: for an unknown scope, or one that the user's role does not allow.
+        NotFound: there is no such user.
     """
     given = sorted({_scope(scope) for scope in scopes})
+    role = _role(session, user_id)
+    if beyond := [scope for scope in given if scope not in ALLOWED[role]]:
+        raise ValueError(f"a {role} cannot have the scope {beyond[0].value!r}; allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}")
     plain = _new_token()
     token_id = new_id("tok")
     expires_at = None if lifetime is None else session.scalars(select(now(lifetime))).one()
@@ -122,7 +151,7 @@ def authenticate(session: Session, token: str) -> Principal | None:
     if found is None:
         return None
     row, user = found
-    return Principal(user.id, user.name, row.id, frozenset(Scope(scope) for scope in row.scopes))
+    return Principal(user.id, user.name, row.id, frozenset(Scope(scope) for scope in row.scopes) & ALLOWED[Role(user.role)])
 
 
 def note_use(session: Session, token_id: str) -> None:
@@ -152,6 +181,19 @@ def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
         token.revoked_at = session.scalars(select(now())).one()
         session.flush()
     return token.revoked_at
+
+
+def _change_user(session: Session, user_id: str, **values: object) -> None:
+    changed = update(User).where(User.id == user_id).values(**values).returning(User.id)
+    if session.execute(changed, execution_options={"synchronize_session": False}).first() is None:
+        raise NotFound(f"there is no user {user_id!r}")
+
+
+def _role(session: Session, user_id: str) -> Role:
+    role = session.scalars(select(User.role).where(User.id == user_id)).one_or_none()
+    if role is None:
+        raise NotFound(f"there is no user {user_id!r}")
+    return Role(role)
 
 
 def _scope(name: str) -> Scope:

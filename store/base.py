@@ -36,6 +36,7 @@ class Base(DeclarativeBase):
         list[int]: Json(),
         list[float]: Json(),
         list[str]: Json(),
+        list[list[float]]: Json(),
         RunState: _enum(RunState, "state"),
         JobState: _enum(JobState, "state"),
         AttemptOutcome: _enum(AttemptOutcome, "outcome"),

@@ -9,8 +9,9 @@
     │   ├── KeyReused       the key came with another body before
     │   └── KeyInFlight     the first request with this key has not been answered yet
     ├── InvalidCursor       a page cursor that this service did not make
+    ├── NotReplayable       the run cannot be repeated: it has not succeeded, or what it ran on is not here any more
     ├── NotComparable       entries or tracks that cannot stand side by side
-    └── AlreadyExists       a user or dataset of this name is there already
+    └── AlreadyExists       a user or dataset of this name is there already, or another run of this id
 
 A database that cannot be reached raises SQLAlchemy's `OperationalError`.
 """
@@ -52,6 +53,10 @@ class KeyInFlight(IdempotencyError):
 
 class InvalidCursor(StoreError):
     """The cursor cannot be read."""
+
+
+class NotReplayable(StoreError):
+    """The run cannot be repeated; the message says why."""
 
 
 class NotComparable(StoreError):

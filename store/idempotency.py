@@ -1,7 +1,7 @@
 """Idempotency keys: the same request, sent again, makes nothing twice.
 
 Decisions:
-    * The key is written in the transaction that makes the job: there is no moment at which one exists without the other.
+    * The key is written in the transaction that does the work: there is no moment at which one exists without the other.
     * A second request that comes while the first is at work waits for it, for a few seconds, and then gets its answer.
     * A key belongs to its owner, and is forgotten after 24 hours.
 """
@@ -29,13 +29,13 @@ def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | N
     """Take a key for the request being answered in this transaction.
 
     Args:
-        session: a writing session; the job is made in the same one, and then `keep` is called.
+        session: a writing session; what is asked for is made in the same one, and then `keep` is called.
         owner: whose key it is.
         key: as the client sent it.
         body_digest: digest of the request's meaning.
 
     Returns:
-        None if the key is new; else the id of the job that the first request made.
+        None if the key is new; else the id of what the first request made.
 
     Raises:
         KeyReused: the key came with another body.
@@ -49,13 +49,13 @@ def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | N
     first = session.scalars(select(IdempotencyKey).where(*mine)).one()
     if first.body_digest != body_digest:
         raise KeyReused(f"the idempotency key {key!r} was used for another request; use a new key for a new request")
-    return first.job_id
+    return first.made
 
 
-def keep(session: Session, owner: str, key: str, job_id: str) -> None:
-    """Bind a reserved key to the job its request made."""
+def keep(session: Session, owner: str, key: str, made: str) -> None:
+    """Bind a reserved key to what its request made."""
     bound = update(IdempotencyKey).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
-    session.execute(bound.values(job_id=job_id), execution_options={"synchronize_session": False})
+    session.execute(bound.values(made=made), execution_options={"synchronize_session": False})
 
 
 def forget_old(session: Session) -> int:

@@ -5,6 +5,7 @@ Decisions:
     * Each method is ranked by its own first classifier, unless one is asked for.
     * An entry counts one run a seed, the last that finished. Results of different engine versions or different data are different entries.
     * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, which is for tuning.
+    * A replay is never counted; it says of the run it repeats whether it can be trusted.
     * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run there.
 """
 
@@ -12,10 +13,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
-from typing import Any
+from statistics import median
+from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import TextClause, func, select, text
@@ -26,24 +28,31 @@ from cil_core.metrics import Summary as Metrics
 from cil_core.metrics import intransigence
 from cil_core.recipes import BY_NAME
 from store.errors import NotFound
-from store.models import Run, Summary, Track
+from store.models import Replay, Run, Summary, Track
 from store.statistics import Statistic, describe
 
-SORTS = {
-    "average_accuracy": (Summary.average_accuracy, -1),
-    "last_accuracy": (Summary.last_accuracy, -1),
-    "forgetting": (Summary.forgetting, 1),
-    "counted_bytes": (Summary.counted_bytes, 1),
-    "kept_bytes": (Summary.kept_bytes, 1),
-    "parameters": (Summary.parameters, 1),
-    "train_seconds": (Summary.train_seconds, 1),
+_METRICS = tuple(name for name in Metrics.model_fields if not name.startswith("curve"))
+_LESS_IS_BETTER = frozenset({"forgetting", "forgetting_clipped", "intransigence"})
+_COLUMNS = {
+    "average_accuracy": Summary.average_accuracy,
+    "last_accuracy": Summary.last_accuracy,
+    "forgetting": Summary.forgetting,
+    "counted_bytes": Summary.counted_bytes,
+    "kept_bytes": Summary.kept_bytes,
+    "parameters": Summary.parameters,
+    "train_seconds": Summary.train_seconds,
+    **{name: Summary.metrics[name].as_float() for name in _METRICS if name not in {"average_accuracy", "last_accuracy", "forgetting"}},
 }
+_SCALARS = (*_METRICS, "intransigence")
+SORTS = {name: -1 if name in _SCALARS and name not in _LESS_IS_BETTER else 1 for name in (*_COLUMNS, "intransigence")}
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
-_SCALARS = (*(name for name in Metrics.model_fields if not name.startswith("curve")), "intransigence")
 _WHAT_IS_SHOWN = load_only(Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes, Run.device)
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
+
+
+Trust = Literal["verified", "replayed"]
 
 
 class EntryRun(Frozen):
@@ -54,6 +63,7 @@ class EntryRun(Frozen):
     device: str | None
     average_accuracy: float
     last_accuracy: float
+    replayed: bool | None = Field(description="Whether every replay of this run got the same results; None if none has finished.")
 
 
 class Entry(Frozen):
@@ -64,6 +74,10 @@ class Entry(Frozen):
     pareto: bool = Field(
         description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
     )
+    median_rank: float | None = Field(
+        description="Median over its seeds of the rank among the ranked entries of this answer that have the seed, by average accuracy; ties share their mean rank."
+    )
+    trust: Trust = Field(description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed.")
     track_slug: str
     method: str
     title: str
@@ -85,7 +99,14 @@ class Entry(Frozen):
 
 
 def entries(
-    session: Session, track_slug: str, classifier: str | None = None, *, sort: str = "average_accuracy", exemplar_free: bool = False, limit: int = 500
+    session: Session,
+    track_slug: str,
+    classifier: str | None = None,
+    *,
+    sort: str = "average_accuracy",
+    exemplar_free: bool = False,
+    best_per_method: bool = False,
+    limit: int = 500,
 ) -> list[Entry]:
     """The leaderboard of a track, best first; empty if nothing has finished on it.
 
@@ -95,6 +116,7 @@ def entries(
         classifier: which accuracy curve; None takes the one each method is ranked by.
         sort: one of `SORTS`.
         exemplar_free: only entries that keep no exemplars.
+        best_per_method: of each method only the entry that comes first.
         limit: how many entries at most.
 
     Raises:
@@ -102,14 +124,19 @@ def entries(
     """
     if sort not in SORTS:
         raise ValueError(f"a leaderboard cannot be sorted by {sort!r}; allowed: {', '.join(SORTS)}")
-    column, direction = SORTS[sort]
-    key = func.avg(column) * direction
+    key = func.avg(_COLUMNS.get(sort, Summary.average_accuracy)) * SORTS[sort]
     query = select(Summary.entry_id).where(Summary.track_slug == track_slug, *_curve(classifier)).group_by(Summary.entry_id)
     if exemplar_free:
         query = query.having(func.max(Summary.exemplars) == 0)
     ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
     joint = _joint(session, track_slug) if ids else None
-    found = [_describe(rows, joint) for rows in _runs_of(session, ids, classifier)]
+    rows = _runs_of(session, ids, classifier)
+    replays = _replays(session, rows)
+    found = [_describe(of_one, joint, replays) for of_one in rows]
+    if sort not in _COLUMNS:  # computed here: the database does not know it
+        found.sort(key=lambda entry: entry.metrics[sort].mean * SORTS[sort] if sort in entry.metrics else math.inf)
+    if best_per_method:
+        found = _first_of_each_method(found)
     return _on_frontier(found if _is_for_tuning(session, track_slug) else _ranked(found))
 
 
@@ -128,7 +155,9 @@ def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | 
     Raises:
         NotFound: one of them has no finished run under this classifier.
     """
-    found = {entry.id: entry for entry in (_describe(rows) for rows in _runs_of(session, entry_ids, classifier))}
+    rows = _runs_of(session, entry_ids, classifier)
+    replays = _replays(session, rows)
+    found = {entry.id: entry for entry in (_describe(of_one, None, replays) for of_one in rows)}
     missing = [entry_id for entry_id in entry_ids if entry_id not in found]
     if missing:
         raise NotFound(f"no finished run of {', '.join(missing)}" + (f" under the classifier {classifier!r}" if classifier else ""))
@@ -148,6 +177,24 @@ def _runs_of(session: Session, ids: Sequence[str], classifier: str | None) -> li
     return [by_entry[entry_id] for entry_id in ids if entry_id in by_entry]
 
 
+def _first_of_each_method(found: list[Entry]) -> list[Entry]:
+    first: dict[str, Entry] = {}
+    for entry in found:
+        first.setdefault(entry.method, entry)
+    return list(first.values())
+
+
+def _replays(session: Session, rows: list[list[tuple[Summary, Run]]]) -> dict[str, bool]:
+    """By run, whether all finished replays of it agreed."""
+    verdicts: dict[str, bool] = {}
+    query = select(Replay.original_id, Replay.agrees).where(
+        Replay.original_id.in_([run.id for of_one in rows for _, run in of_one]), Replay.agrees.is_not(None)
+    )
+    for run_id, agrees in session.execute(query):
+        verdicts[run_id] = verdicts.get(run_id, True) and bool(agrees)
+    return verdicts
+
+
 def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
     """Accuracy of joint training on each task right after it, mean over its runs; None if it has not run on this track."""
     query = select(Summary.metrics).join(Run, Run.id == Summary.run_id).where(Summary.track_slug == track_slug, Run.method == "joint", _RANKING)
@@ -161,14 +208,28 @@ def _is_for_tuning(session: Session, track_slug: str) -> bool:
 
 
 def _ranked(unranked: list[Entry]) -> list[Entry]:
-    rank, ranked = 0, []
+    rank, ranked, medians = 0, [], _median_ranks([entry for entry in unranked if BY_NAME[entry.method].ranked])
     for entry in unranked:
         if BY_NAME[entry.method].ranked:
             rank += 1
-            ranked.append(entry.model_copy(update={"rank": rank}))
+            ranked.append(entry.model_copy(update={"rank": rank, "median_rank": medians[entry.id]}))
         else:
             ranked.append(entry)
     return ranked
+
+
+def _median_ranks(found: list[Entry]) -> dict[str, float]:
+    """By entry, the median over its seeds of its rank among those that have the seed."""
+    of_seed: dict[int, list[float]] = {}
+    for entry in found:
+        for run in entry.runs:
+            of_seed.setdefault(run.seed, []).append(run.average_accuracy)
+    ordered = {seed: sorted(values, reverse=True) for seed, values in of_seed.items()}
+    return {entry.id: median(_rank_in(ordered[run.seed], run.average_accuracy) for run in entry.runs) for entry in found}
+
+
+def _rank_in(descending: list[float], value: float) -> float:
+    return 1 + descending.index(value) + (descending.count(value) - 1) / 2
 
 
 def _on_frontier(found: list[Entry]) -> list[Entry]:
@@ -188,15 +249,15 @@ def _costs(entry: Entry) -> tuple[float, float, float]:
     return (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, seconds)
 
 
-def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None = None) -> Entry:
+def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:
     summaries, runs = [row[0] for row in rows], [row[1] for row in rows]
     metrics = [_metrics(summary, joint) for summary in summaries]
     title, variant = _named(runs[0].method, json.dumps(runs[0].recipe, sort_keys=True))
     seconds = [summary.train_seconds for summary in summaries if summary.train_seconds is not None]
     return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
-        id=summaries[0].entry_id, rank=None, pareto=False, track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
+        id=summaries[0].entry_id, rank=None, pareto=False, median_rank=None, trust=_trust([replays.get(run.id) for run in runs]), track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
         recipe=runs[0].recipe, recipe_digest=runs[0].recipe_digest, engine_version=runs[0].engine_version, classifier=summaries[0].classifier,
-        runs=tuple(map(_entry_run, summaries, runs)), metrics=_scalars(metrics),
+        runs=tuple(_entry_run(summary, run, replays.get(run.id)) for summary, run in rows), metrics=_scalars(metrics),
         curve=tuple(map(describe, zip(*(one["curve"] for one in metrics), strict=True))),
         seen_classes=tuple(accumulate(runs[0].task_sizes or ())), exemplars=max(one.exemplars for one in summaries),
         counted_bytes=max(one.counted_bytes for one in summaries), kept_bytes=max(one.kept_bytes for one in summaries),
@@ -217,9 +278,13 @@ def _named(method: str, recipe: str) -> tuple[str, str]:
     return known.title, known.variant
 
 
-def _entry_run(summary: Summary, run: Run) -> EntryRun:
+def _trust(verdicts: list[bool | None]) -> Trust:
+    return "replayed" if True in verdicts and False not in verdicts else "verified"
+
+
+def _entry_run(summary: Summary, run: Run, replayed: bool | None) -> EntryRun:
     return EntryRun.model_construct(
-        seed=summary.seed, run_id=run.id, device=run.device, average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy
+        seed=summary.seed, run_id=run.id, device=run.device, average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy, replayed=replayed
     )
 
 

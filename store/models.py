@@ -29,6 +29,7 @@ class User(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
+    role: Mapped[str] = mapped_column(String(16), default="submitter", server_default="submitter")  # store.accounts.Role
     created_at: Mapped[datetime] = mapped_column(default=now())
     disabled_at: Mapped[datetime | None]
 
@@ -267,31 +268,55 @@ class Worker(Base):
     stopped_at: Mapped[datetime | None]
 
 
+class Replay(Base):
+    """A run that repeats another one, to see whether it gets the same results."""
+
+    __tablename__ = "replays"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    original_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now())
+    agrees: Mapped[bool | None]  # None until it has finished
+    bitwise: Mapped[bool | None]  # whether the counts are the same to the last one
+    largest_difference: Mapped[float | None]  # of any point of an accuracy curve
+
+
 class IdempotencyKey(Base):
-    """A request that was answered: the same key and body get the same job."""
+    """A request that was answered: the same key and body make nothing a second time."""
 
     __tablename__ = "idempotency_keys"
 
     owner: Mapped[str] = mapped_column(String(40), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_digest: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    made: Mapped[str | None] = mapped_column(String(40))  # the id of what the request made: a job, a token, a result
     created_at: Mapped[datetime] = mapped_column(default=now(), index=True)
 
 
-class PublishedResult(Base):
-    """A number from the literature, shown beside ours and never ranked with them."""
+class ReportedResult(Base):
+    """A result somebody reports, shown beside ours and never ranked with them. Accuracies are fractions."""
 
-    __tablename__ = "published_results"
+    __tablename__ = "reported_results"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    track_slug: Mapped[str] = mapped_column(String(200), index=True)
-    method: Mapped[str] = mapped_column(String(80))
-    citation: Mapped[dict[str, Any]]
-    source: Mapped[str]  # the table and page it stands in
-    average_accuracy: Mapped[float | None]
-    last_accuracy: Mapped[float | None]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    track_slug: Mapped[str] = mapped_column(String(200))
+    method: Mapped[str | None] = mapped_column(String(40))  # the method of ours that it is
+    title: Mapped[str] = mapped_column(String(80))
+    citation: Mapped[str]
+    link: Mapped[str | None]
     note: Mapped[str | None]
+    seeds: Mapped[int | None]
+    curve: Mapped[list[float]]
+    matrix: Mapped[list[list[float]] | None]
+    average_accuracy: Mapped[float]
+    last_accuracy: Mapped[float]
+    forgetting: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=now())
+
+    user: Mapped[User] = relationship(lazy="raise")
+
+    __table_args__ = (Index(None, "track_slug", "id"),)
 
 
 class Dataset(Base):

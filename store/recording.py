@@ -6,6 +6,7 @@ Decisions:
       for it would mean that one run has two results.
     * An attempt that says it trains from task r on does so because no checkpoint of r or later was usable where it runs. What earlier attempts
       recorded for those tasks is then discarded, in the open: the matrix must come from one chain of tasks, perhaps on another device.
+    * A replay is compared with the run it repeats and never takes its place on a leaderboard.
     * A run succeeds only if its rows form the whole matrix and their digest is the one the engine computed.
 """
 
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from cil_core.events import Counts, Event, Footprint, RunFinished, RunStarted, TaskEvaluated
 from cil_core.recipes import BY_NAME
+from store import replays
 from store.claims import Claim
 from store.errors import ResultConflict
 from store.events import append
@@ -68,8 +70,10 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
     run = held(session, claim)
     rows = session.scalars(select(TaskResult).where(TaskResult.run_id == run.id)).all()
     _check_complete(run, rows, event)
-    session.execute(update(Summary).where(Summary.entry_id == run.entry_id, Summary.seed == run.seed, Summary.counted).values(counted=False))
-    session.add_all(_summaries(run, rows))
+    is_replay = replays.judge(session, run, rows, event.matrix_digest, environment)
+    if not is_replay:
+        session.execute(update(Summary).where(Summary.entry_id == run.entry_id, Summary.seed == run.seed, Summary.counted).values(counted=False))
+    session.add_all(summaries_of(run, rows, counted=not is_replay))
     session.flush()
     append(session, lock_jobs(session, [run.id]), event.kind, event.model_dump(mode="json") | {"attempt": claim.attempt}, run.id)
     end(session, run, RunState.succeeded, Ending(AttemptOutcome.succeeded), environment=environment, matrix_digest=event.matrix_digest)
@@ -124,14 +128,21 @@ def _check_complete(run: Run, rows: Sequence[TaskResult], event: RunFinished) ->
         raise ResultConflict(f"{run.id} cannot succeed: its recorded counts have the digest {digest(rows)}, the engine's have {event.matrix_digest}")
 
 
-def _summaries(run: Run, rows: Sequence[TaskResult]) -> list[Summary]:
+def summaries_of(run: Run, rows: Sequence[TaskResult], counted: bool) -> list[Summary]:
+    """The reported numbers of a complete run, one row a classifier.
+
+    Args:
+        run: the run.
+        rows: all its results.
+        counted: whether leaderboards count it for its seed.
+    """
     ranking = BY_NAME[run.method].classifiers[0]
     last = max(rows, key=lambda row: row.task)
     footprint = Footprint.model_validate(last.footprint)
     seconds = [row.seconds for row in rows if row.classifier == last.classifier]
     return [
         Summary(
-            run_id=run.id, classifier=classifier, track_slug=run.track_slug, entry_id=run.entry_id, seed=run.seed, ranking=classifier == ranking, counted=True,
+            run_id=run.id, classifier=classifier, track_slug=run.track_slug, entry_id=run.entry_id, seed=run.seed, ranking=classifier == ranking, counted=counted,
             average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy, forgetting=summary.forgetting,
             metrics=summary.model_dump(mode="json"), exemplars=footprint.exemplars, counted_bytes=footprint.counted_bytes, kept_bytes=footprint.kept_bytes,
             parameters=footprint.parameters, train_seconds=None if None in seconds else sum(filter(None, seconds)),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import canonical_json
@@ -24,7 +24,7 @@ from store.clock import now
 from store.doorbell import DEFAULT_QUEUE
 from store.events import append
 from store.ids import new_id, new_ids
-from store.models import Job, JobRun, Run, Track
+from store.models import Job, JobRun, Replay, Run, Track
 from store.settling import settle
 from store.states import JobState, RunState
 from store.storable import storable
@@ -140,8 +140,8 @@ def _live(session: Session, key: str, priority: int) -> Run | None:
 
 
 def _succeeded(session: Session, key: str) -> Run | None:
-    query = select(Run).where(Run.key == key, is_in(Run.state, RunState.succeeded)).order_by(Run.finished_at.desc(), Run.id.desc()).limit(1)
-    return session.scalars(query).one_or_none()
+    originals = (Run.key == key, is_in(Run.state, RunState.succeeded), ~exists().where(Replay.run_id == Run.id))
+    return session.scalars(select(Run).where(*originals).order_by(Run.finished_at.desc(), Run.id.desc()).limit(1)).one_or_none()
 
 
 def _insert(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> bool:

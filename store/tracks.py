@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
-from store.models import Summary, Track
+from store.models import ReportedResult, Summary, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,12 @@ def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in names}
 
 
-def revision(session: Session, slug: str) -> int:
-    """A number that rises whenever the leaderboard of a track changes: results are only ever added."""
-    return session.scalars(select(func.count()).select_from(Summary).where(Summary.track_slug == slug)).one()
+def revision(session: Session, slug: str) -> str:
+    """What changes whenever the leaderboard of a track does: finished runs are only ever added, replays among them; reported results come and go."""
+    finished = select(func.count()).select_from(Summary).where(Summary.track_slug == slug).scalar_subquery()
+    reports = select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == slug).scalar_subquery()
+    newest = select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == slug).scalar_subquery()
+    return "-".join(str(part) for part in session.execute(select(finished, reports, newest)).one())
 
 
 def list_tracks(session: Session) -> list[TrackStatus]:

@@ -11,11 +11,11 @@ import torch
 
 from cil_core import engine
 from cil_core.checkpoint import Checkpoints
-from cil_core.events import RunFinished
+from cil_core.events import RunFinished, RunStarted
 from cil_core.spec import RunSpec
 from workers.environment import describe, peaks
 from workers.failures import failed
-from workers.reports import Failed, Finished, Order, Progress, Ready, Report, Stopped
+from workers.reports import Environment, Failed, Finished, Order, Progress, Ready, Report, Stopped
 from workers.stopwatch import Stopwatch
 
 
@@ -54,10 +54,13 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
     stopwatch = Stopwatch(order.directory, order.earlier)
     checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
     started = time.monotonic()
+    depends_on: Environment = {"precision": spec.track.precision}
     for event in engine.run(spec, device=order.device, data_root=order.data_root, checkpoints=checkpoints, first_tasks=order.first_tasks):
         if isinstance(event, RunFinished):
-            yield Finished(event=event, environment={"attempt_seconds": time.monotonic() - started, **peaks(order.device)})
+            yield Finished(event=event, environment={**depends_on, "attempt_seconds": time.monotonic() - started, **peaks(order.device)})
             return
+        if isinstance(event, RunStarted):
+            depends_on["dataset_fingerprint"] = event.dataset_fingerprint
         yield Progress(event=event, seconds=stopwatch.seconds(event))
         if wish.is_set():
             yield Stopped()

@@ -17,7 +17,9 @@ from store.datasets import dataset_cards
 from store.errors import NotFound
 from store.leaderboard import SORTS, Entry, best_of_each_method
 from store.literature import Reported, reported
+from store.models import ReportedResult
 from store.orders import OrderSensitivity
+from store.reported import reported_on
 from store.tracks import TrackStatus, get_track, list_tracks
 
 CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
@@ -53,7 +55,7 @@ class Orders(BaseModel):
 
 
 class ReportedAnswer(Reported):
-    """What a paper reports, beside our own best entry of the same method."""
+    """What is reported, beside our own best entry of the same method."""
 
     entry: str | None = Field(description="Our best entry of this method on this track; None if there is none.")
     gap: float | None = Field(description="Its average incremental accuracy minus the reported one.")
@@ -67,19 +69,28 @@ class Leaderboard(BaseModel):
     sort: str
     classifier: str | None = Field(description="None: each method under the classifier it is ranked by.")
     items: list[Entry]
-    reported: list[ReportedAnswer] = Field(description="What papers report on this track, with citation and caveats; never ranked with the entries.")
+    reported: list[ReportedAnswer] = Field(description="What papers and users report on this track, with source and caveats; never ranked with the entries.")
     next_cursor: str | None = None
 
 
-def beside_reported(slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
-    """What papers report on a track, each with the gap to the best of the entries `found`."""
+def beside_reported(session: Session, slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
+    """What papers and users report on a track, the best average first, each with the gap to the best of the entries `found`."""
     best = best_of_each_method(found)
     answers = []
-    for row in reported(slug):
+    for row in sorted([*reported(slug), *map(_by_a_user, reported_on(session, slug))], key=lambda row: (-row.average_accuracy, row.title)):
         ours = best.get(row.method or "")
         gap = ours.metrics["average_accuracy"].mean - row.average_accuracy if ours else None
         answers.append(ReportedAnswer(**row.model_dump(), entry=ours.id if ours else None, gap=gap))
     return answers
+
+
+def _by_a_user(row: ReportedResult) -> Reported:
+    return Reported(
+        track_slug=row.track_slug, title=row.title, method=row.method, citation=None, source=row.citation, link=row.link, id=row.id, user=row.user.name,
+        average_accuracy=row.average_accuracy, last_accuracy=row.last_accuracy, forgetting=row.forgetting, curve=tuple(row.curve),
+        caveat="Reported by a user of this service; nobody has checked it." if row.seeds is None else
+        f"Reported by a user of this service, as a mean over {row.seeds} runs; nobody has checked it.", note=row.note or "",
+    )  # fmt: skip
 
 
 def track_answer(status: TrackStatus) -> TrackAnswer:

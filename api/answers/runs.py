@@ -12,6 +12,7 @@ from cil_core import metrics
 from cil_core.events import Footprint
 from cil_core.recipes import BY_NAME
 from store.models import Attempt, Run, TaskResult
+from store.replays import Lineage
 from store.states import AttemptOutcome, FailureClass, RunState
 from store.summaries import matrices
 
@@ -74,6 +75,15 @@ class TaskAnswer(BaseModel):
     diagnostics: dict[str, Any]
 
 
+class ReplayAnswer(BaseModel):
+    """A run that repeated this one."""
+
+    run: str
+    agrees: bool | None = Field(description="Whether it got the same results; None until it has finished.")
+    bitwise: bool | None = Field(description="Whether every count is the same.")
+    largest_difference: float | None = Field(description="Of any point of an accuracy curve.")
+
+
 class RunAnswer(RunBrief):
     """A run with its results, environment and attempts."""
 
@@ -81,7 +91,7 @@ class RunAnswer(RunBrief):
     track: str
     entry_id: str
     engine_version: str
-    dataset_fingerprint: str | None
+    dataset_fingerprint: str | None = Field(description="SHA-256 of the arrays; of a built-in dataset known once the run has succeeded.")
     recipe: dict[str, Any]
     recipe_digest: str
     task_sizes: list[int] | None
@@ -92,6 +102,8 @@ class RunAnswer(RunBrief):
     environment: dict[str, Any] | None
     evidence: dict[str, Any] | None = Field(description=_EVIDENCE)
     attempts: list[AttemptAnswer]
+    replay_of: str | None = Field(description="The run that this one repeats.")
+    replays: list[ReplayAnswer] = Field(description="The runs that repeat this one, the oldest first.")
 
 
 def run_brief(run: Run) -> RunBrief:
@@ -102,14 +114,15 @@ def run_brief(run: Run) -> RunBrief:
     )  # fmt: skip
 
 
-def run_answer(run: Run, whole: bool = False) -> RunAnswer:
-    """A run as `store.results.get_run` loads it; `whole` with what is private."""
+def run_answer(run: Run, lineage: Lineage, whole: bool = False) -> RunAnswer:
+    """A run as `store.results.get_run` loads it, with what it repeats and what repeats it; `whole` with what is private."""
     found = matrices(run.results)
     return RunAnswer(
         **run_brief(run).model_dump(), method=run.method, track=run.track_slug, entry_id=run.entry_id, engine_version=run.engine_version, recipe=run.recipe,
-        dataset_fingerprint=run.dataset_fingerprint, recipe_digest=run.recipe_digest, task_sizes=run.task_sizes, class_order=run.class_order,
+        dataset_fingerprint=run.dataset_fingerprint or (run.environment or {}).get("dataset_fingerprint"), recipe_digest=run.recipe_digest, task_sizes=run.task_sizes, class_order=run.class_order,
         tasks=_tasks(next(iter(found.values()), [])), classifiers={name: _classifier(run, name, rows) for name, rows in found.items()},
         matrix_digest=run.matrix_digest, environment=run.environment, evidence=_shown(run.evidence, whole), attempts=attempts(run, whole),
+        replay_of=lineage.replay_of, replays=[ReplayAnswer(run=row.run_id, agrees=row.agrees, bitwise=row.bitwise, largest_difference=row.largest_difference) for row in lineage.replays],
     )  # fmt: skip
 
 

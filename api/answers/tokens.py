@@ -36,7 +36,7 @@ class TokenAnswer(BaseModel):
 class NewTokenAnswer(TokenAnswer):
     """A token that was just made."""
 
-    token: str = Field(description="The token itself: shown now and never again.")
+    token: str | None = Field(description="The token itself: shown now and never again; None when the same request had made it before.")
 
 
 class Tokens(BaseModel):

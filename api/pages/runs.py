@@ -22,6 +22,7 @@ from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
 from store.jobs import get_job
 from store.queues import queue_position
+from store.replays import lineage
 from store.results import get_run
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
@@ -34,7 +35,7 @@ OPEN = frozenset({"queued", "running"})
 def show_run(request: Request, run_id: RunId, database: DatabaseDep) -> HTMLResponse:
     """A run: curve, matrix, attempts, environment, recipe."""
     with database.reading() as session:
-        run = run_answer(get_run(session, run_id))
+        run = run_answer(get_run(session, run_id), lineage(session, run_id))
     series = curves_of(run)
     return templating.render(
         request, "run.html", run=run, title=BY_NAME[run.method].title, shade=shade, refresh=REFRESH_SECONDS if run.state in OPEN else None,

@@ -53,13 +53,14 @@ def show(
     with database.reading() as session:
         track = track_named(session, slug)
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
+        reported = beside_reported(session, slug, found)
         orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
     drawn = _drawn(found)
     return templating.render(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
         view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None, "zoom": "true" if zoom else None},
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=beside_reported(slug, found), best=best(found), orders=orders, budgets=budgets_of_it,
+        reported=reported, best=best(found), orders=orders, budgets=budgets_of_it,
         budget_pairs=[("track", each) for each in budgets_of_it],
         chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None,
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Lt
-from fastapi import APIRouter, BackgroundTasks, Body, Header, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Path, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
@@ -16,18 +15,18 @@ from api import problems, submission
 from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
 from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, Submitter, writing
 from api.examples import JOBS
+from api.idempotent import IdempotencyKey, once
 from api.problems import Problem, documented
 from api.settings import Settings
 from api.strict import StrictRoute
 from cil_core import ENGINE_VERSION
-from cil_core.frozen import canonical_json
 from cil_core.spec import JobSpec
-from store import idempotency, runs
+from store import runs
 from store.accounts import Principal, Scope
 from store.datasets import dataset_cards, fingerprint_of
 from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
+from store.models import Job
 from store.queues import queue_position
-from store.quotas import pending_runs, take_turn
 from store.session import Database
 from store.states import JobState, RunState
 
@@ -35,12 +34,6 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
 Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))]  # others overflow when brought to UTC
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="The same key and request within 24 hours get the same job; nothing is made twice."
-    ),
-]
 
 
 @router.post(
@@ -71,15 +64,12 @@ def submit_job(
     with database.reading() as session:  # what is refused never takes the write lock
         submission.check(spec, dataset_cards(session), settings)
     with writing(database, principal) as session:
-        first = _reserve(session, principal, idempotency_key, spec, force)
-        job_id = first or _submit(session, principal, spec, force, settings)
-        if idempotency_key is not None and first is None:
-            idempotency.keep(session, principal.user_id, idempotency_key, job_id)
+        meaning = {"spec": spec.model_dump(mode="json"), "force": force}
+        job_id, _ = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
         job = get_job(session, job_id)
         answer = job_answer(job, queue_position(session, job_id))
     background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})
     response.headers["Location"] = f"/api/v1/jobs/{job_id}"
-    response.headers["Idempotency-Replayed"] = "true" if first else "false"
     response.status_code = 200 if was_reused(job) else 202
     return answer
 
@@ -119,16 +109,28 @@ def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
     "/{job_id}/cancellation",
     status_code=202,
     operation_id="cancelJob",
-    responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.ALREADY_TERMINAL, problems.INVALID_QUERY),
+    responses=documented(
+        problems.UNAUTHENTICATED,
+        problems.FORBIDDEN,
+        problems.NOT_FOUND,
+        problems.ALREADY_TERMINAL,
+        problems.IN_FLIGHT,
+        problems.INVALID_QUERY,
+        problems.KEY_REUSED,
+    ),
 )
-def cancel_job(principal: Submitter, job_id: JobId, database: DatabaseDep) -> JobAnswer:
-    """Ask for the end of a job; asking again changes nothing.
+def cancel_job(principal: Submitter, job_id: JobId, response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None) -> JobAnswer:
+    """Ask for the end of a job; asking again while it is ending changes nothing.
 
-    Queued runs end at once, running ones within seconds. A run that another job wants goes on for that one. The request has no body, and repeating
-    it is harmless, so an Idempotency-Key is not needed.
+    Queued runs end at once, running ones within seconds. A run that another job wants goes on for that one.
     """
-    with writing(database, principal) as session:
+
+    def cancel() -> str:
         cancel_as(session, principal, job_id)
+        return job_id
+
+    with writing(database, principal) as session:
+        once(session, principal, idempotency_key, {"cancel": job_id}, cancel, response)
         return _answer(session, job_id)
 
 
@@ -162,23 +164,13 @@ def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
     runs.cancel(session, job_id)
 
 
-def _reserve(session: Session, principal: Principal, key: str | None, spec: JobSpec, force: bool) -> str | None:
-    """The job that the first request with this key made; None without a key or for the first request itself."""
-    if key is None:
-        return None
-    meaning = hashlib.sha256(canonical_json({"spec": spec.model_dump(mode="json"), "force": force}).encode()).hexdigest()
-    return idempotency.reserve(session, principal.user_id, key, meaning)
-
-
 def _submit(session: Session, principal: Principal, spec: JobSpec, force: bool, settings: Settings) -> str:
-    take_turn(session, principal.user_id)
     fingerprint = fingerprint_of(session, spec.track.dataset)
-    job = runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
-    waiting = pending_runs(session, principal.user_id)
-    if waiting > settings.max_queued_runs and any(not link.reused for link in job.links):
-        detail = f"with this job {waiting} of your runs would wait or run; the limit is {settings.max_queued_runs}"
-        raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})  # and the transaction is rolled back
-    return job.id
+
+    def submit() -> Job:
+        return runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
+
+    return submission.within_quota(session, principal.user_id, settings, submit)
 
 
 def _check_owner(session: Session, principal: Principal, job_id: str) -> None:

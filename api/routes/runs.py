@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Path, Request, Response
 
-from api import caching, problems
+from api import caching, problems, submission
+from api.answers.jobs import JobAnswer, job_answer
 from api.answers.runs import RunAnswer, run_answer
-from api.deps import DatabaseDep, Reader
+from api.deps import DatabaseDep, DoorbellDep, Reader, SettingsDep, Submitter, writing
+from api.idempotent import IdempotencyKey, once
 from api.problems import documented
 from api.strict import StrictRoute
+from cil_core import ENGINE_VERSION
+from store import replays
 from store.accounts import Scope
+from store.jobs import get_job
+from store.models import Job
+from store.queues import queue_position
 from store.results import get_run, submitters
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
@@ -36,10 +44,51 @@ def read_run(run_id: RunId, reader: Reader, database: DatabaseDep, request: Requ
     with database.reading() as session:
         run = get_run(session, run_id)
         whole = reader is not None and (reader.may(Scope.admin) or reader.user_id in submitters(session, run_id))
+        family = replays.lineage(session, run_id)
     response.headers["Vary"] = "Authorization"
     if run.state.is_terminal:
-        tag = caching.strong(run.id, whole)
+        tag = caching.strong(run.id, whole, *(f"{row.run_id}{row.agrees}" for row in family.replays))
         if caching.holds(request, tag):
             return caching.unchanged(tag)
         response.headers["ETag"] = tag
-    return run_answer(run, whole)
+    return run_answer(run, family, whole)
+
+
+@router.post(
+    "/{run_id}/replay",
+    status_code=202,
+    operation_id="replayRun",
+    responses={
+        202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(
+            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_REPLAYABLE, problems.IN_FLIGHT, problems.INVALID_QUERY,
+            problems.KEY_REUSED, problems.TOO_MANY_RUNS,
+        ),
+    },
+)  # fmt: skip
+def replay_run(
+    principal: Submitter,
+    run_id: RunId,
+    response: Response,
+    background: BackgroundTasks,
+    database: DatabaseDep,
+    doorbell: DoorbellDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> JobAnswer:
+    """Execute a finished run again, as a job of its own, to see whether it gets the same results; no leaderboard counts it.
+
+    In the same environment every count must be the same; on another device no point of an accuracy curve may differ by more than 0.02.
+    """
+
+    def again() -> Job:
+        return replays.replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
+
+    with writing(database, principal) as session:
+        make = partial(submission.within_quota, session, principal.user_id, settings, again)
+        job_id, _ = once(session, principal, idempotency_key, {"replay": run_id}, make, response)
+        job = get_job(session, job_id)
+        answer = job_answer(job, queue_position(session, job_id))
+    background.add_task(doorbell.ring, {job.links[0].run.queue})
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+    return answer

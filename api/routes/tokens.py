@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from api import problems
 from api.answers.tokens import NewTokenAnswer, TokenAnswer, TokenRequest, Tokens, token_answer
 from api.deps import DatabaseDep, requires, writing
+from api.idempotent import IdempotencyKey, once
 from api.problems import Fault, Problem, documented
 from api.strict import StrictRoute
 from store import accounts
@@ -18,6 +19,7 @@ from store.accounts import Principal, Scope
 router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=StrictRoute)
 
 Owner = Annotated[Principal, Depends(requires(Scope.tokens_write))]
+OwnerReading = Annotated[Principal, Depends(requires(Scope.tokens_write, to_read=True))]
 TokenId = Annotated[str, Path(pattern=r"^tok_[0-9a-z]{26}$")]
 
 _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUERY)
@@ -27,27 +29,33 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
     "",
     status_code=201,
     operation_id="createToken",
-    responses=documented(*_REFUSALS, problems.INVALID_JSON, problems.INVALID_BODY, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE),
+    responses=documented(
+        *_REFUSALS, problems.INVALID_JSON, problems.INVALID_BODY, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE, problems.IN_FLIGHT, problems.KEY_REUSED
+    ),
 )
-def create_token(owner: Owner, wanted: TokenRequest, response: Response, database: DatabaseDep) -> NewTokenAnswer:
-    """Make a token for oneself. It is shown in this answer and never again.
-
-    Sending the request twice makes two tokens: a token that was shown cannot be shown again, so there is no Idempotency-Key here.
-    """
+def create_token(owner: Owner, wanted: TokenRequest, response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None) -> NewTokenAnswer:
+    """Make a token for oneself. It is shown in this answer and never again: whoever sends the request a second time gets the token without its text."""
     beyond = [index for index, scope in enumerate(wanted.scopes) if not owner.may(scope)]
     if beyond:
         faults = [Fault(pointer=f"/scopes/{index}", detail=f"your own token does not have the scope {wanted.scopes[index].value!r}") for index in beyond]
         raise Problem(problems.FORBIDDEN, faults[0].detail, faults)
     lifetime = None if wanted.days is None else timedelta(days=wanted.days)
-    with writing(database, owner) as session:
+    shown: list[str] = []
+
+    def issue() -> str:
         issued = accounts.issue_token(session, owner.user_id, wanted.name, wanted.scopes, lifetime)
-        made = next(token for token in accounts.list_tokens(session, owner.user_id) if token.id == issued.id)
+        shown.append(issued.plain)
+        return issued.id
+
+    with writing(database, owner) as session:
+        token_id, _ = once(session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response)
+        made = next(token for token in accounts.list_tokens(session, owner.user_id) if token.id == token_id)
     response.headers["Cache-Control"] = "no-store"
-    return NewTokenAnswer(**token_answer(made).model_dump(), token=issued.plain)
+    return NewTokenAnswer(**token_answer(made).model_dump(), token=shown[0] if shown else None)
 
 
 @router.get("", operation_id="listTokens", responses=documented(*_REFUSALS))
-def read_tokens(owner: Owner, database: DatabaseDep) -> Tokens:
+def read_tokens(owner: OwnerReading, database: DatabaseDep) -> Tokens:
     """One's own tokens, without their plain text."""
     with database.reading() as session:
         return Tokens(items=[token_answer(token) for token in accounts.list_tokens(session, owner.user_id)])

@@ -20,7 +20,7 @@ from api.answers.leaderboards import (
     track_named,
     untouched,
 )
-from api.deps import DatabaseDep, one_of
+from api.deps import AnswersDep, DatabaseDep, one_of
 from api.exports import WRITERS
 from api.problems import documented
 from api.strict import StrictRoute
@@ -39,6 +39,7 @@ Classifier = Annotated[
     Query(description="Which accuracy curve; each method's own ranking classifier when left out.", json_schema_extra={"enum": list(CLASSIFIERS)}),
 ]
 ExemplarFree = Annotated[bool, Query(description="Only entries that keep no exemplars.")]
+BestPerMethod = Annotated[bool, Query(description="Of each method only the entry that comes first.")]
 Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]
 
 
@@ -81,25 +82,33 @@ def read_orders(slug: str, database: DatabaseDep) -> Orders:
 def read_leaderboard(
     slug: str,
     database: DatabaseDep,
+    answers: AnswersDep,
     request: Request,
-    response: Response,
     sort: Sort = "average_accuracy",
     classifier: Classifier = None,
     exemplar_free: ExemplarFree = False,
+    best_per_method: BestPerMethod = False,
     format: Format = "json",  # noqa: A002 - the parameter's public name
-) -> Leaderboard | Response:
+) -> Response:
     """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
     with database.reading() as session:
-        track = track_named(session, slug)
-        tag = caching.weak(slug, sort, classifier, exemplar_free, format, revision(session, slug))
+        tag = caching.weak(slug, sort, classifier, exemplar_free, best_per_method, format, revision(session, slug))
         if caching.holds(request, tag):
             return caching.unchanged(tag)
-        response.headers["ETag"] = tag
-        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
+        body = answers.get(tag)
+        if body is None:
+            track = track_named(session, slug)
+            found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
+            if format == "json":
+                whole = Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found, reported=beside_reported(session, slug, found))
+                body = whole.model_dump_json().encode()
+            else:
+                body = WRITERS[format][0](found, slug).encode()
+            answers.keep(tag, body)
     if format == "json":
-        return Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found, reported=beside_reported(slug, found))
-    write, media_type, ending = WRITERS[format]
-    return Response(write(found, slug), media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
+        return Response(body, media_type="application/json", headers={"ETag": tag})
+    _, media_type, ending = WRITERS[format]
+    return Response(body, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
 
 
 def _file_name(slug: str) -> str:

@@ -40,13 +40,16 @@ _OURS = {"DER": "der-wa", "Coil": "coil", **{recipe.title: name for name, recipe
 
 
 class Reported(Frozen):
-    """What a paper reports for one method on one track. Accuracies and forgetting are fractions."""
+    """What a paper, or a user of this service, reports for one method on one track. Accuracies and forgetting are fractions."""
 
     track_slug: str
     title: str = Field(description="The method as the paper names it.")
     method: str | None = Field(description="The method of ours that it is; None if there is none.")
-    citation: Citation
+    citation: Citation | None = Field(description="The paper; None for what a user reports, whose `source` says where it stands.")
     source: str
+    link: str | None = Field(default=None, description="To code or paper, as a user gave it.")
+    id: str | None = Field(default=None, description="Of a result that a user reported.")
+    user: str | None = Field(default=None, description="Who reported it; None for what ships with this service.")
     average_accuracy: float
     last_accuracy: float
     forgetting: float | None

@@ -31,6 +31,7 @@ def test_a_new_user_gets_a_token_that_works(admin: Admin, database) -> None:
     assert done.exit_code == 0
     found = principal(database, done.stdout)
     assert (found.user_id, found.user_name, found.scopes) == (user_id, "ada", {Scope.jobs_write})
+    assert admin("set-role", "ada", "admin").exit_code == 0
     everything = principal(database, admin("create-token", "ada", "--scope", "admin", "--days", "1").stdout)
     assert everything.scopes == {Scope.admin}
 
@@ -41,7 +42,7 @@ def test_a_revoked_token_is_refused_and_the_others_are_not(admin: Admin, databas
     listed = json.loads(admin("tokens", "ada").stdout)
     assert [token["name"] for token in listed] == ["second", "first"]
     assert first.strip() not in json.dumps(listed)
-    assert admin("revoke-token", "ada", listed[1]["id"]).exit_code == 0
+    assert admin("revoke", "ada", listed[1]["id"]).exit_code == 0
     assert principal(database, first) is None
     assert principal(database, second) is not None
 
@@ -59,7 +60,7 @@ def test_a_disabled_user_is_refused(admin: Admin, database) -> None:
         (("create-user", "ada"), "there is a user named 'ada' already"),
         (("create-token", "bob"), "there is no user named 'bob'"),
         (("create-token", "ada", "--scope", "everything"), "unknown scope 'everything'"),
-        (("revoke-token", "ada", "tok_1"), "there is no token 'tok_1'"),
+        (("revoke", "ada", "tok_1"), "there is no token 'tok_1'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(admin: Admin, arguments, complaint) -> None:

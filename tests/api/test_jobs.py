@@ -61,7 +61,7 @@ def test_log_lines_are_for_who_submitted_the_run_and_for_administrators(client, 
 
     with service.database.transaction() as session:
         other = accounts.issue_token(session, accounts.create_user(session, "other").id, "other", [accounts.Scope.jobs_write]).plain
-        admin = accounts.issue_token(session, accounts.create_user(session, "admin").id, "admin", [accounts.Scope.admin]).plain
+        admin = accounts.issue_token(session, accounts.create_user(session, "admin", accounts.Role.admin).id, "admin", [accounts.Scope.admin]).plain
     whole, part = {"log": ["last line"]}, {"withheld": ["log"]}
     assert [seen(token) for token in (service.token, admin, other, None)] == [whole, whole, part, part]
     refused = httpx.get(client.base_url.join(path), headers={"Authorization": "Bearer cil_wrong"}, trust_env=False)

@@ -46,7 +46,7 @@ def test_joint_is_shown_and_not_ranked(finished):
 def test_the_best_comes_first_by_every_sort(finished, sort):
     items = [entry for entry in finished.get(BOARD, params={"sort": sort}).json()["items"] if entry["rank"]]
     values = [entry[sort] if sort in entry and not isinstance(entry[sort], dict) else (entry["metrics"].get(sort) or entry[sort])["mean"] for entry in items]
-    assert values == sorted(values, reverse=SORTS[sort][1] < 0)
+    assert values == sorted(values, reverse=SORTS[sort] < 0)
 
 
 def test_a_classifier_can_be_chosen(finished):

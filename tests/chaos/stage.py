@@ -166,7 +166,7 @@ class Stage:
 
     def _token(self) -> str:
         with self.database.transaction() as session:
-            return accounts.issue_token(session, accounts.create_user(session, "chaos").id, "chaos", [Scope.admin]).plain
+            return accounts.issue_token(session, accounts.create_user(session, "chaos", accounts.Role.admin).id, "chaos", [Scope.admin]).plain
 
     @property
     def services(self) -> list[Service]:

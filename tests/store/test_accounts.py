@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, select, update
 
 from store import accounts
-from store.accounts import Scope
+from store.accounts import Role, Scope
 from store.clock import now
 from store.errors import AlreadyExists, NotFound
 from store.models import Token
@@ -27,6 +27,11 @@ def issue(database: Database, user_id: str, *scopes: str, lifetime: timedelta | 
         return accounts.issue_token(session, user_id, "laptop", scopes or ["jobs:write"], lifetime)
 
 
+def change_role(database: Database, user_id: str, role: Role) -> None:
+    with database.transaction() as session:
+        accounts.set_role(session, user_id, role)
+
+
 def who(database: Database, token: str) -> accounts.Principal | None:
     with database.reading() as session:
         return accounts.authenticate(session, token)
@@ -41,9 +46,29 @@ def test_a_token_stands_for_its_user_with_the_scopes_it_was_given(database: Data
 
 
 def test_an_administrator_may_everything(database: Database, ada: str) -> None:
+    change_role(database, ada, Role.admin)
     principal = who(database, issue(database, ada, "admin").plain)
     assert principal is not None
     assert all(principal.may(scope) for scope in Scope)
+
+
+def test_a_role_limits_what_tokens_can_be_given(database: Database, ada: str) -> None:
+    with pytest.raises(ValueError, match="a submitter cannot have the scope 'admin'; allowed: jobs:write, results:write, tokens:write"):
+        issue(database, ada, "admin")
+    change_role(database, ada, Role.viewer)
+    with pytest.raises(ValueError, match="a viewer cannot have the scope 'jobs:write'; allowed: none"):
+        issue(database, ada)
+
+
+def test_whoever_is_no_administrator_any_more_loses_that_with_every_token(database: Database, ada: str) -> None:
+    change_role(database, ada, Role.admin)
+    token = issue(database, ada, "admin", "jobs:write").plain
+    change_role(database, ada, Role.submitter)
+    principal = who(database, token)
+    assert principal is not None
+    assert principal.scopes == {Scope.jobs_write}
+    with pytest.raises(NotFound, match="usr_nobody"):
+        change_role(database, "usr_nobody", Role.admin)
 
 
 def test_the_plain_token_is_stored_nowhere(database: Database, ada: str) -> None:
