@@ -1,4 +1,4 @@
-"""Commands of the server's install: `cil up` and `cil demo`. Importing this module imports only typer: what a command needs is imported when it runs."""
+"""Commands of the server's install: `cil up`, `cil demo` and `cil import`. Importing this module imports only typer: what a command needs is imported when it runs."""
 
 # ruff: noqa: PLC0415 - see above
 from __future__ import annotations
@@ -47,3 +47,29 @@ def demo(data_dir: DataDir = Path("var/demo")) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def import_snapshot(
+    directory: Annotated[Path, typer.Argument(help="What `cil export` wrote.", exists=True, file_okay=False)],
+    database_url: Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service; brought to the newest schema first.")],
+) -> None:
+    """Load a snapshot into a database, all or nothing; what is there already is left as it is."""
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    import migrations
+    from api.client import snapshot
+    from store.errors import StoreError
+    from store.session import Database
+    from store.snapshot import load
+
+    try:
+        records = snapshot.read(directory)
+        migrations.upgrade(database_url)
+        database = Database(database_url)
+        with database.transaction() as session:
+            new = load(session, records)
+        database.dispose()
+    except (snapshot.SnapshotError, StoreError, ValueError, KeyError, ArgumentError, SQLAlchemyError) as error:
+        typer.secho(f"nothing was imported: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    typer.echo("new: " + ", ".join(f"{count} {kind}" for kind, count in new.items()))

@@ -88,28 +88,34 @@ def authenticated(request: Request, response: Response, database: Database, toke
     Raises:
         Problem: as `requires`.
     """
-    rates, settings, address = _rates(request), _settings(request), request.client.host if request.client else "unknown"
+    rates, settings, address = rates_of(request), _settings(request), request.client.host if request.client else "unknown"
     if token is None:
         raise _unauthenticated("no token was given", "")
     with database.reading() as session:
         found = accounts.authenticate(session, token)
     if found is None:
         # Only whoever shows an invalid one is refused: others may write from behind the same address.
-        _within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
+        within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
         raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
     if not to_read:
-        standing = _within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
+        standing = within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
         response.headers.update(standing.headers)
     if not found.may(scope):
         raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
     return found
 
 
-def _rates(request: Request) -> Rates:
+def rates_of(request: Request) -> Rates:
+    """The counters of this process."""
     return request.app.state.rates  # type: ignore[no-any-return]
 
 
-def _within(standing: Standing, what: str) -> Standing:
+def within(standing: Standing, what: str) -> Standing:
+    """The standing of a request that is within its limit.
+
+    Raises:
+        Problem: too-many-requests, if it is not; `what` says of what.
+    """
     if not standing.allowed:
         raise Problem(problems.TOO_MANY_REQUESTS, f"{standing.limit} {what} are allowed in a minute", headers=standing.headers)
     return standing

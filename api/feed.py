@@ -37,6 +37,7 @@ class _Follower:
 
     job_id: str
     after: int
+    address: str
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -47,12 +48,14 @@ class EventFeed:
         database: where the events are.
         poll: how often to look while anybody listens.
         max_streams: listeners at a time.
+        max_of_one: of these, from one address.
     """
 
-    def __init__(self, database: Database, poll: timedelta, max_streams: int) -> None:
+    def __init__(self, database: Database, poll: timedelta, max_streams: int, max_of_one: int) -> None:
         self._database = database
         self._poll_seconds = poll.total_seconds()
         self._max_streams = max_streams
+        self._max_of_one = max_of_one
         self._followers: set[_Follower] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -61,24 +64,27 @@ class EventFeed:
         """Streams that are open now."""
         return len(self._followers)
 
-    def check_room(self) -> None:
-        """Refuse one stream too many.
+    def check_room(self, address: str) -> None:
+        """Refuse one stream too many, of all or of one address.
 
         Raises:
             Problem: too-many-streams.
         """
+        if sum(follower.address == address for follower in self._followers) >= self._max_of_one:
+            raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_of_one} event streams to your address are open already", headers={"Retry-After": "10"})
         if len(self._followers) >= self._max_streams:
             raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_streams} event streams are open already", headers={"Retry-After": "10"})
 
-    async def follow(self, job_id: str, after: int, patience: timedelta) -> AsyncGenerator[Event | None]:
+    async def follow(self, job_id: str, after: int, patience: timedelta, address: str) -> AsyncGenerator[Event | None]:
         """The events of a job with a sequence above `after`, until its last one.
 
         Args:
             job_id: an existing job.
             after: sequence of the last event that is known; 0 for all.
             patience: None is yielded whenever nothing happened for so long.
+            address: of the listener.
         """
-        follower = _Follower(job_id, after)
+        follower = _Follower(job_id, after, address)
         self._followers.add(follower)
         self._ensure_watching()
         try:

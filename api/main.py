@@ -26,12 +26,12 @@ from api.pages import budgets, compare, home, problem_page, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
 from api.rates import Rates
-from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, tokens, tracks
+from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, snapshot, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
 from store.session import Database
 
-_ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, catalog.router, tokens.router)
+_ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
 _PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 
@@ -66,7 +66,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.database = database
     app.state.doorbell = Doorbell(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
-    app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams)
+    app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams, settings.max_event_streams_per_address)
     app.state.answers = AnswerCache()
     app.state.rates = Rates(settings.redis_url)
     app.state.metrics = Metrics(database, lambda: feed.listeners)

@@ -70,7 +70,7 @@ def submit(
     Returns:
         The job, with `links` and their `run`s loaded; a link's `reused` says that its run was already there.
     """
-    _ensure_track(session, spec.track)
+    ensure_track(session, spec.track)
     present = session.scalars(select(now())).one()  # one moment for all its runs: they are claimed in the order of the seeds
     job = Job(
         id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=storable(spec.name),
@@ -112,7 +112,12 @@ def _plan(spec: JobSpec, engine_version: str, fingerprint: str | None) -> list[_
     ]
 
 
-def _ensure_track(session: Session, track: TrackSpec) -> None:
+def ensure_track(session: Session, track: TrackSpec) -> None:
+    """Make a track known.
+
+    Raises:
+        ValueError: its slug stands for another track.
+    """
     insert_if_absent(session, Track, slug=track.slug, digest=track.digest(), dataset=track.dataset, backbone=track.backbone, spec=track.model_dump(mode="json"))
     known = session.get(Track, track.slug)
     if known is None or known.digest != track.digest():

@@ -13,7 +13,7 @@ import sys
 import typer
 
 from api.client import compare_command, job_commands, result_commands, status_command, suite_command
-from api.client.errors import ApiError, ClientError
+from api.client.errors import ClientError
 from api.client.mounted import Commands
 
 app = typer.Typer(
@@ -36,4 +36,4 @@ def main() -> None:
         app()
     except ClientError as error:
         typer.secho(str(error), fg="red", err=True)
-        sys.exit(3 if isinstance(error, ApiError) else 4)
+        sys.exit(error.exit_code)

@@ -14,6 +14,9 @@ from typing import Any
 class ClientError(Exception):
     """Base of the tree."""
 
+    exit_code = 4
+    """Of `cil`, when it ends with this error."""
+
 
 class ApiError(ClientError):
     """The server refused a request.
@@ -22,6 +25,8 @@ class ApiError(ClientError):
         status: the HTTP status.
         problem: the problem document (RFC 9457): title, detail, and `errors` field by field.
     """
+
+    exit_code = 3
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         self.status = status

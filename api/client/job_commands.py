@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.client.options import AsJson, Server, Token, connect, progress_console, show_json
+from api.client.options import AsJson, Server, Token, connect, progress_console, read_json, show_json
 from api.client.options import show as show_table
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def submit(
     too_many = [option for option, value in given.items() if value]
     if spec and too_many:
         raise typer.BadParameter(f"{spec} is the whole job; it goes without {', '.join(too_many)}")
-    body = _read(spec) if spec else _from_options(method, track, seeds or "1993,1994,1995", {"preset": preset} if preset else {}, values or [], name)
+    body = read_json(spec) if spec else _from_options(method, track, seeds or "1993,1994,1995", {"preset": preset} if preset else {}, values or [], name)
     with connect(server, token) as client:
         job = client.submit_json(body, force=force)
         if wait:
@@ -106,13 +106,6 @@ def cancel(job_id: Annotated[str, typer.Argument(help="A job (job_…).")], as_j
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (login, submit, watch, jobs, show, cancel)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
 
 
 def _from_options(method: str | None, track: str | None, seeds: str, preset: dict[str, str], values: list[str], name: str | None) -> dict[str, Any]:

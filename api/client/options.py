@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,14 @@ def connect(server: str | None, token: str | None = None) -> Client:
     from api.client.sdk import Client  # noqa: PLC0415 - it loads httpx
 
     return Client.found(server, token)
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds; raises BadParameter if it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
 
 
 def show(what: RenderableType) -> None:

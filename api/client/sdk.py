@@ -17,8 +17,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
+from api.client import snapshot
 from api.client.answers import Event, Job, Leaderboard, Method, Run
 from api.client.connection import find
 from api.client.errors import ApiError, UnreachableError
@@ -84,8 +86,7 @@ class Client:
 
     def submit_json(self, body: Any, *, force: bool = False) -> Job:
         """Submit a job as the API takes it."""
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
-        answer = self._transport.request("POST", "/jobs", json=body, params={"force": "true"} if force else None, headers=headers)
+        answer = self._transport.request("POST", "/jobs", json=body, params={"force": "true"} if force else None, headers=_new_key())
         return Job.model_validate(answer.json())
 
     def job(self, job_id: str) -> Job:
@@ -108,7 +109,7 @@ class Client:
         Raises:
             ApiError: 409 if it has ended already.
         """
-        return Job.model_validate(self._transport.request("POST", f"/jobs/{job_id}/cancellation").json())
+        return Job.model_validate(self._transport.request("POST", f"/jobs/{job_id}/cancellation", headers=_new_key()).json())
 
     def wait(self, job_id: str, poll_seconds: float = 0.5) -> Job:
         """The job once it has ended."""
@@ -144,14 +145,52 @@ class Client:
                     raise UnreachableError(f"{self.server} does not answer: {error}") from error
             time.sleep(0.5)
 
+    def replay(self, run_id: str) -> Job:
+        """Execute a finished run again, to see whether it gets the same results.
+
+        Raises:
+            ApiError: it cannot be replayed.
+        """
+        return Job.model_validate(self._transport.request("POST", f"/runs/{run_id}/replay", headers=_new_key()).json())
+
     # ------------------------------------------------------------------ results and catalogue
+
+    def report(self, body: Any) -> dict[str, Any]:
+        """Report a result that was computed elsewhere, as the API takes it: track, title, citation, and `curve` or `matrix`.
+
+        Raises:
+            ApiError: the server refused it, with the faults field by field.
+        """
+        answer: dict[str, Any] = self._transport.request("POST", "/results", json=body, headers=_new_key()).json()
+        return answer
+
+    def withdraw(self, result_id: str) -> dict[str, Any]:
+        """Take a reported result back; answers what it was."""
+        answer: dict[str, Any] = self._transport.request("DELETE", f"/results/{result_id}").json()
+        return answer
+
+    def snapshot(self, directory: Path, *, parquet: bool = True) -> dict[str, Any]:
+        """Write everything public of the service into a new directory; see `api.client.snapshot`.
+
+        Args:
+            directory: must not be there yet.
+            parquet: write Parquet files too, which needs pyarrow.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            SnapshotError: it cannot be written.
+        """
+        with self._transport.lines("/snapshot") as lines:
+            return snapshot.write(lines, directory, self.server, parquet)
 
     def run(self, run_id: str) -> Run:
         """A run: metrics, accuracy matrices, environment, attempts."""
         return Run.model_validate(self.get(f"/runs/{run_id}"))
 
     def leaderboard(self, track: str, **parameters: str) -> Leaderboard:
-        """The entries of a track; parameters: sort, classifier, exemplar_free."""
+        """The entries of a track; parameters: sort, classifier, exemplar_free, best_per_method."""
         return Leaderboard.model_validate(self.get(f"/leaderboards/{track}", **parameters))
 
     def export(self, track: str, format: str, **parameters: str) -> str:  # noqa: A002 - the API's own word
@@ -185,3 +224,7 @@ class Client:
         """Any other question as it is answered, e.g. `/methods/icarl`, `/tracks`, `/datasets`, `/workers`."""
         answer: dict[str, Any] = self._transport.request("GET", path, params=parameters).json()
         return answer
+
+
+def _new_key() -> dict[str, str]:
+    return {"Idempotency-Key": uuid.uuid4().hex}

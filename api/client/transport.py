@@ -100,6 +100,23 @@ class Transport:
         except httpx.TransportError as error:
             raise StreamBroken(str(error) or type(error).__name__) from error
 
+    @contextmanager
+    def lines(self, path: str) -> Iterator[Iterator[str]]:
+        """An answer of many lines, as they come.
+
+        Raises:
+            ApiError: the server refused it.
+            UnreachableError: it cannot be reached, or the connection broke.
+        """
+        try:
+            with self._http.stream("GET", path, timeout=httpx.Timeout(30, read=SILENCE_SECONDS)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                yield response.iter_lines()
+        except httpx.TransportError as error:
+            raise UnreachableError(f"{self.server} does not answer: {error or type(error).__name__}") from error
+
 
 def _events(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     for kind, data in _messages(chunks):

@@ -71,17 +71,18 @@ async def read_events(
     if _representation(request.headers.get("accept", "*/*")) == "application/json":
         page = await run_in_threadpool(_page, database, job_id, after, limit)
         return JSONResponse(page.model_dump(mode="json"))
-    feed.check_room()
+    address = request.client.host if request.client else "unknown"
+    feed.check_room(address)
     come = await run_in_threadpool(_progress, database, job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_stream(feed, job_id, after, come), headers=headers)
+    return EventSourceResponse(_stream(feed, job_id, after, come, address), headers=headers)
 
 
-async def _stream(feed: EventFeed, job_id: str, after: int, come: Progress) -> AsyncIterator[bytes]:
+async def _stream(feed: EventFeed, job_id: str, after: int, come: Progress, address: str) -> AsyncIterator[bytes]:
     if come.ended and after >= come.last_sequence:  # a listener that comes back after the end
         yield _end(after)
         return
-    async with aclosing(feed.follow(job_id, after, PING)) as events:
+    async with aclosing(feed.follow(job_id, after, PING, address)) as events:
         async for event in events:
             if event is None:
                 yield format_sse_event(comment="ping")

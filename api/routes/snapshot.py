@@ -1,0 +1,44 @@
+"""Everything that is public, in one answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api import problems
+from api.deps import DatabaseDep, SettingsDep, rates_of, within
+from api.problems import documented
+from api.strict import StrictRoute
+from store.session import Database
+from store.snapshot import records
+
+router = APIRouter(tags=["snapshot"], route_class=StrictRoute)
+
+MEDIA_TYPE = "application/x-ndjson"
+
+
+@router.get(
+    "/snapshot",
+    operation_id="getSnapshot",
+    response_class=Response,
+    responses={
+        200: {"description": "One JSON record a line", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        **documented(problems.TOO_MANY_REQUESTS, problems.INVALID_QUERY),
+    },
+)
+def read_snapshot(request: Request, database: DatabaseDep, settings: SettingsDep) -> StreamingResponse:
+    """Datasets, tracks, every finished run with all its counts, reported results and leaderboard entries: what `cil export` writes and `cil import` loads.
+
+    The first record says what it is and the last one, of kind `end`, how many of each there were; without that one the answer is not whole.
+    """
+    address = request.client.host if request.client else "unknown"
+    within(rates_of(request).hit("snapshots", address, settings.snapshots_per_minute), "snapshots for one address")
+    return StreamingResponse(_lines(database), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def _lines(database: Database) -> Iterator[bytes]:
+    for record in records(database):
+        yield json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,136 @@
+"""A community's results leave one database and arrive in another, whole and unchanged."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from store import runs
+from store.accounts import create_user
+from store.errors import ResultConflict
+from store.leaderboard import entries
+from store.models import ReportedResult, Run, Summary, TaskResult
+from store.replays import replay
+from store.reported import Report, report
+from store.session import Database
+from store.snapshot import load, records
+
+if TYPE_CHECKING:
+    from tests.store.conftest import Scenario
+
+TRACK = "digits-b0-inc2-m50-convnet"
+OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
+
+
+@pytest.fixture
+def told(scenario: Scenario) -> list[dict[str, Any]]:
+    """The snapshot of a service with two methods, a replay, a failed run and a reported result, as it comes over the wire."""
+    scenario.submit(scenario.spec("icarl"))
+    scenario.submit(scenario.spec("replay", (1,)))
+    scenario.complete_all()
+    with scenario.database.transaction() as session:
+        first = session.scalars(select(Run.id).order_by(Run.id)).first()
+        replay(session, str(first), user_id=None, engine_version="1")
+        ada = create_user(session, "ada")
+        numbers = Report(title="theirs", citation="somewhere", curve=[0.9, 0.8, 0.7, 0.6, 0.5])
+        report(session, numbers, user_id=ada.id, track_slug=TRACK, task_sizes=(2,) * 5)
+    scenario.complete_all()
+    scenario.submit(scenario.spec("wa", (1,)))
+    scenario.fail(scenario.claim(), runs.FailureClass.diverged)
+    return json.loads(json.dumps(list(records(scenario.database))))
+
+
+@pytest.fixture
+def elsewhere(databases: Any, database: Database) -> Any:
+    """An empty database of the other kind."""
+    with databases.url(OTHER[database.engine.dialect.name]) as url, databases.opened(url) as other:
+        yield other
+
+
+def load_into(database: Database, found: list[dict[str, Any]]) -> dict[str, int]:
+    with database.transaction() as session:
+        return load(session, found)
+
+
+def board(database: Database) -> list[Any]:
+    with database.reading() as session:
+        return [entry.model_dump() for entry in entries(session, TRACK)]
+
+
+def rows(database: Database) -> list[tuple[Any, ...]]:
+    columns = (TaskResult.run_id, TaskResult.task, TaskResult.classifier, TaskResult.correct, TaskResult.footprint, TaskResult.seconds)
+    with database.reading() as session:
+        return [tuple(row) for row in session.execute(select(*columns).order_by(TaskResult.run_id, TaskResult.task, TaskResult.classifier))]
+
+
+def test_what_was_told_stands_elsewhere_as_it_was(scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database) -> None:
+    assert told[-1] == {"kind": "end", "counts": {"dataset": 0, "track": 1, "run": 5, "reported": 1, "entry": 2}}
+    assert load_into(elsewhere, told) == {"dataset": 0, "track": 1, "run": 5, "reported": 1}
+    assert board(elsewhere) == board(scenario.database)
+    assert board(elsewhere)[0]["trust"] == "replayed"
+    assert rows(elsewhere) == rows(scenario.database)
+    assert json.loads(json.dumps(list(records(elsewhere))))[1:] == told[1:]
+
+
+def test_loading_again_changes_nothing(told: list[dict[str, Any]], elsewhere: Database) -> None:
+    load_into(elsewhere, told)
+    before = board(elsewhere)
+    assert set(load_into(elsewhere, told).values()) == {0}
+    assert board(elsewhere) == before
+
+
+def test_a_later_run_of_a_seed_goes_before_an_imported_one(
+    scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database, scenario_of: type[Scenario]
+) -> None:
+    other = scenario_of(elsewhere)
+    other.submit(other.spec("icarl"))
+    other.complete_all()
+    own = {run["run_id"] for run in board(elsewhere)[0]["runs"]}
+    load_into(elsewhere, told)
+    counted = next(entry for entry in board(elsewhere) if entry["method"] == "icarl")
+    assert {run["run_id"] for run in counted["runs"]} == own
+    with elsewhere.reading() as session:
+        assert len(session.scalars(select(Summary.run_id).where(Summary.counted, Summary.ranking)).all()) == 4
+
+
+@pytest.mark.parametrize("forge", ["counts", "entry", "digest"])
+def test_a_run_that_contradicts_itself_is_refused_and_nothing_is_written(told: list[dict[str, Any]], elsewhere: Database, forge: str) -> None:
+    run = next(record for record in told if record["kind"] == "run")
+    if forge == "counts":
+        run["results"][0]["correct"][0] += 1
+    else:
+        run |= {"entry": {"entry": "ent_" + "0" * 24}, "digest": {"matrix_digest": "0" * 64}}[forge]
+    with pytest.raises(ResultConflict, match="contradicts itself"):
+        load_into(elsewhere, told)
+    with elsewhere.reading() as session:
+        assert session.scalars(select(Run)).all() == []
+
+
+def test_a_run_that_is_here_with_other_results_is_refused(told: list[dict[str, Any]], elsewhere: Database) -> None:
+    load_into(elsewhere, told)
+    next(record for record in told if record["kind"] == "run")["matrix_digest"] = "0" * 64
+    with pytest.raises(ResultConflict, match="is here with other results"):
+        load_into(elsewhere, told)
+
+
+def test_what_is_not_a_whole_snapshot_is_refused(told: list[dict[str, Any]], elsewhere: Database) -> None:
+    cases = {
+        "not whole: its last record is missing": told[:-1],
+        "the snapshot says that it has": [*told[:-2], told[-1]],
+        "this is not a snapshot": told[1:],
+        "has version 99; this software reads version 1": [{**told[0], "version": 99}, *told[1:]],
+        "unknown kind of record 'user'": [told[0], {"kind": "user"}],
+        "last record is missing": [],
+    }
+    for complaint, found in cases.items():
+        with pytest.raises(ValueError, match=complaint):
+            load_into(elsewhere, found)
+
+
+def test_nobody_s_secrets_are_told(scenario: Scenario, told: list[dict[str, Any]]) -> None:
+    assert "last line" not in json.dumps(told)  # of the failed run's log
+    with scenario.database.reading() as session:
+        assert session.scalars(select(ReportedResult.user_id)).one() not in json.dumps(told)
