@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint format check bench screenshots chaos mutations clean
+.PHONY: setup demo serve test lint audit format check bench screenshots chaos mutations clean
 
 setup: .venv/.installed
 
@@ -30,6 +30,10 @@ lint: setup   ## formatting, style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory database, so it is not part of `make test`
+	@$(BIN)/pip install --quiet -c constraints.txt pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
 format: setup
 	$(BIN)/ruff format .

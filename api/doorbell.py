@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
+PING_SECONDS = 0.25
 
 
 class Doorbell:
@@ -31,7 +32,26 @@ class Doorbell:
 
     def __init__(self, redis_url: str | None) -> None:
         self._celery = _celery(redis_url) if redis_url else None
-        self._silent_until = 0.0
+        self._redis_url = redis_url
+        self._silent_until = self._ask_again_at = 0.0
+        self._away = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis did not answer lately; asked at most every few seconds, with little patience."""
+        if self._redis_url is None:
+            return False
+        if time.monotonic() >= self._ask_again_at:
+            from redis import Redis, RedisError  # noqa: PLC0415 - as in _celery
+
+            with Redis.from_url(self._redis_url, socket_connect_timeout=PING_SECONDS, socket_timeout=PING_SECONDS) as server:
+                try:
+                    server.ping()
+                    self._away = False
+                except RedisError:
+                    self._away = True
+            self._ask_again_at = time.monotonic() + SILENCE_SECONDS
+        return self._away
 
     def ring(self, queues: Iterable[str]) -> None:
         """Send one message to each queue; never raises for a Redis that is away."""

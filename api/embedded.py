@@ -116,7 +116,7 @@ class Stack:
 
     def _start_api(self, environment: dict[str, str]) -> None:
         listening = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
-        self._launch("api", [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *listening], environment)
+        self._launch("api", [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", *listening], environment)
 
     def _start_workers(self, environment: dict[str, str]) -> None:
         options = ["--device", self.device, "--slots", str(self.slots), "--data-dir", str(self.data_dir)]

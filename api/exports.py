@@ -16,7 +16,16 @@ from cil_core.recipes import BY_NAME
 from store.leaderboard import Entry
 from store.statistics import Statistic
 
-_METRICS = ("average_accuracy", "average_accuracy_without_base", "last_accuracy", "forgetting", "forgetting_clipped", "backward_transfer", "average_top5")
+_METRICS = (
+    "average_accuracy",
+    "average_accuracy_without_base",
+    "last_accuracy",
+    "forgetting",
+    "forgetting_clipped",
+    "backward_transfer",
+    "intransigence",
+    "average_top5",
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{character: "\\" + character for character in "&%$#_{}"}}
 
@@ -27,9 +36,9 @@ def to_csv(entries: Sequence[Entry], slug: str) -> str:
     kept = ["exemplars", "counted_bytes", "kept_bytes", "parameters", "train_seconds_mean", "devices", "engine_version", "entry"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(["track", "rank", "method", "variant", "classifier", "seeds", *spread, *kept])
+    writer.writerow(["track", "rank", "median_rank", "trust", "method", "variant", "classifier", "seeds", *spread, *kept])
     for entry in entries:
-        writer.writerow([_safe(cell) for cell in _csv_row(entry, slug)])
+        writer.writerow([safe_cell(cell) for cell in _csv_row(entry, slug)])
     return text.getvalue()
 
 
@@ -93,6 +102,8 @@ def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
     return [
         slug,
         entry.rank,
+        entry.median_rank,
+        entry.trust,
         entry.method,
         entry.variant,
         entry.classifier,
@@ -111,7 +122,8 @@ def _parts(statistic: Statistic | None) -> list[float | None]:
     return [statistic.mean, statistic.std, *(statistic.interval or (None, None))]
 
 
-def _safe(cell: str | int | float | None) -> str | int | float | None:
+def safe_cell(cell: str | int | float | None) -> str | int | float | None:
+    """A cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 

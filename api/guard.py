@@ -1,4 +1,4 @@
-"""`Guard`: what every request and every answer passes, outermost: request id, body limit, security headers, counting, and the end of unexpected errors.
+"""`Guard`: what every request and every answer passes, outermost: request id, body limit, security headers, counting and logging, and the end of unexpected errors.
 
 Decisions:
     * Plain ASGI: it never buffers an answer, so event streams flow through it.
@@ -15,6 +15,7 @@ import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api import problems
 from api.metrics import Metrics
@@ -37,6 +38,12 @@ SECURITY_HEADERS = {
 }
 API = "/api/v1"
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: not worth a line."""
+
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context: version, trace id, parent id, flags."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -55,7 +62,10 @@ class Guard:
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        sender = _Sender(send, request_id, scope)
+        trace = _TRACE.fullmatch(headers.get("traceparent", ""))
+        sender = _Sender(send, request_id, scope, trace[0] if trace else None)
+        clear_contextvars()
+        bind_contextvars(request_id=request_id, **({"trace_id": trace[1]} if trace else {}))
         length = headers.get("content-length", "0")
         try:
             if length.isdecimal() and int(length[:20]) > self.max_body_bytes:
@@ -63,21 +73,26 @@ class Guard:
             if "\0" in scope["path"]:  # no database takes it in a text
                 raise not_found("resource at", scope["path"])
             await self.app(scope, _counted(receive, self.max_body_bytes), sender)
+            sender.tell()
         except Problem as problem:
             await problem.response(request_id)(scope, receive, sender)
+            sender.tell()
         except Exception:
             if sender.started:
                 raise
             log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
             await Problem(problems.INTERNAL, problems.INTERNAL.help).response(request_id)(scope, receive, sender)
+            sender.tell()
 
 
 class _Sender:
     """Adds the headers to the answer and remembers that it has begun."""
 
-    def __init__(self, send: Send, request_id: str, scope: Scope) -> None:
+    def __init__(self, send: Send, request_id: str, scope: Scope, traceparent: str | None) -> None:
         self.send = send
         self.request_id = request_id
+        self.traceparent = traceparent
+        self.status = 0
         self.scope = scope
         self.started = False
         self.began = time.perf_counter()
@@ -85,12 +100,22 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self._count(message["status"])
+            self.status = message["status"]
+            self._count(self.status)
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
+            if self.traceparent:
+                headers["traceparent"] = self.traceparent
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self.send(message)
+
+    def tell(self) -> None:
+        """Log the request, its path without the query: what somebody looks for is theirs."""
+        milliseconds = round(1000 * (time.perf_counter() - self.began), 1)
+        client = self.scope["client"][0] if self.scope.get("client") else None
+        about = {"method": self.scope["method"], "path": self.scope["path"][:200], "status": self.status, "milliseconds": milliseconds, "client": client}
+        log.log(logging.DEBUG if self.scope["path"] in _PROBES else logging.INFO, "answered", extra=about)
 
     def _count(self, status: int) -> None:
         """By the pattern of the route, so that no client can invent labels."""

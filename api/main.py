@@ -1,6 +1,6 @@
 """`create_app`: the API and the pages, put together.
 
-Run it with `uvicorn --factory api.main:create_app`; `Settings` reads the environment. Decisions:
+Run it with `uvicorn --factory api.main:from_environment`; `Settings` reads the environment. Decisions:
     * Nothing is opened when this module is imported, and the database only when it is first asked: the process starts and says it lives while the
       database is still away.
     * The interactive documentation of FastAPI is off: it loads scripts from elsewhere, which the content security policy forbids.
@@ -8,6 +8,7 @@ Run it with `uvicorn --factory api.main:create_app`; `Settings` reads the enviro
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,19 +30,26 @@ from api.rates import Rates
 from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, snapshot, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
+from store import logs
 from store.session import Database
 
 _ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
 _PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application.
+def from_environment() -> FastAPI:
+    """The application of a process of its own, which logs as the service does: `Guard` tells every request, so uvicorn need not."""
+    settings = Settings()
+    logs.configure(settings.log_format)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+    return create_app(settings)
 
-    Args:
-        settings: by default, what the environment says.
-    """
-    settings = settings or Settings()
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application with these settings; logging is left as it is."""
     app = FastAPI(
         title="CIL leaderboard", version=__version__, summary="A benchmark leaderboard for class-incremental learning.", description=openapi.DESCRIPTION,
         openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, lifespan=_lifespan,

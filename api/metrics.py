@@ -1,13 +1,14 @@
 """What Prometheus reads at `/metrics`: requests as they are answered, queues and leases as the database has them when it asks.
 
 Decisions:
-    * The database is asked when somebody reads, through the partial indexes of what is queued and running: finished runs cost nothing.
+    * The database is asked when somebody reads, through the indexes of what is queued, running, or ended within the last hour: older runs cost
+      nothing.
     * Routes are counted by their pattern, never by what a client wrote; what matches no route is `unmatched`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -52,6 +53,7 @@ class _Service(Collector):
         """The state of the service at this moment."""
         with self._database.reading() as session:
             waiting, (running, expired), workers = queues(session), census.running(session), census.workers_heard_of(session)
+            ended, attempts, peaks = census.ended_lately(session), census.attempts_lately(session), census.peaks_lately(session)
         length = GaugeMetricFamily("cil_queue_runs", "Queued runs, those that wait to be tried again included.", labels=["queue"])
         ready = GaugeMetricFamily("cil_queue_ready_runs", "Queued runs a worker could take at once.", labels=["queue"])
         oldest = GaugeMetricFamily("cil_queue_oldest_seconds", "How long the oldest ready run has waited.", labels=["queue"])
@@ -60,7 +62,23 @@ class _Service(Collector):
             ready.add_metric([queue.name], queue.ready)
             oldest.add_metric([queue.name], queue.oldest_seconds or 0)
         yield from (length, ready, oldest)
+        states = {"queued": sum(queue.length for queue in waiting), "running": running, **ended}
+        yield _labelled("cil_runs", "Runs that wait or run, and those that ended within the last hour, by state.", "state", states)
+        yield _labelled("cil_attempts_ended", "Attempts that ended within the last hour, by outcome.", "outcome", attempts)
+        memory = GaugeMetricFamily(
+            "cil_run_peak_bytes", "The most memory a run of the last hour held, on the host and on its device.", labels=["device", "memory"]
+        )
+        for device, kind, value in peaks:
+            memory.add_metric([device, kind], value)
+        yield memory
         yield GaugeMetricFamily("cil_running_runs", "Runs that are leased to a worker.", value=running)
         yield GaugeMetricFamily("cil_expired_leases", "Leases that ran out and were not reaped yet.", value=expired)
         yield GaugeMetricFamily("cil_workers", "Workers heard of within two minutes.", value=workers)
         yield GaugeMetricFamily("cil_event_streams", "Open event streams of this process.", value=self._streams())
+
+
+def _labelled(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family

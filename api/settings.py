@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
         min_length=16,
         description="Signs cursors. Several API processes behind one address need the same one; by default each start draws its own.",
     )
+    log_format: Literal["json", "text"] | None = Field(default=None, description="By default text in a terminal and JSON elsewhere.")
     max_epochs: int = Field(default=1000, ge=1, description="Longest schedule a submission may ask for, in epochs.")
     max_seeds: int = Field(default=20, ge=1, le=100, description="Most seeds of one job.")
     max_queued_runs: int = Field(default=500, ge=1, description="Most runs one user may have queued or running.")

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from store.models import Event, Job
+from store.models import Event, Job, JobRun
 
 
 def append(session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None) -> None:
@@ -30,3 +30,14 @@ def job_events(session: Session, job_id: str, after: int = 0, limit: int = 500) 
     """The events of a job with a sequence above `after`, in order, at most `limit`."""
     query = select(Event).where(Event.job_id == job_id, Event.sequence > after).order_by(Event.sequence).limit(limit)
     return list(session.scalars(query))
+
+
+def losses(session: Session, run_id: str, limit: int = 1000) -> list[dict[str, Any]]:
+    """The finished epochs of a run that were recorded, in order; the last `limit` of them.
+
+    A run of several jobs is told to each; it is read from the one that has heard the most.
+    """
+    mine = (Event.run_id == run_id, Event.kind == "epoch_finished", Event.job_id.in_(select(JobRun.job_id).where(JobRun.run_id == run_id)))
+    heard = select(Event.job_id).where(*mine).group_by(Event.job_id).order_by(func.count().desc(), Event.job_id).limit(1).scalar_subquery()
+    query = select(Event.payload).where(*mine, Event.job_id == heard).order_by(Event.sequence.desc()).limit(limit)
+    return list(session.scalars(query))[::-1]

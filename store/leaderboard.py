@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate, groupby
 from statistics import median
@@ -29,7 +30,8 @@ from cil_core.metrics import intransigence
 from cil_core.recipes import BY_NAME
 from store.errors import NotFound
 from store.models import Replay, Run, Summary, Track
-from store.statistics import Statistic, describe
+from store.significance import ALPHA, holm, t_test
+from store.statistics import MIN_SEEDS_FOR_INTERVAL, Statistic, describe
 
 _METRICS = tuple(name for name in Metrics.model_fields if not name.startswith("curve"))
 _LESS_IS_BETTER = frozenset({"forgetting", "forgetting_clipped", "intransigence"})
@@ -47,7 +49,7 @@ _SCALARS = (*_METRICS, "intransigence")
 SORTS = {name: -1 if name in _SCALARS and name not in _LESS_IS_BETTER else 1 for name in (*_COLUMNS, "intransigence")}
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
-_WHAT_IS_SHOWN = load_only(Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes, Run.device)
+_WHAT_IS_SHOWN = load_only(Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes, Run.device, Run.finished_at)
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
 
@@ -77,6 +79,10 @@ class Entry(Frozen):
     median_rank: float | None = Field(
         description="Median over its seeds of the rank among the ranked entries of this answer that have the seed, by average accuracy; ties share their mean rank."
     )
+    band: int | None = Field(
+        description="Where average accuracy ranks: entries of one band cannot be told from its first one by a paired t test over shared seeds "
+        "(p ≥ 0.05, corrected by Holm for all that follow; fewer than 3 seeds tell nothing). The first band is 1. None for other sorts and without a rank."
+    )
     trust: Trust = Field(description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed.")
     track_slug: str
     method: str
@@ -96,6 +102,7 @@ class Entry(Frozen):
     parameters: int
     train_seconds: Statistic | None
     devices: tuple[str, ...]
+    finished_at: datetime | None = Field(description="When the last of its runs finished.")
 
 
 def entries(
@@ -137,7 +144,10 @@ def entries(
         found.sort(key=lambda entry: entry.metrics[sort].mean * SORTS[sort] if sort in entry.metrics else math.inf)
     if best_per_method:
         found = _first_of_each_method(found)
-    return _on_frontier(found if _is_for_tuning(session, track_slug) else _ranked(found))
+    if _is_for_tuning(session, track_slug):
+        return _on_frontier(found)
+    ranked = _ranked(found)
+    return _on_frontier(_in_bands(ranked) if sort == "average_accuracy" else ranked)
 
 
 def best_of_each_method(found: Iterable[Entry]) -> dict[str, Entry]:
@@ -218,6 +228,26 @@ def _ranked(unranked: list[Entry]) -> list[Entry]:
     return ranked
 
 
+def _in_bands(found: list[Entry]) -> list[Entry]:
+    """The same, ranked ones with their band."""
+    bands: dict[str, int] = {}
+    left, number = [entry for entry in found if entry.rank is not None], 0
+    while left:
+        number += 1
+        tested = holm([_p_against(left[0], other) for other in left[1:]])
+        end = next((place for place, p in enumerate(tested, start=1) if p < ALPHA), len(left))
+        bands |= {entry.id: number for entry in left[:end]}
+        left = left[end:]
+    return [entry.model_copy(update={"band": bands[entry.id]}) if entry.id in bands else entry for entry in found]
+
+
+def _p_against(first: Entry, other: Entry) -> float:
+    """Of the paired t test; 1 with too few seeds in common."""
+    mine, theirs = ({run.seed: run.average_accuracy for run in entry.runs} for entry in (first, other))
+    differences = [mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()]
+    return t_test(differences) if len(differences) >= MIN_SEEDS_FOR_INTERVAL else 1.0
+
+
 def _median_ranks(found: list[Entry]) -> dict[str, float]:
     """By entry, the median over its seeds of its rank among those that have the seed."""
     of_seed: dict[int, list[float]] = {}
@@ -255,7 +285,7 @@ def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None, re
     title, variant = _named(runs[0].method, json.dumps(runs[0].recipe, sort_keys=True))
     seconds = [summary.train_seconds for summary in summaries if summary.train_seconds is not None]
     return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
-        id=summaries[0].entry_id, rank=None, pareto=False, median_rank=None, trust=_trust([replays.get(run.id) for run in runs]), track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
+        id=summaries[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.id) for run in runs]), track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
         recipe=runs[0].recipe, recipe_digest=runs[0].recipe_digest, engine_version=runs[0].engine_version, classifier=summaries[0].classifier,
         runs=tuple(_entry_run(summary, run, replays.get(run.id)) for summary, run in rows), metrics=_scalars(metrics),
         curve=tuple(map(describe, zip(*(one["curve"] for one in metrics), strict=True))),
@@ -263,6 +293,7 @@ def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None, re
         counted_bytes=max(one.counted_bytes for one in summaries), kept_bytes=max(one.kept_bytes for one in summaries),
         parameters=max(one.parameters for one in summaries), train_seconds=describe(seconds) if seconds else None,
         devices=tuple(sorted({run.device for run in runs if run.device})),
+        finished_at=max((run.finished_at for run in runs if run.finished_at), default=None),
     )  # fmt: skip
 
 

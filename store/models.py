@@ -150,6 +150,7 @@ class Run(Base):
         partial_index("ix_runs_claim", "queue", text("priority DESC"), "created_at", "id", where="state = 'queued'"),
         partial_index("ix_runs_waiting", "queue", "not_before", where="state = 'queued'"),
         partial_index("ix_runs_lease", "lease_until", where="state = 'running'"),
+        partial_index("ix_runs_ended", "finished_at", where="finished_at IS NOT NULL"),
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)", name="leased"),
         CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled', 'dead')) = (finished_at IS NOT NULL)", name="ended"),
         CheckConstraint("NOT (state = 'queued' AND cancel_requested)", name="cancelled_runs_do_not_wait"),
@@ -182,7 +183,7 @@ class Attempt(Base):
     worker_id: Mapped[str] = mapped_column(String(120))
     device: Mapped[str] = mapped_column(String(120))
     started_at: Mapped[datetime] = mapped_column(default=now())
-    ended_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
     outcome: Mapped[AttemptOutcome] = mapped_column(default=AttemptOutcome.running)
     failure: Mapped[FailureClass | None]
     message: Mapped[str | None]

@@ -14,6 +14,11 @@ def submitters(session: Session, run_id: str) -> set[str]:
     return {user for user in session.scalars(select(Job.user_id).join(JobRun, JobRun.job_id == Job.id).where(JobRun.run_id == run_id)) if user}
 
 
+def wanted_by(session: Session, run_id: str) -> list[str]:
+    """The jobs that want a run, the latest first, by id."""
+    return list(session.scalars(select(JobRun.job_id).where(JobRun.run_id == run_id, ~JobRun.withdrawn).order_by(JobRun.job_id.desc())))
+
+
 def get_run(session: Session, run_id: str) -> Run:
     """A run with its `track`, `attempts`, `results` and `summaries`; `store.summaries` turns results into matrices and numbers.
 

@@ -16,13 +16,15 @@ def worker(
     data_dir: Annotated[Path | None, typer.Option(help="Holds datasets/ and checkpoints/; CIL_DATA_DIR if not given.")] = None,
 ) -> None:
     """Execute queued runs until SIGTERM or Ctrl-C; give back what is running then."""
+    from store import logs
     from store.doorbell import DEFAULT_QUEUE
     from workers.service import CannotServe, serve
-    from workers.terminal import log_to_stderr, settings
+    from workers.terminal import settings
 
-    log_to_stderr()
+    known = settings(data_dir)
+    logs.configure(known.log_format)
     try:
-        serve(settings(data_dir), device=device, slots=slots, queue=queue or DEFAULT_QUEUE)
+        serve(known, device=device, slots=slots, queue=queue or DEFAULT_QUEUE)
     except CannotServe as error:
         typer.echo(f"cil worker: {error}", err=True)
         raise typer.Exit(2) from error

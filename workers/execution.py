@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pydantic import JsonValue
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from cil_core.events import EpochFinished
 from store import runs
@@ -89,6 +90,7 @@ class Execution:
 
     def run(self) -> None:
         """Carry the attempt out; returns when the child is dead and the run's end is written, or is somebody else's to write."""
+        bind_contextvars(run_id=self.claim.run_id, job_id=self.claim.job_id, attempt=self.claim.attempt)
         try:
             try:
                 self._settle(self._attempt())
@@ -100,6 +102,8 @@ class Execution:
                 self._settle(self._failing(FailureClass.internal, f"{type(error).__name__}: {error}", {"traceback": [*lines]}))
         except LeaseLost as lost:
             log.warning("%s; stopped", lost)
+        finally:
+            clear_contextvars()
 
     def _attempt(self) -> Ending:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +57,8 @@ class WorkerSettings(BaseSettings):
     share_first_task: bool = Field(
         default=False, description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken."
     )
+
+    log_format: Literal["json", "text"] | None = Field(default=None, description="By default text in a terminal and JSON elsewhere.")
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:

@@ -67,7 +67,10 @@ class Supervisor:
         claim = self._claim()
         if claim is None:
             return False
-        log.info("%s: attempt %d of %s on %s, seed %d", claim.run_id, claim.attempt, claim.spec.method.name, claim.spec.track.slug, claim.spec.seed)
+        about = {"run_id": claim.run_id, "job_id": claim.job_id, "attempt": claim.attempt}
+        log.info(
+            "%s: attempt %d of %s on %s, seed %d", claim.run_id, claim.attempt, claim.spec.method.name, claim.spec.track.slug, claim.spec.seed, extra=about
+        )
         execution = Execution(claim, self._database, self._settings, self._place, claimed_at)
         thread = threading.Thread(target=self._execute, args=(execution,), name=claim.run_id, daemon=True)
         self._running[thread] = execution
@@ -78,7 +81,8 @@ class Supervisor:
         try:
             execution.run()
         finally:
-            log.info("%s: attempt %d is over", execution.claim.run_id, execution.claim.attempt)
+            over = execution.claim
+            log.info("%s: attempt %d is over", over.run_id, over.attempt, extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt})
             self._doorbell.wake()
 
     def _claim(self) -> Claim | None:

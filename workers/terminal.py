@@ -1,8 +1,7 @@
-"""What the commands of this package share with a terminal: settings from the environment, logging, tables."""
+"""What the commands of this package share with a terminal: settings from the environment, tables."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import typer
@@ -25,13 +24,6 @@ def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSet
             name = "_".join(map(str, fault["loc"])).upper()
             typer.echo(f"{'CIL_' + name if name else 'settings'}: {fault['msg']}", err=True)
         raise typer.Exit(2) from error
-
-
-def log_to_stderr() -> None:
-    """One line an event, with time and level; Celery only says what is wrong."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in ("celery.app.trace", "celery.worker.strategy", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def collect(settings: WorkerSettings, *, free: bool) -> None:

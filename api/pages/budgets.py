@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from api.deps import DatabaseDep
-from api.pages import svg, templating
+from api.pages import figures, svg, templating
+from api.pages.figures import Figure
 from api.routes.comparisons import Slugs
 from api.strict import StrictRoute
-from store.budgets import budgets
+from store.budgets import Budgets, budgets
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -19,8 +20,17 @@ def show(request: Request, track: Slugs, database: DatabaseDep) -> HTMLResponse:
     """Methods over the budgets of these tracks."""
     with database.reading() as session:
         found = budgets(session, track)
+    return templating.render(request, "budgets.html", found=found, curves=curves_of(found), query=[("track", slug) for slug in track])
+
+
+@router.get("/budgets/{file}")
+def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
+    """The figure of the page alone."""
+    with database.reading() as session:
+        return figures.download([curves_of(budgets(session, track))], file)
+
+
+def curves_of(found: Budgets) -> Figure:
+    """Average accuracy over memory, one curve a method."""
     series = [svg.Series(label=curve.title, points=[(point.megabytes, point.average_accuracy) for point in curve.points]) for curve in found.curves]
-    return templating.render(
-        request, "budgets.html", found=found, chart=svg.curves(series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2^20)", zoom=True),
-        query=[("track", slug) for slug in track],
-    )  # fmt: skip
+    return figures.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2^20)", zoom=True)

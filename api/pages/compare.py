@@ -1,4 +1,4 @@
-"""Entries side by side as a page: curves, whether differences are real, how each forgets, and what differs in recipe and environment.
+"""Entries side by side as a page: curves, whether differences are real, how each forgets, and what differs in recipe and environment; methods over tracks.
 
 Decisions:
     * The address names the entries and the baseline: a comparison is a link. Entries are chosen with a form on the leaderboard, without scripts.
@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from api.deps import DatabaseDep
-from api.pages import svg, templating
-from api.pages.track import label, series_of
-from api.routes.comparisons import Baseline, Entries
+from api.pages import figures, templating
+from api.pages.diagrams import Interval
+from api.pages.figures import Figure
+from api.pages.track import Zoom, label, series_of
+from api.routes.comparisons import Baseline, Entries, Slugs
 from api.routes.tracks import Classifier
 from api.strict import StrictRoute
-from store.comparison import METRICS, Comparison, compare
+from store.comparison import METRICS, Comparison, TracksComparison, compare, compare_tracks
 from store.significance import ALPHA, PairedTest
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
@@ -28,16 +30,66 @@ NAMES = {"average_accuracy": "Average accuracy", "last_accuracy": "Last accuracy
 
 
 @router.get("/compare")
-def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None) -> HTMLResponse:
+def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> HTMLResponse:
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
     names = {item.id: label(item) for item in comparison.items}
+    drawn = {figure.name: figure for figure in figures_of(comparison, zoom)}
     return templating.render(
         request, "compare.html", comparison=comparison, names=names, metrics=[(metric, NAMES[metric]) for metric in METRICS], shade=shade, verdict=verdict,
-        chart=svg.curves(series_of(comparison.items), f"Accuracy after each task on {comparison.track_slug}"),
-        links={item.id: _link(comparison, baseline=item.id) for item in comparison.items}, classifier=classifier,
+        links={item.id: _link(comparison, baseline=item.id) for item in comparison.items}, classifier=classifier, figures=drawn,
+        query=request.query_params.multi_items(), zoom=zoom, zoomed=[pair for pair in request.query_params.multi_items() if pair[0] != "zoom"],
     )  # fmt: skip
+
+
+@router.get("/compare/{file}")
+def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> Response:
+    """A figure of the page alone."""
+    with database.reading() as session:
+        comparison = compare(session, entry, baseline=baseline, classifier=classifier)
+    return figures.download(figures_of(comparison, zoom), file)
+
+
+@router.get("/ranks")
+def ranks(request: Request, track: Slugs, database: DatabaseDep) -> HTMLResponse:
+    """Methods over several tracks: average ranks, and which of them can be told apart."""
+    with database.reading() as session:
+        found = compare_tracks(session, track)
+    return templating.render(request, "ranks.html", found=found, diagram=diagram_of(found), query=[("track", slug) for slug in track])
+
+
+@router.get("/ranks/{file}")
+def ranks_picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
+    """The figure of the page alone."""
+    with database.reading() as session:
+        return figures.download([diagram_of(compare_tracks(session, track))], file)
+
+
+def diagram_of(found: TracksComparison) -> Figure:
+    """Average ranks with the critical difference."""
+    ranking = found.ranking
+    title = f"Average ranks of {len(ranking.names)} methods over {len(found.tracks)} tracks"
+    return figures.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)
+
+
+def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
+    """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
+    names = {item.id: label(item) for item in comparison.items}
+    where = f"on {comparison.track_slug}"
+    found = [figures.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
+    for metric in METRICS:
+        tests = [(names[one.entry], one.tests[metric]) for one in comparison.differences]
+        rows = [Interval(name, test.mean, *(test.interval or (None, None))) for name, test in tests]
+        found.append(figures.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}"))
+    tasks = len(comparison.matrices[0].forgetting)
+    if tasks:
+        lost = [(names[matrix.entry], matrix.forgetting) for matrix in comparison.matrices]
+        found.append(figures.bars("forgetting", [f"task {task + 1}" for task in range(tasks)], lost, f"Accuracy lost on each task by the end {where}"))
+        parts = ("old_accuracy", "new_accuracy")
+        kept = [(names[item.id], [item.metrics[part].mean for part in parts]) for item in comparison.items]
+        found.append(figures.bars("old_and_new", ["old classes", "new classes"], kept, f"Accuracy on old and on new classes after the last task {where}"))
+    return found
 
 
 def shade(value: float) -> int:

@@ -18,6 +18,9 @@ from store.tracks import list_tracks
 LATEST = 8
 """Jobs that are shown."""
 
+UNRANKED = sum(not recipe.ranked for recipe in BY_NAME.values())
+"""Methods whose best entries may stand before the leader's."""
+
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
@@ -26,7 +29,7 @@ def home(request: Request, database: DatabaseDep) -> HTMLResponse:
     """The tracks as cards."""
     with database.reading() as session:
         tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]
-        leaders = {track.slug: _leader(entries(session, track.slug)) for track in tracks}
+        leaders = {track.slug: _leader(entries(session, track.slug, limit=UNRANKED + 1)) for track in tracks}
         jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
     titles = {name: recipe.title for name, recipe in BY_NAME.items()}
     return templating.render(request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, example_track="digits-b0-inc2-m50-convnet")

@@ -1,46 +1,62 @@
 """One run and one job as pages: how far they have come, what came out, and why attempts ended.
 
-Decision: while something can still change, htmx asks for the page again every few seconds and morphs what is shown into it; what is typed and where one has
-scrolled stay. Without scripts the page is what it was when it was loaded, and says so.
+Decision: while something can still change, the page follows the job's events (server-sent) and htmx asks for the page again at each of them, and every few
+seconds anyway; what is shown is morphed, so that what is typed and where one has scrolled stay. Without scripts the page is what it was when it was loaded,
+and says so. What is live is drawn on the server; figures become interactive when nothing can change any more.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from api.answers.jobs import job_answer
 from api.answers.runs import RunAnswer, run_answer
 from api.deps import DatabaseDep
-from api.pages import svg, templating
+from api.pages import figures, svg, templating
 from api.pages.compare import shade
+from api.pages.figures import Figure
 from api.routes.jobs import JobId
 from api.routes.runs import RunId
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
+from store.events import losses
 from store.jobs import get_job
 from store.queues import queue_position
 from store.replays import lineage
-from store.results import get_run
+from store.results import get_run, wanted_by
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
-REFRESH_SECONDS = 3
+REFRESH_SECONDS = 10
 OPEN = frozenset({"queued", "running"})
 
 
 @router.get("/runs/{run_id}")
 def show_run(request: Request, run_id: RunId, database: DatabaseDep) -> HTMLResponse:
-    """A run: curve, matrix, attempts, environment, recipe."""
+    """A run: curve, losses, matrix, attempts, environment, recipe."""
     with database.reading() as session:
         run = run_answer(get_run(session, run_id), lineage(session, run_id))
-    series = curves_of(run)
+        jobs, epochs = wanted_by(session, run_id), losses(session, run_id)
+    is_open = run.state in OPEN
     return templating.render(
-        request, "run.html", run=run, title=BY_NAME[run.method].title, shade=shade, refresh=REFRESH_SECONDS if run.state in OPEN else None,
-        chart=svg.curves(series, f"Accuracy of {BY_NAME[run.method].title} after each task") if series else None,
+        request, "run.html", run=run, title=BY_NAME[run.method].title, shade=shade, jobs=jobs, epoch=epochs[-1] if epochs else None,
+        refresh=REFRESH_SECONDS if is_open else None, events=f"/api/v1/jobs/{jobs[0]}/events" if is_open and jobs else None,
+        figures={figure.name: figure for figure in figures_of(run, epochs)},
     )  # fmt: skip
+
+
+@router.get("/runs/{run_id}/{file}")
+def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
+    """A figure of the page alone."""
+    with database.reading() as session:
+        run = run_answer(get_run(session, run_id), lineage(session, run_id))
+        return figures.download(figures_of(run, losses(session, run_id)), file)
 
 
 @router.get("/jobs/{job_id}")
@@ -48,7 +64,32 @@ def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> HTMLResp
     """A job: its runs, how they stand, and its place in the queue."""
     with database.reading() as session:
         job = job_answer(get_job(session, job_id), queue_position(session, job_id))
-    return templating.render(request, "job.html", job=job, title=BY_NAME[job.method].title, refresh=REFRESH_SECONDS if job.state in OPEN else None)
+    is_open = job.state in OPEN
+    return templating.render(
+        request, "job.html", job=job, title=BY_NAME[job.method].title, refresh=REFRESH_SECONDS if is_open else None,
+        events=f"/api/v1/jobs/{job.id}/events" if is_open else None,
+    )  # fmt: skip
+
+
+def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]:
+    """Accuracy after each task so far, and the loss of each recorded epoch; those of which there is something."""
+    title, found = BY_NAME[run.method].title, []
+    if series := curves_of(run):
+        found.append(figures.curves("curves", series, f"Accuracy of {title} after each task"))
+    totals = [(place, math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1) if _all_finite(epoch["losses"])]
+    if totals:
+        begins = [
+            (float(place), f"task {epoch['task'] + 1}")
+            for place, epoch in enumerate(epochs, start=1)
+            if place == 1 or epoch["task"] != epochs[place - 2]["task"]
+        ]
+        points = [(float(place), total) for place, total in totals]
+        found.append(figures.trace("losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins))
+    return found
+
+
+def _all_finite(terms: dict[str, Any]) -> bool:
+    return all(isinstance(term, int | float) and math.isfinite(term) for term in terms.values())
 
 
 def curves_of(run: RunAnswer) -> list[svg.Series]:

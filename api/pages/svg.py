@@ -67,25 +67,25 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
     """
     if not series or not all(one.points for one in series):
         raise ValueError("a chart needs at least one series, and each series at least one point")
-    root = _root(WIDTH, HEIGHT, title, standalone)
+    picture = root(WIDTH, HEIGHT, title, standalone)
     plot = _Plot(series, zoom)
-    _draw_axes(root, plot, x_label)
+    _draw_axes(picture, plot, x_label)
     for index, one in enumerate(series):
-        _draw_band(root, plot, one, index)
+        _draw_band(picture, plot, one, index)
     for index, one in enumerate(series):
-        _draw_line(root, plot, one, index, x_label)
-    _draw_labels(root, plot, series)
-    return _text(root, standalone)
+        _draw_line(picture, plot, one, index, x_label)
+    _draw_labels(picture, plot, series)
+    return text(picture, standalone)
 
 
 def sparkline(values: Sequence[float], title: str) -> str:
     """A curve without axes, the size of a word: fractions from 0 to 1."""
-    root = _root(90, 24, title, standalone=False, css_class="sparkline")
+    picture = root(90, 24, title, standalone=False, css_class="sparkline")
     step = 84 / max(1, len(values) - 1)
     places = [(3 + step * index, 21 - 18 * value) for index, value in enumerate(values)]
-    _add(root, "path", {"class": "line", "d": _path(places)})
-    _add(root, "path", {"class": "mark", "d": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "transform": _at(*places[-1])})
-    return _text(root, standalone=False)
+    add(picture, "path", {"class": "line", "d": path(places)})
+    add(picture, "path", {"class": "mark", "d": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "transform": at(*places[-1])})
+    return text(picture, standalone=False)
 
 
 @cache
@@ -94,12 +94,17 @@ def chart_style() -> str:
     return (Path(__file__).parent / "static" / "chart.css").read_text()
 
 
+def floor_of(series: Sequence[Series], zoom: bool) -> int:
+    """Per cent at the bottom of the accuracy axis."""
+    lowest = min(y for one in series for _, y in one.points)
+    return min(90, int(100 * lowest) // 10 * 10) if zoom else 0
+
+
 class _Plot:
     """Where values lie on the canvas."""
 
     def __init__(self, series: Sequence[Series], zoom: bool) -> None:
-        lowest = min(y for one in series for _, y in one.points)
-        self.floor = min(90, int(100 * lowest) // 10 * 10) if zoom else 0  # per cent at the bottom
+        self.floor = floor_of(series, zoom)
         self.ticks = sorted({x for one in series for x, _ in one.points})
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -116,44 +121,44 @@ class _Plot:
         return [tick for index, tick in enumerate(self.ticks[:-1]) if index % every == 0 and index + every <= len(self.ticks)] + [self.ticks[-1]]
 
 
-def _draw_axes(root: Element, plot: _Plot, x_label: str) -> None:
-    axes = _add(root, "g", {"class": "axes"})
+def _draw_axes(picture: Element, plot: _Plot, x_label: str) -> None:
+    axes = add(picture, "g", {"class": "axes"})
     for percent in range(plot.floor, 101, 20 if plot.floor == 0 else 10 if plot.floor < 70 else 5 if plot.floor < 90 else 2):
         y = plot.y(percent / 100)
-        _add(axes, "path", {"class": "grid", "d": f"M{LEFT} {y:.1f}H{plot.right}"})
-        _add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")
+        add(axes, "path", {"class": "grid", "d": f"M{LEFT} {y:.1f}H{plot.right}"})
+        add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")
     for tick in plot.shown_ticks():
-        _add(axes, "path", {"class": "tick", "d": f"M{plot.x(tick):.1f} {plot.bottom}v5"})
-        _add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, _number(tick))
-    _add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
+        add(axes, "path", {"class": "tick", "d": f"M{plot.x(tick):.1f} {plot.bottom}v5"})
+        add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, number(tick))
+    add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
 
 
-def _draw_band(root: Element, plot: _Plot, one: Series, index: int) -> None:
+def _draw_band(picture: Element, plot: _Plot, one: Series, index: int) -> None:
     if not one.band:
         return
     xs = [plot.x(x) for x, _ in one.points]
     upper = [(x, plot.y(min(1.0, high))) for x, (_, high) in zip(xs, one.band, strict=True)]
     lower = [(x, plot.y(max(0.0, low))) for x, (low, _) in zip(xs, one.band, strict=True)]
-    _add(root, "path", {"class": f"band {_colour(one, index)}", "d": _path([*upper, *reversed(lower)]) + "z"})
+    add(picture, "path", {"class": f"band {_colour(one, index)}", "d": path([*upper, *reversed(lower)]) + "z"})
 
 
-def _draw_line(root: Element, plot: _Plot, one: Series, index: int, x_label: str) -> None:
-    group = _add(root, "g", {"class": _colour(one, index)})
+def _draw_line(picture: Element, plot: _Plot, one: Series, index: int, x_label: str) -> None:
+    group = add(picture, "g", {"class": _colour(one, index)})
     places = [(plot.x(x), plot.y(y)) for x, y in one.points]
-    _add(group, "path", {"class": "line", "d": _path(places), **_dash(one, index)})
+    add(group, "path", {"class": "line", "d": path(places), **_dash(one, index)})
     for (x, y), (seen, accuracy) in zip(places, one.points, strict=True):
-        mark = _add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": _at(x, y)})
-        _add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % at {_number(seen)} {x_label}")
+        mark = add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(x, y)})
+        add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % at {number(seen)} {x_label}")
 
 
-def _draw_labels(root: Element, plot: _Plot, series: Sequence[Series]) -> None:
+def _draw_labels(picture: Element, plot: _Plot, series: Sequence[Series]) -> None:
     ends = [plot.y(one.points[-1][1]) for one in series]
     for index, (one, end, y) in enumerate(zip(series, ends, _spread(ends, TOP + 6, plot.bottom), strict=True)):
-        group = _add(root, "g", {"class": _colour(one, index)})
+        group = add(picture, "g", {"class": _colour(one, index)})
         start = plot.x(one.points[-1][0]) + 7
-        _add(group, "path", {"class": "leader", "d": f"M{start:.1f} {end:.1f}L{plot.right + 16} {y:.1f}h4"})
-        _add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": _at(plot.right + 26, y)})
-        _add(group, "text", {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"}, one.label if len(one.label) <= 24 else one.label[:23] + "…")
+        add(group, "path", {"class": "leader", "d": f"M{start:.1f} {end:.1f}L{plot.right + 16} {y:.1f}h4"})
+        add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(plot.right + 26, y)})
+        add(group, "text", {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"}, one.label if len(one.label) <= 24 else one.label[:23] + "…")
 
 
 def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
@@ -169,7 +174,8 @@ def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
     return [place for _, place in sorted(zip(order, placed, strict=True))]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A tick or a size: whole numbers without decimals, others with three digits."""
     return f"{value:g}" if value == int(value) else f"{value:.3g}"
 
 
@@ -182,32 +188,37 @@ def _dash(one: Series, index: int) -> dict[str, str]:
     return {"stroke-dasharray": dash} if dash else {}
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
+def path(places: Sequence[tuple[float, float]]) -> str:
+    """The `d` of a line through these places."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
 
 
-def _at(x: float, y: float) -> str:
+def at(x: float, y: float) -> str:
+    """The `transform` that puts something at a place."""
     return f"translate({x:.1f} {y:.1f})"
 
 
-def _root(width: int, height: int, title: str, standalone: bool, css_class: str = "chart") -> Element:
+def root(width: int, height: int, title: str, standalone: bool, css_class: str = "chart") -> Element:
+    """An empty picture; `standalone` with a size, its style and a background."""
     size = {"width": str(width), "height": str(height)} if standalone else {}
-    root = Element(
+    picture = Element(
         "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", "class": css_class, "role": "img", "aria-label": title, **size}
     )
     if standalone:
-        _add(root, "title", {}, title)
-        _add(root, "style", {}, chart_style())
-        _add(root, "rect", {"class": "paper", "width": str(width), "height": str(height)})
-    return root
+        add(picture, "title", {}, title)
+        add(picture, "style", {}, chart_style())
+        add(picture, "rect", {"class": "paper", "width": str(width), "height": str(height)})
+    return picture
 
 
-def _add(parent: Element, tag: str, attributes: dict[str, str], text: str | None = None) -> Element:
+def add(parent: Element, tag: str, attributes: dict[str, str], text: str | None = None) -> Element:
+    """A new last child."""
     child = ET.SubElement(parent, tag, attributes)
     child.text = text
     return child
 
 
-def _text(root: Element, standalone: bool) -> str:
-    text = ET.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n' if standalone else text
+def text(picture: Element, standalone: bool) -> str:
+    """A finished picture."""
+    written = ET.tostring(picture, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{written}\n' if standalone else written

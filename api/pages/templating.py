@@ -17,6 +17,9 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from api.doorbell import Doorbell
 
 FOLDER = Path(__file__).parent
 MISSING = "–"
@@ -24,13 +27,15 @@ MISSING = "–"
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """The page a template makes of `values`."""
-    text = _ENVIRONMENT.get_template(template).render(request=request, path=request.url.path, **values)
+    doorbell: Doorbell = request.app.state.doorbell
+    shared = {"request": request, "path": request.url.path, "present": datetime.now(UTC), "redis_is_away": doorbell.is_away}
+    text = _ENVIRONMENT.get_template(template).render(shared, **values)
     return HTMLResponse(text, status)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as per cent without the sign: 0.8712 is 87.1."""
-    return MISSING if value is None else f"{100 * value:.{digits}f}"
+    """A fraction as per cent without the sign of it: 0.8712 is 87.1, -0.01 is −1.0."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}".replace("-", "−")
 
 
 def megabytes(value: float | None) -> str:
@@ -55,25 +60,39 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def day(moment: datetime | None) -> str:
-    """The date of a moment, in UTC."""
-    return MISSING if moment is None else f"{moment:%Y-%m-%d}"
-
-
 def moment(when: datetime | None) -> str:
     """A moment to the second, in UTC."""
     return MISSING if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def ago(when: datetime | None, present: datetime) -> str:
+    """How long ago a moment was, with the moment itself for whoever points at it."""
+    if when is None:
+        return MISSING
+    seconds = max(0.0, (present - when).total_seconds())
+    unit, length = next(((name, size) for name, size in _UNITS if seconds >= size), ("s", 1))
+    said = "just now" if seconds < 5 else f"{seconds // length:.0f} {unit} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), moment(when), said)
+
+
+_UNITS = (("years", 2 * 31_557_600), ("months", 2 * 2_629_800), ("days", 2 * 86_400), ("h", 3600), ("min", 60))
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose `backticked` words are code."""
+    parts = escape(text).split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts))
+
+
 def with_query(path: str, query: Mapping[str, object]) -> str:
-    """A link: `path` with those of `query` that are not None."""
-    given = urlencode({name: str(value) for name, value in query.items() if value is not None})
+    """A link: `path` with those of `query` that are not None; of a list, every value."""
+    given = urlencode({name: value if isinstance(value, list) else str(value) for name, value in query.items() if value is not None}, doseq=True)
     return f"{path}?{given}" if given else path
 
 
 def with_pairs(path: str, query: Sequence[tuple[str, str]]) -> str:
     """A link with parameters that may repeat."""
-    return f"{path}?{urlencode(query)}"
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def plain(value: object) -> str:
@@ -84,7 +103,9 @@ def plain(value: object) -> str:
         return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or "none"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def short(token: str) -> str:
@@ -95,7 +116,7 @@ def short(token: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, megabytes, millions, duration, day, moment, plain, short):
+    for show in (percent, megabytes, millions, duration, moment, ago, coded, plain, short):
         environment.filters[show.__name__] = show
     environment.globals["with_query"] = with_query
     environment.globals["with_pairs"] = with_pairs

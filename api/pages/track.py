@@ -7,10 +7,9 @@ Decisions:
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -18,14 +17,17 @@ from fastapi.responses import HTMLResponse
 from api import problems
 from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
 from api.deps import DatabaseDep
-from api.pages import svg, templating
-from api.problems import Problem
-from api.routes.tracks import Classifier, ExemplarFree, Sort
+from api.pages import figures, svg, templating
+from api.pages.diagrams import Point
+from api.pages.figures import Figure
+from api.problems import Fault, Problem
+from api.routes.tracks import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
 from store.budgets import other_budgets
 from store.leaderboard import Entry, entries
 from store.orders import order_sensitivity
+from store.statistics import MIN_SEEDS_FOR_INTERVAL
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -33,63 +35,138 @@ DRAWN = 8
 
 Zoom = Annotated[bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")]
 
+Columns = Annotated[list[str], Query(default_factory=list, description="The columns that are shown; the usual ones when left out.")]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        key: its name in the address; of a sortable one, what it sorts by.
+        header: printed above it, with its unit.
+        direction: 1 if more is better, -1 if less is; 0 if it cannot be sorted.
+        usual: whether it is shown unless somebody chooses.
+    """
+
+    key: str
+    header: str
+    direction: int = 0
+    usual: bool = True
+
+
 COLUMNS = (
-    ("average_accuracy", "Average acc.", "higher is better"),
-    ("last_accuracy", "Last acc.", "higher is better"),
-    ("forgetting", "Forgetting", "lower is better"),
-    ("counted_bytes", "Memory, MB", "lower is better"),
-    ("parameters", "Params, M", "lower is better"),
-    ("train_seconds", "Time", "lower is better"),
+    Column("average_accuracy", "Average acc.", 1),
+    Column("last_accuracy", "Last acc.", 1),
+    Column("forgetting", "Forgetting", -1),
+    Column("median_rank", "Median rank", usual=False),
+    Column("average_accuracy_without_base", "Average without base", 1, usual=False),
+    Column("old_accuracy", "Old classes", 1, usual=False),
+    Column("new_accuracy", "New classes", 1, usual=False),
+    Column("harmonic_accuracy", "Harmonic mean", 1, usual=False),
+    Column("forgetting_clipped", "Forgetting, clipped", -1, usual=False),
+    Column("backward_transfer", "Backward transfer", 1, usual=False),
+    Column("intransigence", "Intransigence", -1, usual=False),
+    Column("average_top5", "Average top-5", 1, usual=False),
+    Column("last_top5", "Last top-5", 1, usual=False),
+    Column("counted_bytes", "Memory, MB", -1),
+    Column("kept_bytes", "Kept, MB", -1, usual=False),
+    Column("parameters", "Params, M", -1),
+    Column("train_seconds", "Time", -1),
+    Column("seeds", "Seeds"),
+    Column("date", "Finished"),
+    Column("curve", "Curve"),
 )
-"""The sortable columns: sort, header, direction."""
+_USUAL = [column.key for column in COLUMNS if column.usual]
 
 
 @router.get("/tracks/{slug}")
 def show(
     request: Request, slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
-    zoom: Zoom = False,
+    best_per_method: BestPerMethod = False, zoom: Zoom = False, *, columns: Columns,
 ) -> HTMLResponse:  # fmt: skip
     """The leaderboard of a track."""
+    chosen = _chosen(columns)
     with database.reading() as session:
         track = track_named(session, slug)
-        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free)
+        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
         reported = beside_reported(session, slug, found)
         orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
     drawn = _drawn(found)
+    view = {
+        "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
+        "best_per_method": "true" if best_per_method else None, "zoom": "true" if zoom else None, "columns": None if [one.key for one in chosen] == _USUAL else [one.key for one in chosen],
+    }  # fmt: skip
     return templating.render(
-        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=COLUMNS, classifiers=CLASSIFIERS,
-        view={"sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None, "zoom": "true" if zoom else None},
+        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=chosen, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
+        query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=reported, best=best(found), orders=orders, budgets=budgets_of_it,
-        budget_pairs=[("track", each) for each in budgets_of_it],
-        chart=svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None,
+        reported=reported, best=best(found), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
+        curves=curves(slug, found, zoom), pareto=pareto(slug, found), leading=leading(found),
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
 
 
-@router.get("/tracks/{slug}/curves.svg")
+@router.get("/tracks/{slug}/{file}")
 def picture(
-    slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False, zoom: Zoom = False
-) -> Response:
-    """The chart alone, as a picture that carries its style."""
+    slug: str, file: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
+    best_per_method: BestPerMethod = False, zoom: Zoom = False,
+) -> Response:  # fmt: skip
+    """A figure of the page alone: its picture or its numbers."""
     with database.reading() as session:
         track_named(session, slug)
-        drawn = _drawn(entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free))
-    if not drawn:
-        raise Problem(problems.NOT_FOUND, f"nothing has finished on {slug!r} that this picture could show")
-    text = svg.curves(series_of(drawn), f"Accuracy after each task on {slug}", standalone=True, zoom=zoom)
-    return Response(text, media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
+        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
+    return figures.download((curves(slug, found, zoom), pareto(slug, found)), file)
+
+
+def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
+    """Accuracy after each task of the best entries; None without any."""
+    drawn = _drawn(found)
+    return figures.curves("curves", series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None
+
+
+def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
+    """Accuracy over everything that is kept, with the entries that nobody is better than in both; None with fewer than two."""
+    places = [(entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, label(entry)) for entry in found if entry.rank is not None and entry.kept_bytes]
+    if len(places) < 2:
+        return None
+    points = [Point(name, x, y, not any((cost <= x and accuracy >= y) and (cost, accuracy) != (x, y) for cost, accuracy, _ in places)) for x, y, name in places]
+    return figures.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
+
+
+def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
+    """Who leads, by how much, and who cannot be told from them; None unless average accuracy ranks."""
+    ranked = [entry for entry in found if entry.band is not None]
+    if not ranked:
+        return None
+    beside = [entry for entry in ranked[1:] if entry.band == 1]
+    ahead = ranked[0].metrics["average_accuracy"].mean - ranked[1].metrics["average_accuracy"].mean if len(ranked) > 1 else None
+    return {
+        "first": ranked[0],
+        "second": ranked[1] if len(ranked) > 1 else None,
+        "ahead": ahead,
+        "beside": beside,
+        "tested": len(ranked[0].runs) >= MIN_SEEDS_FOR_INTERVAL,
+    }
+
+
+def _chosen(columns: list[str]) -> list[Column]:
+    known = {column.key: column for column in COLUMNS}
+    if unknown := [name for name in columns if name not in known]:
+        said = f"{unknown[0][:80]!r} is no column; there are: {', '.join(known)}"
+        raise Problem(problems.INVALID_QUERY, said, [Fault(parameter="columns", detail=said)])
+    return [column for column in COLUMNS if column.key in (columns or _USUAL)]
 
 
 def best(found: Sequence[Entry]) -> dict[str, set[str]]:
     """By sortable column, the ranked entries that are best in it."""
     ranked = [entry for entry in found if entry.rank is not None]
     marked = {}
-    for key, _, direction in COLUMNS:
-        values = {entry.id: value for entry in ranked if (value := _value(entry, key)) is not None}
-        first = (max if direction.startswith("higher") else min)(values.values(), default=None)
-        marked[key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
+    for column in COLUMNS:
+        values = {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None} if column.direction else {}
+        first = (max if column.direction > 0 else min)(values.values(), default=None)
+        marked[column.key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
     return marked
 
 
@@ -124,7 +201,3 @@ def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
         )
         for entry in sorted(drawn, key=lambda entry: (not BY_NAME[entry.method].ranked, label(entry)))  # a colour stays with its entry, however it is ranked
     ]
-
-
-_STYLE_HASH = base64.b64encode(hashlib.sha256(svg.chart_style().encode()).digest()).decode()
-_PICTURE_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"

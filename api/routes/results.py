@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api import problems
 from api.answers.results import ResultAnswer, ResultRequest, Results, result_answer
+from api.cursors import invalid_cursor
 from api.deps import CursorsDep, DatabaseDep, Reporter, writing
 from api.idempotent import IdempotencyKey, once
 from api.problems import Problem, documented
@@ -62,9 +63,12 @@ def read_results(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Results:
     """Reported results, the newest first."""
+    this_list, after = f"results {track or ''} ", cursors.check(cursor)
+    if after is not None and not after.startswith(this_list):
+        raise invalid_cursor("the cursor belongs to another list; start from the first page")
     with database.reading() as session:
-        found = reported.list_reports(session, track, cursors.check(cursor), limit + 1)
-    next_cursor = cursors.sign(found[limit - 1].id) if len(found) > limit else None
+        found = reported.list_reports(session, track, after and after.removeprefix(this_list), limit + 1)
+    next_cursor = cursors.sign(this_list + found[limit - 1].id) if len(found) > limit else None
     if next_cursor:
         response.headers["Link"] = f'<{request.url.include_query_params(cursor=next_cursor)}>; rel="next"'
     return Results(items=[result_answer(row) for row in found[:limit]], next_cursor=next_cursor)

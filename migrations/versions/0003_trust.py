@@ -1,4 +1,4 @@
-"""Roles of users, results that users report themselves, replays, and idempotency keys of every kind of request."""
+"""Roles of users, results that users report themselves, replays, idempotency keys of every kind of request, and indexes for counting what ended lately."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def upgrade() -> None:
     _reported_results()
     _replays()
     _idempotency_keys()
+    op.create_index(op.f("ix_attempts_ended_at"), "attempts", ["ended_at"])
+    ended = sa.text("finished_at IS NOT NULL")
+    op.create_index("ix_runs_ended", "runs", ["finished_at"], sqlite_where=ended, postgresql_where=ended)
 
 
 def _roles() -> None:

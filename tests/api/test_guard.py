@@ -50,3 +50,21 @@ def test_an_error_of_ours_tells_nothing_but_its_id_and_is_logged(client, service
 def test_no_cross_origin_request_is_invited(client):
     headers = client.options("/api/v1/jobs", headers={"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}).headers
     assert not any(name.startswith("access-control") for name in headers)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_every_request_is_told_with_its_ids_and_without_its_query(client, caplog):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with caplog.at_level(logging.INFO, logger="api.guard"):
+        answer = client.get("/api/v1/jobs", params={"limit": "7"}, headers={"traceparent": trace, "X-Request-ID": "mine"})
+        client.get("/livez")
+    assert (answer.headers["traceparent"], answer.headers["X-Request-ID"]) == (trace, "mine")
+    (record,) = [record for record in caplog.records if record.name == "api.guard"]
+    assert (record.method, record.path, record.status, record.client) == ("GET", "/api/v1/jobs", 200, "127.0.0.1")
+    assert 0 < record.milliseconds < 10_000
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("trace", ["", "00-abc", "00-" + "g" * 32 + "-00f067aa0ba902b7-01", "<script>"])
+def test_a_trace_that_is_none_is_not_echoed(client, trace):
+    assert "traceparent" not in client.get("/livez", headers={"traceparent": trace}).headers

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 
 from store import runs
+from store.clock import now
+from store.models import Attempt
 
 
 def samples(client):
@@ -26,6 +31,22 @@ def test_queues_leases_and_workers_are_told_as_the_database_has_them(client, ser
     assert found["cil_queue_ready_runs", ("queue", "cil")] == 2
     assert found["cil_queue_oldest_seconds", ("queue", "cil")] >= 0
     assert (found["cil_running_runs",], found["cil_expired_leases",], found["cil_workers",]) == (1, 0, 1)
+
+
+def test_what_ended_within_the_last_hour_is_told_by_state_outcome_and_memory(client, service, a_job):
+    client.post("/api/v1/jobs", json=a_job(seeds=(1, 2, 3)))
+    service.complete(service.claim(), environment={"peak_host_bytes": 1000, "peak_device_bytes": None})
+    service.complete(service.claim(), environment={"peak_host_bytes": 3000, "peak_device_bytes": 7})
+    service.fail(service.claim(), "NaN")
+    found = samples(client)
+    assert {state: found["cil_runs", ("state", state)] for state in ("queued", "running", "succeeded", "failed")} == {
+        "queued": 0, "running": 0, "succeeded": 2, "failed": 1,
+    }  # fmt: skip
+    assert [found["cil_attempts_ended", ("outcome", outcome)] for outcome in ("succeeded", "failed")] == [2, 1]
+    assert [found["cil_run_peak_bytes", ("device", "cpu"), ("memory", kind)] for kind in ("host", "device")] == [3000, 7]
+    with service.database.transaction() as session:
+        session.execute(update(Attempt).values(ended_at=now(-timedelta(minutes=61))))
+    assert not [key for key in samples(client) if key[0] == "cil_attempts_ended"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

