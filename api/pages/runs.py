@@ -76,20 +76,12 @@ def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]
     title, found = BY_NAME[run.method].title, []
     if series := curves_of(run):
         found.append(figures.curves("curves", series, f"Accuracy of {title} after each task"))
-    totals = [(place, math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1) if _all_finite(epoch["losses"])]
-    if totals:
-        begins = [
-            (float(place), f"task {epoch['task'] + 1}")
-            for place, epoch in enumerate(epochs, start=1)
-            if place == 1 or epoch["task"] != epochs[place - 2]["task"]
-        ]
-        points = [(float(place), total) for place, total in totals]
+    points = [(float(place), math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1)]
+    if points:
+        starts = [place for place, epoch in enumerate(epochs, start=1) if place == 1 or epoch["task"] != epochs[place - 2]["task"]]
+        begins = [(float(place), f"task {epochs[place - 1]['task'] + 1}") for place in starts]
         found.append(figures.trace("losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins))
     return found
-
-
-def _all_finite(terms: dict[str, Any]) -> bool:
-    return all(isinstance(term, int | float) and math.isfinite(term) for term in terms.values())
 
 
 def curves_of(run: RunAnswer) -> list[svg.Series]:
