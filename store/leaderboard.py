@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate, groupby
@@ -21,8 +22,8 @@ from statistics import median
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import TextClause, func, select, text
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy import Row, TextClause, func, select, text
+from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
 from cil_core.metrics import Summary as Metrics
@@ -49,7 +50,12 @@ _SCALARS = (*_METRICS, "intransigence")
 SORTS = {name: -1 if name in _SCALARS and name not in _LESS_IS_BETTER else 1 for name in (*_COLUMNS, "intransigence")}
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
-_WHAT_IS_SHOWN = load_only(Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes, Run.device, Run.finished_at)
+_OF_A_RUN = (
+    Summary.entry_id, Summary.track_slug, Summary.classifier, Summary.seed, Summary.run_id, Summary.average_accuracy, Summary.last_accuracy, Summary.metrics,
+    Summary.exemplars, Summary.counted_bytes, Summary.kept_bytes, Summary.parameters, Summary.train_seconds, Run.device, Run.finished_at,
+)  # fmt: skip
+_OF_AN_ENTRY = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes)
+"""The same for all runs of an entry: read once."""
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
 
@@ -137,9 +143,9 @@ def entries(
         query = query.having(func.max(Summary.exemplars) == 0)
     ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
     joint = _joint(session, track_slug) if ids else None
-    rows = _runs_of(session, ids, classifier)
+    rows = _read(session, ids, classifier)
     replays = _replays(session, rows)
-    found = [_describe(of_one, joint, replays) for of_one in rows]
+    found = [_describe(one, joint, replays) for one in rows]
     if sort not in _COLUMNS:  # computed here: the database does not know it
         found.sort(key=lambda entry: entry.metrics[sort].mean * SORTS[sort] if sort in entry.metrics else math.inf)
     if best_per_method:
@@ -165,9 +171,9 @@ def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | 
     Raises:
         NotFound: one of them has no finished run under this classifier.
     """
-    rows = _runs_of(session, entry_ids, classifier)
+    rows = _read(session, entry_ids, classifier)
     replays = _replays(session, rows)
-    found = {entry.id: entry for entry in (_describe(of_one, None, replays) for of_one in rows)}
+    found = {entry.id: entry for entry in (_describe(one, None, replays) for one in rows)}
     missing = [entry_id for entry_id in entry_ids if entry_id not in found]
     if missing:
         raise NotFound(f"no finished run of {', '.join(missing)}" + (f" under the classifier {classifier!r}" if classifier else ""))
@@ -179,12 +185,22 @@ def _curve(classifier: str | None) -> tuple[Any, ...]:
     return conditions if classifier is None else (*conditions, Summary.classifier == classifier)
 
 
-def _runs_of(session: Session, ids: Sequence[str], classifier: str | None) -> list[list[tuple[Summary, Run]]]:
-    """For each of these entries that has any, its runs by seed."""
-    query = select(Summary, Run).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier)).options(_WHAT_IS_SHOWN)
-    rows = [(summary, run) for summary, run in session.execute(query.order_by(Summary.entry_id, Summary.seed))]
-    by_entry = {entry_id: list(group) for entry_id, group in groupby(rows, key=lambda row: row[0].entry_id)}
-    return [by_entry[entry_id] for entry_id in ids if entry_id in by_entry]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is read of an entry: what all its runs share, and a row of `_OF_A_RUN` for each, by seed."""
+
+    shared: Row[Any]
+    runs: list[Row[Any]]
+
+
+def _read(session: Session, ids: Sequence[str], classifier: str | None) -> list[_Found]:
+    """Those of these entries that have any run, in their order."""
+    query = select(*_OF_A_RUN).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier))
+    rows = session.execute(query.order_by(Summary.entry_id, Summary.seed)).all()
+    runs = {entry_id: list(group) for entry_id, group in groupby(rows, key=lambda row: row.entry_id)}
+    first = [of_one[0].run_id for of_one in runs.values()]
+    shared = {row.id: row for row in session.execute(select(*_OF_AN_ENTRY).where(Run.id.in_(first)))}
+    return [_Found(shared[runs[entry_id][0].run_id], runs[entry_id]) for entry_id in ids if entry_id in runs]
 
 
 def _first_of_each_method(found: list[Entry]) -> list[Entry]:
@@ -194,13 +210,11 @@ def _first_of_each_method(found: list[Entry]) -> list[Entry]:
     return list(first.values())
 
 
-def _replays(session: Session, rows: list[list[tuple[Summary, Run]]]) -> dict[str, bool]:
+def _replays(session: Session, found: list[_Found]) -> dict[str, bool]:
     """By run, whether all finished replays of it agreed."""
     verdicts: dict[str, bool] = {}
-    query = select(Replay.original_id, Replay.agrees).where(
-        Replay.original_id.in_([run.id for of_one in rows for _, run in of_one]), Replay.agrees.is_not(None)
-    )
-    for run_id, agrees in session.execute(query):
+    runs = [run.run_id for one in found for run in one.runs]
+    for run_id, agrees in session.execute(select(Replay.original_id, Replay.agrees).where(Replay.original_id.in_(runs), Replay.agrees.is_not(None))):
         verdicts[run_id] = verdicts.get(run_id, True) and bool(agrees)
     return verdicts
 
@@ -279,27 +293,28 @@ def _costs(entry: Entry) -> tuple[float, float, float]:
     return (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, seconds)
 
 
-def _describe(rows: list[tuple[Summary, Run]], joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:
-    summaries, runs = [row[0] for row in rows], [row[1] for row in rows]
-    metrics = [_metrics(summary, joint) for summary in summaries]
-    title, variant = _named(runs[0].method, json.dumps(runs[0].recipe, sort_keys=True))
-    seconds = [summary.train_seconds for summary in summaries if summary.train_seconds is not None]
+def _describe(found: _Found, joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:
+    shared, runs = found.shared, found.runs
+    metrics = [_metrics(run.metrics, joint) for run in runs]
+    title, variant = _named(shared.method, json.dumps(shared.recipe, sort_keys=True))
+    seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
     return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
-        id=summaries[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.id) for run in runs]), track_slug=summaries[0].track_slug, method=runs[0].method, title=title, variant=variant,
-        recipe=runs[0].recipe, recipe_digest=runs[0].recipe_digest, engine_version=runs[0].engine_version, classifier=summaries[0].classifier,
-        runs=tuple(_entry_run(summary, run, replays.get(run.id)) for summary, run in rows), metrics=_scalars(metrics),
+        id=runs[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.run_id) for run in runs]),
+        track_slug=runs[0].track_slug, method=shared.method, title=title, variant=variant,
+        recipe=shared.recipe, recipe_digest=shared.recipe_digest, engine_version=shared.engine_version, classifier=runs[0].classifier,
+        runs=tuple(_entry_run(run, replays.get(run.run_id)) for run in runs), metrics=_scalars(metrics),
         curve=tuple(map(describe, zip(*(one["curve"] for one in metrics), strict=True))),
-        seen_classes=tuple(accumulate(runs[0].task_sizes or ())), exemplars=max(one.exemplars for one in summaries),
-        counted_bytes=max(one.counted_bytes for one in summaries), kept_bytes=max(one.kept_bytes for one in summaries),
-        parameters=max(one.parameters for one in summaries), train_seconds=describe(seconds) if seconds else None,
+        seen_classes=tuple(accumulate(shared.task_sizes or ())), exemplars=max(run.exemplars for run in runs),
+        counted_bytes=max(run.counted_bytes for run in runs), kept_bytes=max(run.kept_bytes for run in runs),
+        parameters=max(run.parameters for run in runs), train_seconds=describe(seconds) if seconds else None,
         devices=tuple(sorted({run.device for run in runs if run.device})),
         finished_at=max((run.finished_at for run in runs if run.finished_at), default=None),
     )  # fmt: skip
 
 
-def _metrics(summary: Summary, joint: Sequence[float] | None) -> dict[str, Any]:
-    new = summary.metrics.get("curve_new")
-    return {**summary.metrics, "intransigence": intransigence(joint, new) if joint and new else None}
+def _metrics(metrics: dict[str, Any], joint: Sequence[float] | None) -> dict[str, Any]:
+    new = metrics.get("curve_new")
+    return {**metrics, "intransigence": intransigence(joint, new) if joint and new else None}
 
 
 @lru_cache(maxsize=10_000)
@@ -313,9 +328,9 @@ def _trust(verdicts: list[bool | None]) -> Trust:
     return "replayed" if True in verdicts and False not in verdicts else "verified"
 
 
-def _entry_run(summary: Summary, run: Run, replayed: bool | None) -> EntryRun:
+def _entry_run(run: Row[Any], replayed: bool | None) -> EntryRun:
     return EntryRun.model_construct(
-        seed=summary.seed, run_id=run.id, device=run.device, average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy, replayed=replayed
+        seed=run.seed, run_id=run.run_id, device=run.device, average_accuracy=run.average_accuracy, last_accuracy=run.last_accuracy, replayed=replayed
     )
 
 

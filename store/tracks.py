@@ -66,7 +66,6 @@ def revision(session: Session, slug: str) -> str:
 
 def list_tracks(session: Session) -> list[TrackStatus]:
     """Every track somebody has submitted to, by slug."""
-    on = (Summary.track_slug == Track.slug, text("summaries.counted AND summaries.ranking"))
-    entries = select(func.count(Summary.entry_id.distinct())).where(*on).scalar_subquery()
-    runs = select(func.count(Summary.run_id)).where(*on).scalar_subquery()
-    return [TrackStatus(*row) for row in session.execute(select(Track, entries, runs).order_by(Track.slug))]
+    standing = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(text("summaries.counted AND summaries.ranking"))
+    counts = {slug: (entries, runs) for slug, entries, runs in session.execute(standing.group_by(Summary.track_slug))}
+    return [TrackStatus(track, *counts.get(track.slug, (0, 0))) for track in session.scalars(select(Track).order_by(Track.slug))]

@@ -138,6 +138,9 @@ class Entry(Answer):
     parameters: int
     train_seconds: Statistic | None = None
     devices: tuple[str, ...] = ()
+    trust: str = "verified"
+    median_rank: float | None = None
+    band: int | None = None
 
 
 class Reported(Answer):
@@ -158,6 +161,7 @@ class Leaderboard(Answer):
     """The entries of a track, best first, and what papers report on it."""
 
     slug: str
+    sort: str = "average_accuracy"
     items: tuple[Entry, ...]
     reported: tuple[Reported, ...] = ()
 

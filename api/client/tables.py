@@ -19,6 +19,7 @@ MISSING = "–"
 ROOM_FOR_COSTS = 130
 """Columns of a terminal in which a leaderboard also shows memory, parameters and time."""
 
+_SHOWN = frozenset({"average_accuracy", "last_accuracy", "forgetting"})
 _COSTS = ("curve by", "exemplars", "memory MB", "params M", "train s")
 
 
@@ -45,23 +46,25 @@ class LeaderboardTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, as wide as the terminal allows."""
         costs = options.max_width >= ROOM_FOR_COSTS
+        also = self.board.sort if self.board.sort not in _SHOWN and any(self.board.sort in entry.metrics for entry in self.board.items) else None
         table = _table(self.board.slug)
-        table.caption = "accuracies in %, ± half the 95 % interval over n seeds; upper bounds unranked"
+        table.caption = "accuracies in %, ± half the 95 % interval over n seeds; upper bounds unranked; ✓✓: a second run got the same results"
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("method")
-        for heading in ("avg acc ↑", "last acc ↑", "forgetting ↓", "n", *(_COSTS if costs else ())):
+        for heading in ("avg acc ↑", "last acc ↑", "forgetting ↓", "n", *([also.replace("_", " ")] if also else []), *(_COSTS if costs else ())):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("A_t", no_wrap=True)
         for entry in self.board.items:
-            table.add_row(*_result_cells(entry), *(_cost_cells(entry) if costs else ()), sparkline([point.mean for point in entry.curve]))
+            asked = [percent(entry.metrics.get(also))] if also else []
+            table.add_row(*_result_cells(entry), *asked, *(_cost_cells(entry) if costs else ()), sparkline([point.mean for point in entry.curve]))
         yield table
 
 
 def reported_table(board: Leaderboard) -> Table:
-    """What papers report on a track, each beside our best entry of the method."""
+    """What papers and users report on a track, each beside our best entry of the method."""
     entries = {entry.id: entry for entry in board.items}
     table = _table(f"reported on {board.slug}")
-    table.caption = f"{board.reported[0].source}. {board.reported[0].caveat}"
+    table.caption = " ".join(dict.fromkeys(f"{row.source}. {row.caveat}" for row in board.reported))
     table.add_column("method")
     for heading in ("reported avg", "reported last", "our avg", "gap"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -122,6 +125,7 @@ def _table(title: str | None, *headings: str, identifier: str | None = None) -> 
 
 def _result_cells(entry: Entry) -> list[str]:
     name = entry.title if entry.variant == "default" else f"{entry.title} ({entry.variant})"
+    name += " ✓✓" if entry.trust == "replayed" else ""
     accuracies = [percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")]
     return [MISSING if entry.rank is None else str(entry.rank), name, *accuracies, str(len(entry.runs))]
 

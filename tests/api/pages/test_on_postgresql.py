@@ -1,0 +1,41 @@
+"""Every page on PostgreSQL: their other tests run on SQLite alone."""
+
+from __future__ import annotations
+
+from cil_core.events import EpochFinished
+from store import runs
+from store.session import Database
+
+TRACKS = ("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m100-convnet")
+
+
+def test_every_page_is_shown(postgresql_url, databases, serving_of, a_job, service_on):
+    with databases.opened(postgresql_url) as database:
+        service = service_on(database)
+        with serving_of(service) as served, served.client() as client:
+            for track in TRACKS:
+                for method in ("replay", "icarl"):
+                    job = client.post("/api/v1/jobs", json=a_job(method, (1, 2, 3), track)).json()
+            told(service, database)
+            service.complete_all()
+            entries = [entry["id"] for entry in client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]]
+            run = job["runs"][0]["id"]
+            client.post(f"/api/v1/runs/{run}/replay")
+            compared, both = "&".join(f"entry={entry}" for entry in entries), "&".join(f"track={track}" for track in TRACKS)
+            addresses = [
+                "/", f"/tracks/{TRACKS[0]}", f"/tracks/{TRACKS[0]}/pareto.svg", f"/compare?{compared}", f"/ranks?{both}", f"/runs/{run}",
+                f"/runs/{run}/curves.csv", f"/jobs/{job['id']}", f"/submit?job={job['id']}", "/methods", "/methods/icarl", "/datasets", "/workers",
+            ]  # fmt: skip
+            statuses = {address: client.get(address, headers={"Accept": "text/html"}).status_code for address in addresses}
+    assert set(statuses.values()) == {200}, statuses
+
+
+def told(service, database: Database) -> None:
+    """A run that has told of an epoch, and then goes on."""
+    claim = service.claim()
+    service.start(claim)
+    with database.transaction() as session:
+        runs.record(session, claim, EpochFinished(task=0, phase="train", epoch=0, epochs=1, lr=0.1, losses={"ce": 1.0}))
+    for task in range(5):
+        service.evaluate(claim, task)
+    service.finish(claim)
