@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 import migrations
 from cil_core import ENGINE_VERSION
@@ -63,11 +63,13 @@ def fill(url: str, runs: int, tracks: int) -> None:
     """Fill the empty database at `url`."""
     migrations.upgrade(url)
     database = Database(url)
+    on_sqlite = database.engine.dialect.name == "sqlite"
+    if on_sqlite:
+        event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
     slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(tracks)]
     with database.transaction() as session:
         for slug in slugs:
             ensure_track(session, Track.from_slug(slug))
-    on_sqlite = database.engine.dialect.name == "sqlite"
     with database.engine.connect() as connection, _unguarded(connection, on_sqlite):
         for batch in _batches(slugs, runs):
             for table, rows in batch.items():
@@ -159,7 +161,6 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: list
 def _unguarded(connection: Connection, on_sqlite: bool) -> Iterator[None]:
     """Without the guard that lets only the attempt that holds a run write its results."""
     if on_sqlite:
-        connection.exec_driver_sql("PRAGMA synchronous = OFF")
         guard = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'task_results_fenced'").scalar_one()
         before, after = "DROP TRIGGER task_results_fenced", guard
     else:

@@ -273,6 +273,8 @@ def main() -> int:
             fill(url, runs, tracks=min(200, max(20, runs // 500)))
             report.notes.append(f"{kind}, {runs:,} runs: filled in {time.perf_counter() - began:.0f} s.")
             measure(report, url, kind, runs, chosen.quick)
+            if chosen.out:  # a full measurement takes half an hour: what is known is kept
+                chosen.out.write_text(report.markdown())
         keep_alive(report, url)
     return report.finish(chosen.out)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, defer, selectinload
 
 from cil_core.frozen import canonical_json
 from store.base import is_in
@@ -23,6 +23,12 @@ from store.models import Job, JobRun, Run
 from store.states import JobState
 
 MAX_PAGE = 200
+
+
+_IN_A_LIST = (
+    Run.id, Run.seed, Run.state, Run.attempt, Run.worker_id, Run.device, Run.failure, Run.message, Run.cancel_requested, Run.created_at, Run.started_at,
+    Run.finished_at,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def get_job(session: Session, job_id: str) -> Job:
 
 
 def list_jobs(session: Session, filters: JobFilter = EVERY_JOB, cursor: str | None = None, limit: int = 50) -> JobPage:
-    """A page of jobs with their `links` and `run`s.
+    """A page of jobs with their `links` and `run`s, of which only what a list shows is loaded.
 
     Args:
         session: any session.
@@ -78,7 +84,8 @@ def list_jobs(session: Session, filters: JobFilter = EVERY_JOB, cursor: str | No
     """
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"a page holds 1 … {MAX_PAGE} jobs, not {limit}")
-    query = _filtered(filters).options(selectinload(Job.links).selectinload(JobRun.run))
+    links = selectinload(Job.links)
+    query = _filtered(filters).options(defer(Job.spec, raiseload=True), links.selectinload(JobRun.run).load_only(*_IN_A_LIST, raiseload=True))
     if cursor is not None:
         query = query.where(_before(*_read_cursor(cursor, filters)))
     found = list(session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)))

@@ -63,6 +63,7 @@ class Track(Base):
     dataset: Mapped[str] = mapped_column(String(80))
     backbone: Mapped[str] = mapped_column(String(40))
     spec: Mapped[dict[str, Any]]
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")  # rises with every run that finishes here
     created_at: Mapped[datetime] = mapped_column(default=now())
 
 

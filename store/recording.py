@@ -29,6 +29,7 @@ from store.settling import lock_jobs
 from store.states import AttemptOutcome, RunState
 from store.submission import entry_id, run_key
 from store.summaries import digest, summarize
+from store.tracks import raise_revision
 from store.transitions import Ending, end, held
 
 
@@ -76,6 +77,7 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
     session.add_all(summaries_of(run, rows, counted=not is_replay))
     session.flush()
     append(session, lock_jobs(session, [run.id]), event.kind, event.model_dump(mode="json") | {"attempt": claim.attempt}, run.id)
+    raise_revision(session, run.track_slug)  # last of all locks
     end(session, run, RunState.succeeded, Ending(AttemptOutcome.succeeded), environment=environment, matrix_digest=event.matrix_digest)
 
 

@@ -35,6 +35,7 @@ from store.session import Database
 from store.states import AttemptOutcome, RunState
 from store.submission import ensure_track, entry_id, run_key
 from store.summaries import digest
+from store.tracks import raise_revision
 from store.upsert import insert_if_absent
 
 FORMAT, VERSION = "cil-snapshot", 1
@@ -199,6 +200,7 @@ def _load_run(session: Session, record: Mapping[str, Any]) -> bool:
     ended = {"state": RunState.succeeded, "lease_until": None, "worker_id": None, "finished_at": moments["finished_at"]}
     session.execute(update(Run).where(Run.id == run.id).values(**ended), execution_options={"synchronize_session": False})
     session.add_all(summaries_of(run, results, counted=record["counted"] and _takes_its_seed(session, run, moments["finished_at"])))
+    raise_revision(session, track.slug)
     if record["replay"] is not None:
         session.add(Replay(run_id=run.id, **record["replay"]))
     session.flush()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
@@ -57,11 +57,17 @@ def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def revision(session: Session, slug: str) -> str:
-    """What changes whenever the leaderboard of a track does: finished runs are only ever added, replays among them; reported results come and go."""
-    finished = select(func.count()).select_from(Summary).where(Summary.track_slug == slug).scalar_subquery()
+    """What changes whenever the leaderboard of a track does: with every run that finishes, replays among them, and with what users report."""
+    finished = select(Track.revision).where(Track.slug == slug).scalar_subquery()
     reports = select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == slug).scalar_subquery()
     newest = select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == slug).scalar_subquery()
     return "-".join(str(part) for part in session.execute(select(finished, reports, newest)).one())
+
+
+def raise_revision(session: Session, slug: str) -> None:
+    """Note that the leaderboard of a track changes."""
+    raised = update(Track).where(Track.slug == slug).values(revision=Track.revision + 1)
+    session.execute(raised, execution_options={"synchronize_session": False})
 
 
 def list_tracks(session: Session) -> list[TrackStatus]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.pages import figures, svg, templating
@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
 @router.get("/budgets")
-def show(request: Request, track: Slugs, database: DatabaseDep) -> HTMLResponse:
+def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
     """Methods over the budgets of these tracks."""
     with database.reading() as session:
         found = budgets(session, track)

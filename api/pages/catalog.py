@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import Response
 
 from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
@@ -26,13 +26,13 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
 @router.get("/methods")
-def methods(request: Request) -> HTMLResponse:
+def methods(request: Request) -> Response:
     """Every method."""
     return templating.render(request, "methods.html", recipes=RECIPES, name_of=name_of)
 
 
 @router.get("/methods/{name}")
-def method(request: Request, name: str, database: DatabaseDep) -> HTMLResponse:
+def method(request: Request, name: str, database: DatabaseDep) -> Response:
     """One method: what it is, its knobs with the source of each default, and its results on every track."""
     recipe = recipe_named(name)
     with database.reading() as session:
@@ -42,7 +42,7 @@ def method(request: Request, name: str, database: DatabaseDep) -> HTMLResponse:
 
 
 @router.get("/datasets")
-def datasets(request: Request, database: DatabaseDep) -> HTMLResponse:
+def datasets(request: Request, database: DatabaseDep) -> Response:
     """Datasets, backbones and the tracks made of them."""
     with database.reading() as session:
         cards = list(dataset_cards(session).values())
@@ -51,7 +51,7 @@ def datasets(request: Request, database: DatabaseDep) -> HTMLResponse:
 
 
 @router.get("/workers")
-def workers(request: Request, database: DatabaseDep) -> HTMLResponse:
+def workers(request: Request, database: DatabaseDep) -> Response:
     """Who works on what, and what waits."""
     with database.reading() as session:
         return templating.render(request, "workers.html", workers=list_workers(session), queues=queues(session), setbacks=setbacks(session), refresh=5)

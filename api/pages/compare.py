@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.pages import figures, templating
@@ -30,7 +30,7 @@ NAMES = {"average_accuracy": "Average accuracy", "last_accuracy": "Last accuracy
 
 
 @router.get("/compare")
-def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> HTMLResponse:
+def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> Response:
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
@@ -52,7 +52,7 @@ def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline
 
 
 @router.get("/ranks")
-def ranks(request: Request, track: Slugs, database: DatabaseDep) -> HTMLResponse:
+def ranks(request: Request, track: Slugs, database: DatabaseDep) -> Response:
     """Methods over several tracks: average ranks, and which of them can be told apart."""
     with database.reading() as session:
         found = compare_tracks(session, track)

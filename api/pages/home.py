@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import Response
 
 from api.answers.jobs import job_brief
 from api.answers.leaderboards import track_answer
@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
 @router.get("/")
-def home(request: Request, database: DatabaseDep) -> HTMLResponse:
+def home(request: Request, database: DatabaseDep) -> Response:
     """The tracks as cards."""
     with database.reading() as session:
         tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import Response
 
 from api.pages import templating
 from api.problems import KINDS, Problem, not_found
@@ -12,7 +12,7 @@ from api.strict import StrictRoute
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
-def render(request: Request, problem: Problem) -> HTMLResponse:
+def render(request: Request, problem: Problem) -> Response:
     """A problem as the answer to a browser."""
     answer = templating.render(request, "problem.html", problem.status_code, problem=problem)
     answer.headers.update(problem.headers or {})
@@ -20,7 +20,7 @@ def render(request: Request, problem: Problem) -> HTMLResponse:
 
 
 @router.get("/problems/{slug}")
-def explain(request: Request, slug: str) -> HTMLResponse:
+def explain(request: Request, slug: str) -> Response:
     """What a type of problem means and what to do about it."""
     if slug not in KINDS:
         raise not_found("problem type", slug)

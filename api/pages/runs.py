@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
 from api.answers.jobs import job_answer
 from api.answers.runs import RunAnswer, run_answer
@@ -38,7 +38,7 @@ OPEN = frozenset({"queued", "running"})
 
 
 @router.get("/runs/{run_id}")
-def show_run(request: Request, run_id: RunId, database: DatabaseDep) -> HTMLResponse:
+def show_run(request: Request, run_id: RunId, database: DatabaseDep) -> Response:
     """A run: curve, losses, matrix, attempts, environment, recipe."""
     with database.reading() as session:
         run = run_answer(get_run(session, run_id), lineage(session, run_id))
@@ -60,7 +60,7 @@ def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
 
 
 @router.get("/jobs/{job_id}")
-def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> HTMLResponse:
+def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response:
     """A job: its runs, how they stand, and its place in the queue."""
     with database.reading() as session:
         job = job_answer(get_job(session, job_id), queue_position(session, job_id))

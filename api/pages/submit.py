@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
@@ -84,7 +84,7 @@ Chosen = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get("/submit")
-def show(request: Request, database: DatabaseDep, method: Chosen = None, preset: Chosen = None, track: Chosen = None, job: Chosen = None) -> HTMLResponse:
+def show(request: Request, database: DatabaseDep, method: Chosen = None, preset: Chosen = None, track: Chosen = None, job: Chosen = None) -> Response:
     """The form: empty, for a method or a track, or as another job was."""
     form = {**DEFAULTS, **{name: value for name, value in {"method": method, "track": track}.items() if value}}
     with database.reading() as session:
@@ -177,7 +177,7 @@ def as_command(body: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> HTMLResponse:
+def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> Response:
     recipe, body = recipe_named(form["method"]), body_of(form)
     return templating.render(
         request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,

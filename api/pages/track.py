@@ -7,16 +7,16 @@ Decisions:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse
 
 from api import problems
 from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
-from api.deps import DatabaseDep
+from api.deps import AnswersDep, DatabaseDep
 from api.pages import figures, svg, templating
 from api.pages.diagrams import Point
 from api.pages.figures import Figure
@@ -28,10 +28,13 @@ from store.budgets import other_budgets
 from store.leaderboard import Entry, entries
 from store.orders import order_sensitivity
 from store.statistics import MIN_SEEDS_FOR_INTERVAL
+from store.tracks import revision
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 DRAWN = 8
+SHOWN_FOR_SECONDS = 10
+"""How long a page is shown as it is while its track does not change: what it says of times, of other tracks and of Redis may be so old."""
 
 Zoom = Annotated[bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")]
 
@@ -82,12 +85,15 @@ _USUAL = [column.key for column in COLUMNS if column.usual]
 
 @router.get("/tracks/{slug}")
 def show(
-    request: Request, slug: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False, zoom: Zoom = False, *, columns: Columns,
-) -> HTMLResponse:  # fmt: skip
+    request: Request, slug: str, database: DatabaseDep, answers: AnswersDep, sort: Sort = "average_accuracy", classifier: Classifier = None,
+    exemplar_free: ExemplarFree = False, best_per_method: BestPerMethod = False, zoom: Zoom = False, *, columns: Columns,
+) -> Response:  # fmt: skip
     """The leaderboard of a track."""
     chosen = _chosen(columns)
     with database.reading() as session:
+        key = f"page {request.url} {revision(session, slug)} {time.monotonic() // SHOWN_FOR_SECONDS:.0f}"
+        if (kept := answers.get(key)) is not None:
+            return templating.page(request, kept)
         track = track_named(session, slug)
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
         reported = beside_reported(session, slug, found)
@@ -97,7 +103,7 @@ def show(
         "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
         "best_per_method": "true" if best_per_method else None, "zoom": "true" if zoom else None, "columns": None if [one.key for one in chosen] == _USUAL else [one.key for one in chosen],
     }  # fmt: skip
-    return templating.render(
+    text = templating.text_of(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=chosen, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
@@ -106,6 +112,8 @@ def show(
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
         sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
+    answers.keep(key, text)
+    return templating.page(request, text)
 
 
 @router.get("/tracks/{slug}/{file}")

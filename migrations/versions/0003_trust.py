@@ -16,6 +16,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    op.add_column("tracks", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
     _roles()
     _reported_results()
     _replays()

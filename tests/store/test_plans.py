@@ -12,13 +12,17 @@ from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from cil_core.spec import JobSpec
-from store import runs
-from store.jobs import EVERY_JOB, JobFilter, list_jobs
+from store import census, runs
+from store.events import losses
+from store.jobs import EVERY_JOB, JobFilter, get_job, list_jobs
 from store.leaderboard import entries
 from store.queues import queue_position, unclaimed_queues
+from store.replays import lineage
+from store.reported import reported_on
+from store.results import wanted_by
 from store.session import Database
 from store.states import JobState
-from store.tracks import list_tracks
+from store.tracks import list_tracks, revision
 from store.workers import list_workers
 
 if TYPE_CHECKING:
@@ -39,6 +43,13 @@ QUESTIONS: dict[str, Callable[[Session, str], Any]] = {
     "leaderboard": lambda session, _: entries(session, TRACK),
     "leaderboard of a classifier": lambda session, _: entries(session, TRACK, "linear", sort="forgetting"),
     "tracks": lambda session, _: list_tracks(session),
+    "revision": lambda session, _: revision(session, TRACK),
+    "best of each method": lambda session, _: entries(session, TRACK, sort="harmonic_accuracy", best_per_method=True),
+    "losses": lambda session, job_id: losses(session, get_job(session, job_id).links[0].run_id),
+    "jobs of a run": lambda session, job_id: wanted_by(session, get_job(session, job_id).links[0].run_id),
+    "a run's family": lambda session, job_id: lineage(session, get_job(session, job_id).links[0].run_id),
+    "what ended lately": lambda session, _: (census.ended_lately(session), census.attempts_lately(session), census.peaks_lately(session)),
+    "reported on a track": lambda session, _: reported_on(session, TRACK),
     "jobs": lambda session, _: list_jobs(session, EVERY_JOB),
     "jobs in a state": lambda session, _: list_jobs(session, JobFilter(state=JobState.queued)),
     "jobs of a method": lambda session, _: list_jobs(session, JobFilter(method="icarl")),
