@@ -45,6 +45,8 @@ bench: setup  ## quick measurements; the full ones are in benchmarks/results
 	@$(BIN)/python -m benchmarks.engine --quick
 	@$(BIN)/python -m benchmarks.methods --quick
 	@$(BIN)/python -m benchmarks.loader --quick
+	@$(BIN)/python -m benchmarks.service --quick
+	@$(BIN)/python -m benchmarks.startup --quick
 
 screenshots: demo ## the pages over the demo's data, into docs/screenshots
 	@sh tests/browser.sh

@@ -183,13 +183,13 @@ def stream_delays(address: str, database: Database, token: str, listeners: int, 
         await reader.readuntil(b"job_submitted")
         ready.release()
         for number in range(events):
-            await reader.readuntil(f'"number":{number},'.encode())
+            await reader.readuntil(f'"event {number}."'.encode())
             delays.append(1000 * (time.perf_counter() - sent[str(number)]))
         writer.close()
 
     def write(number: int) -> None:
         with database.transaction() as session:
-            append(session, [job], "benchmark", {"number": number, "end": 0})
+            append(session, [job], "benchmark", {"which": f"event {number}."})
         sent[str(number)] = time.perf_counter()
 
     async def run() -> None:

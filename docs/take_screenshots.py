@@ -36,8 +36,12 @@ def addresses(client: Client) -> dict[str, str]:
 
 
 def take(page: Page, address: str, file: Path) -> None:
-    """One page, as tall as a screen and a half."""
+    """One page, as tall as a screen and a half, with the figures that are seen there."""
     page.goto(address)
+    for figure in page.locator("figure[data-chart]").all()[:3]:
+        figure.scroll_into_view_if_needed()
+        figure.locator("canvas").wait_for()
+    page.wait_for_timeout(1200)  # what is animated comes to rest
     page.screenshot(path=file, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT * 1.5, page.evaluate("document.body.scrollHeight"))}, full_page=True)
 
 

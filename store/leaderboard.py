@@ -137,7 +137,7 @@ def entries(
     """
     if sort not in SORTS:
         raise ValueError(f"a leaderboard cannot be sorted by {sort!r}; allowed: {', '.join(SORTS)}")
-    key = func.avg(_COLUMNS.get(sort, Summary.average_accuracy)) * SORTS[sort]
+    key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
     query = select(Summary.entry_id).where(Summary.track_slug == track_slug, *_curve(classifier)).group_by(Summary.entry_id)
     if exemplar_free:
         query = query.having(func.max(Summary.exemplars) == 0)

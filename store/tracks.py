@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import String, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
@@ -56,12 +56,18 @@ def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in names}
 
 
+_SLUG = bindparam("slug", type_=String)
+_REVISION = select(
+    select(Track.revision).where(Track.slug == _SLUG).scalar_subquery(),
+    select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
+    select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
+)
+"""Asked with every look at a leaderboard, so it is put together once."""
+
+
 def revision(session: Session, slug: str) -> str:
     """What changes whenever the leaderboard of a track does: with every run that finishes, replays among them, and with what users report."""
-    finished = select(Track.revision).where(Track.slug == slug).scalar_subquery()
-    reports = select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == slug).scalar_subquery()
-    newest = select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == slug).scalar_subquery()
-    return "-".join(str(part) for part in session.execute(select(finished, reports, newest)).one())
+    return "-".join(str(part) for part in session.execute(_REVISION, {"slug": slug}).one())
 
 
 def raise_revision(session: Session, slug: str) -> None:

@@ -100,6 +100,13 @@ def test_it_can_be_sorted_by_what_it_shows(filled: Scenario, sort: str) -> None:
     assert values == sorted(values, reverse="accuracy" in sort or "top5" in sort or "transfer" in sort)
 
 
+def test_sorted_by_what_nobody_has_the_most_accurate_come_first(scenario: Scenario) -> None:
+    for method in ("finetune", "icarl"):
+        scenario.submit(scenario.spec(method))
+    scenario.complete_all()
+    assert [entry.method for entry in board(scenario, sort="intransigence")] == ["icarl", "finetune"]  # joint has not run here
+
+
 def test_an_unknown_sort_is_refused_with_the_known_ones(filled: Scenario) -> None:
     with pytest.raises(ValueError, match="cannot be sorted by 'beauty'; allowed: average_accuracy"):
         board(filled, sort="beauty")

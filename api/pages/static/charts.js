@@ -215,7 +215,8 @@
 
   async function draw(figure) {
     const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
-    if (!(spec.kind in kinds)) return;
+    if (!(spec.kind in kinds) || figure.dataset.drawn) return;
+    figure.dataset.drawn = spec.kind;
     const echarts = await loaded();
     const picture = figure.querySelector("svg.chart");
     const box = picture.getBoundingClientRect();
@@ -242,7 +243,6 @@
       place.style.width = `${Math.max(Math.min(width, 960), 576)}px`;
       chart.resize();
     }).observe(place.parentElement);
-    figure.dataset.drawn = spec.kind;
   }
 
   dark.addEventListener("change", () => drawn.forEach((render) => render()));
@@ -253,5 +253,7 @@
       draw(entry.target).catch((error) => console.error(error));
     }
   });
-  document.querySelectorAll("figure[data-chart]").forEach((figure) => seen.observe(figure));
+  const scan = () => document.querySelectorAll("figure[data-chart]:not([data-drawn])").forEach((figure) => seen.observe(figure));
+  scan();
+  new MutationObserver(scan).observe(document.body, { childList: true, subtree: true }); // a page that was live gets its figures when it has ended
 })();

@@ -122,6 +122,7 @@ def test_a_job_is_submitted_and_followed_live_to_its_end(visit: Any, site: Any) 
     worker.join()
     expect(page.get_by_role("heading", name="Accuracy matrix")).to_be_visible()
     assert page.evaluate("window.stays"), "the page was loaded anew instead of being morphed"
+    expect(page.locator("figure canvas").first).to_be_visible()  # what was live is interactive now
     answered = []
     page.on("request", lambda request: answered.append(request.url))
     time.sleep(4)
