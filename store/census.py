@@ -47,3 +47,16 @@ def peaks_lately(session: Session) -> list[tuple[str, str, float]]:
     largest = [func.max(Run.environment[f"peak_{kind}_bytes"].as_float()) for kind in kinds]
     query = select(Run.device, *largest).where(Run.finished_at > now(-LATELY), is_in(Run.state, RunState.succeeded)).group_by(Run.device)
     return [(device or "unknown", kind, value) for device, *values in session.execute(query) for kind, value in zip(kinds, values, strict=True) if value]
+
+
+def seconds_of_a_run(session: Session, most: int = 200) -> float | None:
+    """How long the runs that succeeded within the last hour took on average; None if there was none.
+
+    Args:
+        session: any session.
+        most: of the latest, how many are looked at.
+    """
+    ended = (Run.finished_at > now(-LATELY), is_in(Run.state, RunState.succeeded))
+    found = session.execute(select(Run.started_at, Run.finished_at).where(*ended).order_by(Run.finished_at.desc()).limit(most))
+    taken = [(finished - started).total_seconds() for started, finished in found if started and finished]
+    return sum(taken) / len(taken) if taken else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from sqlalchemy.orm import Session
 
 from api.answers.jobs import job_answer
 from api.answers.runs import RunAnswer, run_answer
@@ -25,6 +26,7 @@ from api.routes.jobs import JobId
 from api.routes.runs import RunId
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
+from store import census
 from store.events import losses
 from store.jobs import get_job
 from store.queues import queue_position
@@ -63,12 +65,27 @@ def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
 def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response:
     """A job: its runs, how they stand, and its place in the queue."""
     with database.reading() as session:
-        job = job_answer(get_job(session, job_id), queue_position(session, job_id))
+        position = queue_position(session, job_id)
+        job = job_answer(get_job(session, job_id), position)
+        waits = None if position is None else outlook(session, position)
     is_open = job.state in OPEN
     return templating.render(
-        request, "job.html", job=job, title=BY_NAME[job.method].title, refresh=REFRESH_SECONDS if is_open else None,
+        request, "job.html", job=job, waits=waits, title=BY_NAME[job.method].title, refresh=REFRESH_SECONDS if is_open else None,
         events=f"/api/v1/jobs/{job.id}/events" if is_open else None,
     )  # fmt: skip
+
+
+def outlook(session: Session, position: int) -> str:
+    """Why a run waits, and about how long, as far as that can be told."""
+    workers, seconds = census.workers_heard_of(session), census.seconds_of_a_run(session)
+    if not workers:
+        return "No worker is there: it begins when one is."
+    there = f"{workers} worker{'s' if workers > 1 else ''} {'are' if workers > 1 else 'is'} there"
+    if seconds is None:
+        return f"{there}."
+    return (
+        f"{there}, and runs of the last hour took {templating.duration(seconds)} each: it begins in about {templating.duration(position * seconds / workers)}."
+    )
 
 
 def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]:

@@ -33,6 +33,20 @@ def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     assert f'<a href="/runs/{run_id}">7</a>' in page(client, f"/jobs/{job['id']}")
 
 
+def test_a_queued_job_says_why_it_waits_and_about_how_long(client, service, a_job):
+    first, second = (client.post("/api/v1/jobs", json=a_job(seeds=seeds)).json()["id"] for seeds in ((1,), (2, 3)))
+    assert "No worker is there: it begins when one is." in page(client, f"/jobs/{second}")
+    with service.database.transaction() as session:
+        runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cpu", None), {})
+    assert "1 worker is there." in page(client, f"/jobs/{second}")
+    service.complete(service.claim())
+    client.post("/api/v1/jobs", json=a_job(seeds=(4,)))
+    assert "1 worker is there, and runs of the last hour took " in page(client, f"/jobs/{second}")
+    service.complete_all()
+    assert "worker is there" not in page(client, f"/jobs/{second}")
+    assert client.get(f"/api/v1/jobs/{first}").json()["queue_position"] is None
+
+
 def test_a_lost_attempt_is_told_with_its_reason(client, service, a_job):
     run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     claim = service.claim()
