@@ -46,8 +46,8 @@ def within_quota(session: Session, user_id: str, limits: Settings, submit: Calla
     Raises:
         Problem: too-many-runs.
     """
-    take_turn(session, user_id)
     job = submit()
+    take_turn(session, user_id)  # only now: while one is counted, the user's other submissions can be written
     waiting = pending_runs(session, user_id)
     if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
         detail = f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"

@@ -95,6 +95,7 @@ def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, te
     spec = RunSpec.model_validate({"method": recipe, "track": slug, "seed": 1})
     entry = f"{entry_id(spec, ENGINE_VERSION, None)[:20]}{variant:08x}"
     written, digest = json.dumps(spec.method.model_dump(mode="json")), spec.method.digest()
+    classifier = BY_NAME[method].classifiers[0]
     (job,) = new_ids("job", 1)
     began = START + timedelta(seconds=20 * number)
     ended = began + timedelta(seconds=15)
@@ -108,9 +109,9 @@ def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, te
             (run, key, entry, slug, method, digest, written, position + 1, ENGINE_VERSION, "cifar100", "cil", 0, False, "succeeded", 1, 1, began, False, began,
              began, ended, json.dumps([10] * TASKS), json.dumps(list(range(100))), "cuda:0", json.dumps({"python": "3.11", "host": "gpu-1"}), template.digest)
         )  # fmt: skip
-        batch["task_results"] += [(run, *row, ended) for row in template.results]
+        batch["task_results"] += [(run, task, classifier, *row, ended) for task, row in enumerate(template.results)]
         ranking, *numbers = template.summary
-        batch["summaries"].append((run, BY_NAME[method].classifiers[0], slug, entry, position + 1, ranking, True, *numbers))
+        batch["summaries"].append((run, classifier, slug, entry, position + 1, ranking, True, *numbers))
         batch["job_runs"].append((job, run, position, False, False))
 
 

@@ -11,7 +11,7 @@ from store.states import JobState, RunState
 
 
 def take_turn(session: Session, user_id: str) -> None:
-    """Let the submissions of one user happen one after another until the end of the transaction, so that none is missed when they are counted."""
+    """Let what one user submits be counted one after another until the end of the transaction: whoever counts then sees all that came before."""
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 

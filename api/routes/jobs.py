@@ -66,6 +66,7 @@ def submit_job(
     with writing(database, principal) as session:
         meaning = {"spec": spec.model_dump(mode="json"), "force": force}
         job_id, _ = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
+    with database.reading() as session:
         job = get_job(session, job_id)
         answer = job_answer(job, queue_position(session, job_id))
     background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})

@@ -87,6 +87,7 @@ def replay_run(
     with writing(database, principal) as session:
         make = partial(submission.within_quota, session, principal.user_id, settings, again)
         job_id, _ = once(session, principal, idempotency_key, {"replay": run_id}, make, response)
+    with database.reading() as session:
         job = get_job(session, job_id)
         answer = job_answer(job, queue_position(session, job_id))
     background.add_task(doorbell.ring, {job.links[0].run.queue})
