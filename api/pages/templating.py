@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.doorbell import Doorbell
+from store.statistics import Statistic
 
 FOLDER = Path(__file__).parent
 MISSING = "–"
@@ -52,6 +53,12 @@ _COMPRESSION = 4
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as per cent without the sign of it: 0.8712 is 87.1, -0.01 is −1.0."""
     return MISSING if value is None else f"{100 * value:.{digits}f}".replace("-", "−")
+
+
+def over_seeds(statistic: Statistic, digits: int = 1) -> str:
+    """A mean as per cent, with half its 95 % interval where there is one."""
+    mean = percent(statistic.mean, digits)
+    return mean if statistic.interval is None else f"{mean} ± {percent(statistic.interval[1] - statistic.mean, digits)}"
 
 
 def megabytes(value: float | None) -> str:
@@ -133,7 +140,7 @@ def short(token: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, megabytes, millions, duration, moment, ago, coded, plain, short):
+    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short):
         environment.filters[show.__name__] = show
     environment.globals["with_query"] = with_query
     environment.globals["with_pairs"] = with_pairs
