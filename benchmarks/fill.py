@@ -122,8 +122,6 @@ def _template(number: int) -> _Template:
     footprint = json.dumps({"parameters": 470_000, "backbone_parameters": 464_000, "exemplars": 2000, "counted_bytes": 8_000_000, "kept_bytes": 8_100_000})
     results = [
         (
-            task,
-            "linear",
             1,
             10 * task,
             10 * task + 10,
