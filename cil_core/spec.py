@@ -23,7 +23,7 @@ DEFAULT_CLASS_ORDER = 1993
 _NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
 _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
-    rf"-m(?P<amount>\d{{1,15}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
+    rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
 )
 
 
