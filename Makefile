@@ -25,11 +25,12 @@ test: lint    ## everything continuous integration runs
 	@sh tests/browser.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
 
-lint: setup   ## formatting, style, types, import contracts
+lint: setup   ## formatting, style, types, import contracts, dependencies that fit together
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pip check
 
 audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory database, so it is not part of `make test`
 	@$(BIN)/pip install --quiet -c constraints.txt pip-audit
