@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from fastapi import Request, Response
+
 from api import problems
 from api.problems import Fault, Problem
 
@@ -40,6 +42,12 @@ class Cursors:
 
     def _signature(self, cursor: str) -> str:
         return hmac.new(self._key, cursor.encode(), "sha256").hexdigest()[:_SIGNATURE_CHARACTERS]
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """Tell where the next page is (RFC 8288), if there is one."""
+    if cursor:
+        response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
 
 
 def invalid_cursor(detail: str) -> Problem:

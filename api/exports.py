@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
+from api.client.cells import safe_cell
 from cil_core.recipes import BY_NAME
 from store.leaderboard import Entry
 from store.statistics import Statistic
@@ -26,7 +27,6 @@ _METRICS = (
     "intransigence",
     "average_top5",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{character: "\\" + character for character in "&%$#_{}"}}
 
 
@@ -120,11 +120,6 @@ def _parts(statistic: Statistic | None) -> list[float | None]:
     if statistic is None:
         return [None] * 4
     return [statistic.mean, statistic.std, *(statistic.interval or (None, None))]
-
-
-def safe_cell(cell: str | int | float | None) -> str | int | float | None:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _latex(text: str) -> str:

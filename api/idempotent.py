@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def once(session: Session, principal: Principal, key: str | None, meaning: dict[str, Any], make: Callable[[], str], response: Response) -> tuple[str, bool]:
+def once(session: Session, principal: Principal, key: str | None, meaning: dict[str, Any], make: Callable[[], str], response: Response) -> str:
     """Make what a request asks for, unless the same request has made it before.
 
     Args:
@@ -36,7 +36,7 @@ def once(session: Session, principal: Principal, key: str | None, meaning: dict[
         response: is told whether it had been made before.
 
     Returns:
-        The id, and whether it was made before.
+        The id.
 
     Raises:
         KeyReused: the key belongs to another request.
@@ -49,4 +49,4 @@ def once(session: Session, principal: Principal, key: str | None, meaning: dict[
     if key is not None and first is None:
         idempotency.keep(session, principal.user_id, key, made)
     response.headers["Idempotency-Replayed"] = "true" if first else "false"
-    return made, first is not None
+    return made

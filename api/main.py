@@ -26,7 +26,7 @@ from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.guard import Guard
 from api.metrics import Metrics
-from api.pages import budgets, compare, home, problem_page, submit, track
+from api.pages import budgets, compare, home, problem_page, ranks, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
 from api.rates import Rates
@@ -40,7 +40,7 @@ SETTLES_AFTER_SECONDS = (1.0, 30.0)
 """When what is loaded is declared permanent: once the process is up, and when it has been used."""
 
 _ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
-_PAGES = (home.router, track.router, compare.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
+_PAGES = (home.router, track.router, compare.router, ranks.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 
 def from_environment() -> FastAPI:

@@ -64,6 +64,12 @@ KINDS = {
     )
 }  # fmt: skip
 
+OF_A_BODY = (INVALID_JSON, INVALID_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+"""What a route with a body refuses."""
+
+OF_A_KEY = (IN_FLIGHT, KEY_REUSED)
+"""What a route with an Idempotency-Key refuses."""
+
 
 class Fault(BaseModel):
     """One thing that is wrong with a request, and where."""

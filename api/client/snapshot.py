@@ -22,9 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from api.client.cells import safe_cell
 from api.client.errors import ClientError
 
-FORMAT, VERSION = "cil-snapshot", 1
+FORMAT = "cil-snapshot"
 MANIFEST, RECORDS = "manifest.json", "snapshot.jsonl"
 
 _METRICS = (
@@ -199,12 +200,7 @@ def _write_csv(directory: Path, table: str) -> None:
         writer = csv.DictWriter(file, list(COLUMNS[table]))
         writer.writeheader()
         for row in _rows(directory, table):
-            writer.writerow({name: _plain(value) for name, value in row.items()})
-
-
-def _plain(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+            writer.writerow({name: safe_cell(value) for name, value in row.items()})
 
 
 def _write_parquet(directory: Path, table: str) -> None:

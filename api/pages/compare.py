@@ -1,4 +1,4 @@
-"""Entries side by side as a page: curves, whether differences are real, how each forgets, and what differs in recipe and environment; methods over tracks.
+"""Entries side by side as a page: curves, whether differences are real, how each forgets, and what differs in recipe and environment.
 
 Decisions:
     * The address names the entries and the baseline: a comparison is a link. Entries are chosen with a form on the leaderboard, without scripts.
@@ -17,10 +17,10 @@ from api.pages import figures, templating
 from api.pages.diagrams import Interval
 from api.pages.figures import Figure
 from api.pages.track import Zoom, label, series_of
-from api.routes.comparisons import Baseline, Entries, Slugs
+from api.routes.comparisons import Baseline, Entries
 from api.routes.tracks import Classifier
 from api.strict import StrictRoute
-from store.comparison import METRICS, Comparison, TracksComparison, compare, compare_tracks
+from store.comparison import METRICS, Comparison, compare
 from store.significance import ALPHA, PairedTest
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
@@ -49,28 +49,6 @@ def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
     return figures.download(figures_of(comparison, zoom), file)
-
-
-@router.get("/ranks")
-def ranks(request: Request, track: Slugs, database: DatabaseDep) -> Response:
-    """Methods over several tracks: average ranks, and which of them can be told apart."""
-    with database.reading() as session:
-        found = compare_tracks(session, track)
-    return templating.render(request, "ranks.html", found=found, diagram=diagram_of(found), query=[("track", slug) for slug in track])
-
-
-@router.get("/ranks/{file}")
-def ranks_picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
-    """The figure of the page alone."""
-    with database.reading() as session:
-        return figures.download([diagram_of(compare_tracks(session, track))], file)
-
-
-def diagram_of(found: TracksComparison) -> Figure:
-    """Average ranks with the critical difference."""
-    ranking = found.ranking
-    title = f"Average ranks of {len(ranking.names)} methods over {len(found.tracks)} tracks"
-    return figures.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)
 
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:

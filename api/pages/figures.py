@@ -19,7 +19,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from api import problems
-from api.exports import safe_cell
+from api.client.cells import safe_cell
 from api.pages import diagrams, svg
 from api.pages.diagrams import Interval, Point
 from api.problems import Problem

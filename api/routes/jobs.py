@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api import problems, submission
 from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
+from api.cursors import link_next
 from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, Submitter, writing
 from api.examples import JOBS
 from api.idempotent import IdempotencyKey, once
@@ -44,8 +45,7 @@ Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datet
         200: {"model": JobAnswer, "description": "Every run had finished before: the cached results, nothing is executed"},
         202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
         **documented(
-            problems.INVALID_JSON, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.IN_FLIGHT, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE,
-            problems.INVALID_BODY, problems.INVALID_QUERY, problems.KEY_REUSED, problems.TOO_MANY_RUNS,
+            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUERY, problems.TOO_MANY_RUNS, *problems.OF_A_BODY, *problems.OF_A_KEY
         ),
     },
 )  # fmt: skip
@@ -65,7 +65,7 @@ def submit_job(
         submission.check(spec, dataset_cards(session), settings)
     with writing(database, principal) as session:
         meaning = {"spec": spec.model_dump(mode="json"), "force": force}
-        job_id, _ = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
+        job_id = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
     with database.reading() as session:
         job = get_job(session, job_id)
         answer = job_answer(job, queue_position(session, job_id))
@@ -94,8 +94,7 @@ def read_jobs(
     with database.reading() as session:
         page = list_jobs(session, filters, cursors.check(cursor), limit)
     next_cursor = cursors.sign(page.next_cursor)
-    if next_cursor:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=next_cursor)}>; rel="next"'
+    link_next(request, response, next_cursor)
     return Jobs(items=[job_brief(job) for job in page.items], next_cursor=next_cursor)
 
 

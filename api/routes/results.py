@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api import problems
 from api.answers.results import ResultAnswer, ResultRequest, Results, result_answer
-from api.cursors import invalid_cursor
+from api.cursors import invalid_cursor, link_next
 from api.deps import CursorsDep, DatabaseDep, Reporter, writing
 from api.idempotent import IdempotencyKey, once
 from api.problems import Problem, documented
@@ -30,9 +30,7 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
     "",
     status_code=201,
     operation_id="reportResult",
-    responses=documented(
-        *_REFUSALS, problems.INVALID_JSON, problems.IN_FLIGHT, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE, problems.INVALID_BODY, problems.KEY_REUSED
-    ),
+    responses=documented(*_REFUSALS, *problems.OF_A_BODY, *problems.OF_A_KEY),
 )
 def report_result(
     principal: Reporter, given: Annotated[ResultRequest, Body()], response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None
@@ -46,7 +44,7 @@ def report_result(
         datasets = dataset_cards(session)
         validation.check(Finetune(), given.track, datasets)  # the method that asks nothing of a track
         sizes = given.track.protocol.task_sizes(datasets[given.track.dataset].classes)
-        result_id, _ = once(session, principal, idempotency_key, {"report": given.model_dump(mode="json")}, write, response)
+        result_id = once(session, principal, idempotency_key, {"report": given.model_dump(mode="json")}, write, response)
         answer = result_answer(reported.get_report(session, result_id))
     response.headers["Location"] = f"/api/v1/results/{result_id}"
     return answer
@@ -69,8 +67,7 @@ def read_results(
     with database.reading() as session:
         found = reported.list_reports(session, track, after and after.removeprefix(this_list), limit + 1)
     next_cursor = cursors.sign(this_list + found[limit - 1].id) if len(found) > limit else None
-    if next_cursor:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=next_cursor)}>; rel="next"'
+    link_next(request, response, next_cursor)
     return Results(items=[result_answer(row) for row in found[:limit]], next_cursor=next_cursor)
 
 

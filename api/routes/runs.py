@@ -61,8 +61,8 @@ def read_run(run_id: RunId, reader: Reader, database: DatabaseDep, request: Requ
     responses={
         202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
         **documented(
-            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_REPLAYABLE, problems.IN_FLIGHT, problems.INVALID_QUERY,
-            problems.KEY_REUSED, problems.TOO_MANY_RUNS,
+            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_REPLAYABLE, problems.INVALID_QUERY, problems.TOO_MANY_RUNS,
+            *problems.OF_A_KEY,
         ),
     },
 )  # fmt: skip
@@ -86,7 +86,7 @@ def replay_run(
 
     with writing(database, principal) as session:
         make = partial(submission.within_quota, session, principal.user_id, settings, again)
-        job_id, _ = once(session, principal, idempotency_key, {"replay": run_id}, make, response)
+        job_id = once(session, principal, idempotency_key, {"replay": run_id}, make, response)
     with database.reading() as session:
         job = get_job(session, job_id)
         answer = job_answer(job, queue_position(session, job_id))

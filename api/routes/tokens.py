@@ -29,9 +29,7 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
     "",
     status_code=201,
     operation_id="createToken",
-    responses=documented(
-        *_REFUSALS, problems.INVALID_JSON, problems.INVALID_BODY, problems.TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE, problems.IN_FLIGHT, problems.KEY_REUSED
-    ),
+    responses=documented(*_REFUSALS, *problems.OF_A_BODY, *problems.OF_A_KEY),
 )
 def create_token(owner: Owner, wanted: TokenRequest, response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None) -> NewTokenAnswer:
     """Make a token for oneself. It is shown in this answer and never again: whoever sends the request a second time gets the token without its text."""
@@ -48,7 +46,7 @@ def create_token(owner: Owner, wanted: TokenRequest, response: Response, databas
         return issued.id
 
     with writing(database, owner) as session:
-        token_id, _ = once(session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response)
+        token_id = once(session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response)
         made = next(token for token in accounts.list_tokens(session, owner.user_id) if token.id == token_id)
     response.headers["Cache-Control"] = "no-store"
     return NewTokenAnswer(**token_answer(made).model_dump(), token=shown[0] if shown else None)

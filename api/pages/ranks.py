@@ -1,0 +1,37 @@
+"""Methods over several tracks as a page: average ranks, and which of them can be told apart."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.deps import DatabaseDep
+from api.pages import figures, templating
+from api.pages.figures import Figure
+from api.routes.comparisons import Slugs
+from api.strict import StrictRoute
+from store.comparison import TracksComparison, compare_tracks
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
+
+
+@router.get("/ranks")
+def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
+    """Methods over several tracks: average ranks, and which of them can be told apart."""
+    with database.reading() as session:
+        found = compare_tracks(session, track)
+    return templating.render(request, "ranks.html", found=found, diagram=diagram_of(found), query=[("track", slug) for slug in track])
+
+
+@router.get("/ranks/{file}")
+def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
+    """The figure of the page alone."""
+    with database.reading() as session:
+        return figures.download([diagram_of(compare_tracks(session, track))], file)
+
+
+def diagram_of(found: TracksComparison) -> Figure:
+    """Average ranks with the critical difference."""
+    ranking = found.ranking
+    title = f"Average ranks of {len(ranking.names)} methods over {len(found.tracks)} tracks"
+    return figures.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)
