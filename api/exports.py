@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from api.client.cells import safe_cell
 from cil_core.recipes import BY_NAME
-from store.leaderboard import Entry
+from store.entries import Entry
 from store.statistics import Statistic
 
 _METRICS = (

@@ -14,8 +14,9 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
+from store.entries import Entry
 from store.errors import NotComparable
-from store.leaderboard import Entry, best_of_each_method, entries
+from store.leaderboard import best_of_each_method, entries
 from store.tracks import get_track, tracks_beside, without
 
 MEGABYTE = 2**20

@@ -18,8 +18,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
+from store.entries import Entry
 from store.errors import NotComparable
-from store.leaderboard import Entry, best_of_each_method, entries, entries_by_id
+from store.leaderboard import best_of_each_method, entries, entries_by_id
 from store.models import Run, TaskResult
 from store.significance import PairedTest, Ranking, corrected, paired, rank
 from store.tracks import get_track

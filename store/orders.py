@@ -13,7 +13,8 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
-from store.leaderboard import Entry, entries
+from store.entries import Entry
+from store.leaderboard import entries
 from store.tracks import tracks_beside, without
 
 

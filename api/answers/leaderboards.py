@@ -14,8 +14,9 @@ from cil_core.recipes import BY_NAME
 from cil_core.recipes.baselines import Finetune
 from cil_core.spec import Track
 from store.datasets import dataset_cards
+from store.entries import Entry
 from store.errors import NotFound
-from store.leaderboard import SORTS, Entry, best_of_each_method
+from store.leaderboard import SORTS, best_of_each_method
 from store.literature import Reported, reported
 from store.models import ReportedResult
 from store.orders import OrderSensitivity

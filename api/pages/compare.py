@@ -14,9 +14,10 @@ from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.pages import figures, templating
+from api.pages.columns import label
 from api.pages.diagrams import Interval
 from api.pages.figures import Figure
-from api.pages.track import Zoom, label, series_of
+from api.pages.track import Zoom, series_of
 from api.routes.comparisons import Baseline, Entries
 from api.routes.tracks import Classifier
 from api.strict import StrictRoute

@@ -12,8 +12,9 @@ from api.deps import DatabaseDep
 from api.pages import templating
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
+from store.entries import Entry
 from store.jobs import JobFilter, list_jobs
-from store.leaderboard import Entry, entries
+from store.leaderboard import entries
 from store.tracks import list_tracks
 
 LATEST = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -78,7 +78,8 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
     return text(picture, standalone)
 
 
-def sparkline(values: Sequence[float], title: str) -> str:
+@lru_cache(maxsize=2_000)  # a page is drawn anew when one of its entries changes
+def sparkline(values: tuple[float, ...], title: str) -> str:
     """A curve without axes, the size of a word: fractions from 0 to 1."""
     picture = root(90, 24, title, standalone=False, css_class="sparkline")
     step = 84 / max(1, len(values) - 1)

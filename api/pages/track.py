@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api import problems
 from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
 from api.deps import AnswersDep, DatabaseDep
 from api.pages import figures, svg, templating
+from api.pages.columns import COLUMNS, USUAL, cells, chosen, label
 from api.pages.diagrams import Point
 from api.pages.figures import Figure
-from api.problems import Fault, Problem
 from api.routes.tracks import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
 from store.budgets import other_budgets
-from store.leaderboard import Entry, entries
+from store.entries import Entry
+from store.leaderboard import entries
 from store.orders import order_sensitivity
 from store.statistics import MIN_SEEDS_FOR_INTERVAL
 from store.tracks import revision
@@ -41,55 +41,13 @@ Zoom = Annotated[bool, Query(description="Whether the chart's accuracy axis begi
 Columns = Annotated[list[str], Query(default_factory=list, description="The columns that are shown; the usual ones when left out.")]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table.
-
-    Attributes:
-        key: its name in the address; of a sortable one, what it sorts by.
-        header: printed above it, with its unit.
-        direction: 1 if more is better, -1 if less is; 0 if it cannot be sorted.
-        usual: whether it is shown unless somebody chooses.
-    """
-
-    key: str
-    header: str
-    direction: int = 0
-    usual: bool = True
-
-
-COLUMNS = (
-    Column("average_accuracy", "Average acc.", 1),
-    Column("last_accuracy", "Last acc.", 1),
-    Column("forgetting", "Forgetting", -1),
-    Column("median_rank", "Median rank", usual=False),
-    Column("average_accuracy_without_base", "Average without base", 1, usual=False),
-    Column("old_accuracy", "Old classes", 1, usual=False),
-    Column("new_accuracy", "New classes", 1, usual=False),
-    Column("harmonic_accuracy", "Harmonic mean", 1, usual=False),
-    Column("forgetting_clipped", "Forgetting, clipped", -1, usual=False),
-    Column("backward_transfer", "Backward transfer", 1, usual=False),
-    Column("intransigence", "Intransigence", -1, usual=False),
-    Column("average_top5", "Average top-5", 1, usual=False),
-    Column("last_top5", "Last top-5", 1, usual=False),
-    Column("counted_bytes", "Memory, MB", -1),
-    Column("kept_bytes", "Kept, MB", -1, usual=False),
-    Column("parameters", "Params, M", -1),
-    Column("train_seconds", "Time", -1),
-    Column("seeds", "Seeds"),
-    Column("date", "Finished"),
-    Column("curve", "Curve"),
-)
-_USUAL = [column.key for column in COLUMNS if column.usual]
-
-
 @router.get("/tracks/{slug}")
 def show(
     request: Request, slug: str, database: DatabaseDep, answers: AnswersDep, sort: Sort = "average_accuracy", classifier: Classifier = None,
     exemplar_free: ExemplarFree = False, best_per_method: BestPerMethod = False, zoom: Zoom = False, *, columns: Columns,
 ) -> Response:  # fmt: skip
     """The leaderboard of a track."""
-    chosen = _chosen(columns)
+    shown = chosen(columns)
     with database.reading() as session:
         key = f"page {request.url} {revision(session, slug)} {time.monotonic() // SHOWN_FOR_SECONDS:.0f}"
         if (kept := answers.get(key)) is not None:
@@ -101,16 +59,15 @@ def show(
     drawn = _drawn(found)
     view = {
         "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
-        "best_per_method": "true" if best_per_method else None, "zoom": "true" if zoom else None, "columns": None if [one.key for one in chosen] == _USUAL else [one.key for one in chosen],
+        "best_per_method": "true" if best_per_method else None, "zoom": "true" if zoom else None, "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
     }  # fmt: skip
     text = templating.text_of(
-        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=chosen, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
+        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=shown, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=reported, best=best(found), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
+        reported=reported, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
         curves=curves(slug, found, zoom), pareto=pareto(slug, found), leading=leading(found),
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
-        sparklines={entry.id: svg.sparkline([point.mean for point in entry.curve], f"Accuracy of {label(entry)} after each task") for entry in found},
     )  # fmt: skip
     answers.keep(key, text)
     return templating.page(request, text)
@@ -157,40 +114,6 @@ def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
         "beside": beside,
         "tested": len(ranked[0].runs) >= MIN_SEEDS_FOR_INTERVAL,
     }
-
-
-def _chosen(columns: list[str]) -> list[Column]:
-    known = {column.key: column for column in COLUMNS}
-    if unknown := [name for name in columns if name not in known]:
-        said = f"{unknown[0][:80]!r} is no column; there are: {', '.join(known)}"
-        raise Problem(problems.INVALID_QUERY, said, [Fault(parameter="columns", detail=said)])
-    return [column for column in COLUMNS if column.key in (columns or _USUAL)]
-
-
-def best(found: Sequence[Entry]) -> dict[str, set[str]]:
-    """By sortable column, the ranked entries that are best in it."""
-    ranked = [entry for entry in found if entry.rank is not None]
-    marked = {}
-    for column in COLUMNS:
-        values = {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None} if column.direction else {}
-        first = (max if column.direction > 0 else min)(values.values(), default=None)
-        marked[column.key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
-    return marked
-
-
-def _value(entry: Entry, key: str) -> float | None:
-    """What an entry is sorted by."""
-    if key in entry.metrics:
-        return entry.metrics[key].mean
-    if key == "train_seconds":
-        return entry.train_seconds.mean if entry.train_seconds else None
-    found: float | None = getattr(entry, key, None)
-    return found
-
-
-def label(entry: Entry) -> str:
-    """An entry's name: its method, and what tells it from the default."""
-    return entry.title if entry.variant == "default" else f"{entry.title}, {entry.variant}"
 
 
 def _drawn(found: Sequence[Entry]) -> list[Entry]:

@@ -8,7 +8,8 @@ import io
 import pytest
 
 from api.exports import to_csv, to_latex, to_markdown
-from store.leaderboard import SORTS, Entry
+from store.entries import Entry
+from store.leaderboard import SORTS
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 BOARD = f"/api/v1/leaderboards/{DIGITS}"

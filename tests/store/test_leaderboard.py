@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
+from store.entries import Entry, Recent
 from store.errors import NotFound
-from store.leaderboard import SORTS, Entry, entries, entries_by_id
+from store.leaderboard import SORTS, entries, entries_by_id
 from store.states import FailureClass
 from store.summaries import summarize
 from store.tracks import get_track, list_tracks
@@ -118,6 +120,31 @@ def test_exemplar_free_entries_can_be_shown_alone(filled: Scenario) -> None:
 
 def test_only_the_first_entries_are_described_when_there_are_many(filled: Scenario) -> None:
     assert [entry.id for entry in board(filled, limit=2)] == [entry.id for entry in board(filled)][:2]
+
+
+def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scenario: Scenario) -> None:
+    scenario.submit(scenario.spec("icarl", (1,)))
+    scenario.submit(scenario.spec("finetune", (1,)))
+    scenario.complete_all()
+    before = board(scenario)
+    statements: list[str] = []
+    event.listen(scenario.database.engine, "before_cursor_execute", lambda _c, _k, statement, *_: statements.append(statement))
+    assert board(scenario) == before
+    assert statements
+    assert not [statement for statement in statements if "runs.recipe" in statement]
+    scenario.submit(scenario.spec("icarl", (2,)))
+    scenario.complete_all()
+    assert {entry.method: len(entry.runs) for entry in board(scenario)} == {"icarl": 2, "finetune": 1}
+
+
+def test_the_entries_kept_are_those_asked_for_last(filled: Scenario) -> None:
+    first, second, third = board(filled)[:3]
+    recent = Recent(most=2)
+    recent.keep(("first",), first)
+    recent.keep(("second",), second)
+    assert recent.get(("first",)) is first
+    recent.keep(("third",), third)
+    assert [recent.get((name,)) for name in ("first", "second", "third")] == [first, None, third]
 
 
 def test_another_recipe_engine_or_data_is_another_entry(scenario: Scenario) -> None:

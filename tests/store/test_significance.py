@@ -73,3 +73,10 @@ def test_ties_share_their_rank_and_two_methods_have_no_friedman_test() -> None:
     ranking = rank(["a", "b"], [[0.5, 0.5], [0.6, 0.4]])
     assert ranking.average_ranks == (1.25, 1.75)
     assert ranking.friedman_p is None
+
+
+@pytest.mark.parametrize("differences", [[0.01, -0.02, 0.03, 0.05], [0.01, -0.01, 0.03, 0.02, 0.02, -0.04], [0.0, 0.2, 0.1, -0.05, 0.3]])
+def test_signed_ranks_agree_with_scipy_also_with_ties_and_zeros(differences: list[float]) -> None:
+    test = paired(range(len(differences)), differences, [0.0] * len(differences))
+    moving = [value for value in differences if value]
+    assert test.wilcoxon_p == stats.wilcoxon(moving).pvalue

@@ -97,6 +97,6 @@ def test_the_stand_alone_picture_carries_its_style_and_the_inline_one_does_not()
 
 
 def test_a_sparkline_has_a_title_and_no_text():
-    root = ET.fromstring(sparkline([0.9, 0.5, 0.1], "iCaRL"))
+    root = ET.fromstring(sparkline((0.9, 0.5, 0.1), "iCaRL"))
     assert root.get("aria-label") == "iCaRL"
     assert not list(root.iter(f"{SVG}text"))
