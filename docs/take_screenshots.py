@@ -1,4 +1,4 @@
-"""`make screenshots`: the real pages over the demo's data, in a real Chromium, into docs/screenshots/."""
+"""`make screenshots`: the real pages over the demo's data and the suite `digits-budgets`, in a real Chromium, into docs/screenshots/."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
-from api.client import Client
+from api.client import Client, suites
 from api.demo import TRACK, serving
+from cil_core.suites import SUITES
 
 FOLDER = Path(__file__).parent / "screenshots"
+BUDGETS = SUITES["digits-budgets"]
 WIDTH, HEIGHT = 1280, 900
 
 
@@ -23,13 +25,19 @@ def addresses(client: Client) -> dict[str, str]:
         raise SystemExit(f"there are {len(entries)} entries on {TRACK}; `make demo` makes them")
     chosen = "&".join(f"entry={entry.id}" for entry in [entry for entry in entries if entry.rank][:3])
     job = next(iter(client.jobs(limit=1)))
+    tracks = "&".join(f"track={slug}" for slug in BUDGETS.tracks)
     return {
         "home": "/",
-        "leaderboard": f"/tracks/{TRACK}?zoom=true",
+        "leaderboard": f"/tracks/{TRACK}",
         "compare": f"/compare?{chosen}",
         "run": f"/runs/{entries[0].runs[0].run_id}",
         "job": f"/jobs/{job.id}",
+        "ranks": f"/ranks?{tracks}",
+        "budgets": f"/budgets?{tracks}",
+        "methods": "/methods",
         "method": "/methods/icarl",
+        "datasets": "/datasets",
+        "workers": "/workers",
         "submit": "/submit?method=bic",
         "reported": "/tracks/cifar100-b0-inc10-m2000-resnet32",
     }
@@ -41,6 +49,7 @@ def take(page: Page, address: str, file: Path) -> None:
     for figure in page.locator("figure[data-chart]").all()[:3]:
         figure.scroll_into_view_if_needed()
         figure.locator("canvas").wait_for()
+    page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(1200)  # what is animated comes to rest
     page.screenshot(path=file, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT * 1.5, page.evaluate("document.body.scrollHeight"))}, full_page=True)
 
@@ -53,7 +62,9 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise SystemExit("Chromium is not installed; `sh tests/browser.sh` installs it")
-    with serving(chosen.data_dir, Console(stderr=True)) as connection, Client(connection.server) as client, sync_playwright() as playwright:
+    console = Console(stderr=True)
+    with serving(chosen.data_dir, console) as connection, Client(connection.server, connection.token) as client, sync_playwright() as playwright:
+        suites.watch(client, suites.submit(client, BUDGETS), console)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         for name, address in addresses(client).items():

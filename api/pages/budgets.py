@@ -10,6 +10,7 @@ from api.pages import figures, svg, templating
 from api.pages.figures import Figure
 from api.routes.comparisons import Slugs
 from api.strict import StrictRoute
+from cil_core.recipes import BY_NAME
 from store.budgets import Budgets, budgets
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
@@ -20,7 +21,14 @@ def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
     """Methods over the budgets of these tracks."""
     with database.reading() as session:
         found = budgets(session, track)
-    return templating.render(request, "budgets.html", found=found, curves=curves_of(found), query=[("track", slug) for slug in track])
+    return templating.render(
+        request,
+        "budgets.html",
+        found=found,
+        curves=curves_of(found),
+        left_out=[BY_NAME[name].title for name in found.left_out],
+        query=[("track", slug) for slug in track],
+    )
 
 
 @router.get("/budgets/{file}")
@@ -33,4 +41,4 @@ def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
 def curves_of(found: Budgets) -> Figure:
     """Average accuracy over memory, one curve a method."""
     series = [svg.Series(label=curve.title, points=[(point.megabytes, point.average_accuracy) for point in curve.points]) for curve in found.curves]
-    return figures.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2^20)", zoom=True)
+    return figures.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")

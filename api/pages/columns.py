@@ -93,9 +93,10 @@ def _value(entry: Entry, key: str) -> float | None:
     return found
 
 
-def _noted(said: object, note: str) -> Markup:
+def _noted(said: object, note: str, css_class: str = "") -> Markup:
     """`Markup.format` would take five times as long."""
-    return Markup(f"{escape(said)} <small>{escape(note)}</small>")  # noqa: S704 - both parts are escaped
+    attribute = f' class="{css_class}"' if css_class else ""
+    return Markup(f"{escape(said)} <small{attribute}>{escape(note)}</small>")  # noqa: S704 - both parts are escaped
 
 
 def _metric(name: str, absent: str = "not defined") -> Callable[[Entry, datetime], str]:
@@ -108,7 +109,7 @@ def _median_rank(entry: Entry, _: datetime) -> str:
 
 
 def _memory(entry: Entry, _: datetime) -> str:
-    return _noted(templating.megabytes(entry.counted_bytes), f"{entry.exemplars} exemplars · kept {templating.megabytes(entry.kept_bytes)}")
+    return _noted(templating.megabytes(entry.counted_bytes), f"{entry.exemplars} ex. · kept {templating.megabytes(entry.kept_bytes)}", "nowrap")
 
 
 def _time(entry: Entry, _: datetime) -> str:
@@ -120,7 +121,7 @@ def _seeds(entry: Entry, _: datetime) -> str:
     links = " ".join(f'<a href="/runs/{escape(run.run_id)}">{run.seed}{_DIFFERED if run.replayed is False else ""}</a>' for run in entry.runs[:LISTED_SEEDS])
     more = " …" if len(entry.runs) > LISTED_SEEDS else ""
     few = " no interval" if len(entry.runs) < MIN_SEEDS_FOR_INTERVAL else ""
-    return _noted(len(entry.runs), Markup(links + more + few))  # noqa: S704 - identifiers are escaped
+    return _noted(len(entry.runs), Markup(links + more + few), "nowrap")  # noqa: S704 - identifiers are escaped
 
 
 def _curve(entry: Entry, _: datetime) -> str:

@@ -31,7 +31,7 @@ NAMES = {"average_accuracy": "Average accuracy", "last_accuracy": "Last accuracy
 
 
 @router.get("/compare")
-def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> Response:
+def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = True) -> Response:
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
@@ -40,12 +40,12 @@ def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Base
     return templating.render(
         request, "compare.html", comparison=comparison, names=names, metrics=[(metric, NAMES[metric]) for metric in METRICS], shade=shade, verdict=verdict,
         links={item.id: _link(comparison, baseline=item.id) for item in comparison.items}, classifier=classifier, figures=drawn,
-        query=request.query_params.multi_items(), zoom=zoom, zoomed=[pair for pair in request.query_params.multi_items() if pair[0] != "zoom"],
+        query=request.query_params.multi_items(), zoom=zoom, unzoomed=[pair for pair in request.query_params.multi_items() if pair[0] != "zoom"],
     )  # fmt: skip
 
 
 @router.get("/compare/{file}")
-def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = False) -> Response:
+def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = True) -> Response:
     """A figure of the page alone."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)

@@ -61,7 +61,7 @@ class Figure:
         return out.getvalue()
 
 
-def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "classes seen", zoom: bool = False) -> Figure:
+def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "classes seen", zoom: bool = True) -> Figure:
     """Accuracy curves."""
     rows: list[tuple[Cell, ...]] = []
     for one in series:

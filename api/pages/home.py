@@ -33,6 +33,7 @@ def home(request: Request, database: DatabaseDep) -> Response:
         tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]
         leaders = {track.slug: _leader(session, track.slug) for track in tracks}
         jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
+    tracks.sort(key=lambda track: -track.entries)
     titles = {name: recipe.title for name, recipe in BY_NAME.items()}
     return templating.render(request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, example_track="digits-b0-inc2-m50-convnet")
 

@@ -4,7 +4,7 @@ Decisions:
     * Drawn on the server, so it is there without JavaScript. Built as an element tree, so no label can break out of it.
     * A series is told by colour, dash and marker together, and named at its end; nobody needs the colour alone, or a legend.
     * Colours live in `static/chart.css`, for light and dark; a stand-alone picture carries that file inside.
-    * The accuracy axis spans 0 to 100 %, since a chart that zooms in makes small differences look large; zoomed in on demand, it says where it begins.
+    * The accuracy axis begins just below the lowest point, since curves that lie on each other tell nothing; the page says where, and shows it from 0 on demand.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Series:
     bound: bool = False
 
 
-def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False, zoom: bool = False) -> str:
+def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False, zoom: bool = True) -> str:
     """The curves of several series over the classes seen.
 
     Args:

@@ -44,7 +44,7 @@ Columns = Annotated[list[str], Query(default_factory=list, description="The colu
 @router.get("/tracks/{slug}")
 def show(
     request: Request, slug: str, database: DatabaseDep, answers: AnswersDep, sort: Sort = "average_accuracy", classifier: Classifier = None,
-    exemplar_free: ExemplarFree = False, best_per_method: BestPerMethod = False, zoom: Zoom = False, *, columns: Columns,
+    exemplar_free: ExemplarFree = False, best_per_method: BestPerMethod = False, zoom: Zoom = True, *, columns: Columns,
 ) -> Response:  # fmt: skip
     """The leaderboard of a track."""
     shown = chosen(columns)
@@ -59,7 +59,7 @@ def show(
     drawn = _drawn(found)
     view = {
         "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
-        "best_per_method": "true" if best_per_method else None, "zoom": "true" if zoom else None, "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
+        "best_per_method": "true" if best_per_method else None, "zoom": None if zoom else "false", "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
     }  # fmt: skip
     text = templating.text_of(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=shown, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
@@ -76,7 +76,7 @@ def show(
 @router.get("/tracks/{slug}/{file}")
 def picture(
     slug: str, file: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False, zoom: Zoom = False,
+    best_per_method: BestPerMethod = False, zoom: Zoom = True,
 ) -> Response:  # fmt: skip
     """A figure of the page alone: its picture or its numbers."""
     with database.reading() as session:

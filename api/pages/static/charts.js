@@ -4,7 +4,7 @@
 
 (() => {
   const DASHES = ["solid", "dashed", "dotted", [9, 3, 2, 3]];
-  const SYMBOLS = ["circle", "rect", "triangle", "diamond", "pin"];
+  const SYMBOLS = ["circle", "rect", "triangle", "diamond", "path://M0 0L10 0L5 10Z"];
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const drawn = new Map();
@@ -70,17 +70,38 @@
     ...more,
   });
 
-  const legend = (colours, names) => ({ data: names, type: "scroll", top: 0, textStyle: { color: colours.ink }, pageTextStyle: { color: colours.quiet } });
+  const LINE = 24;
+  const LEAST = { curves: () => 320, scatter: () => 320, bars: () => 260, intervals: (spec) => 66 + 38 * spec.rows.length };
+
+  // As many lines as the names need: a name that is cut off or on a second page is not read.
+  const legend = (colours, names, width) => {
+    const lines = Math.ceil(names.reduce((sum, name) => sum + 55 + 6.5 * name.length, 0) / width);
+    return { option: { data: names, type: "plain", top: 0, textStyle: { color: colours.ink } }, below: 16 + LINE * lines };
+  };
 
   const kinds = {
-    curves(spec, colours, height) {
+    curves(spec, colours, height, width) {
       const series = [];
-      const grid = { left: 56, right: 210, top: 40, bottom: 44 };
+      const keys = legend(colours, spec.series.map((one) => one.name), width);
+      const grid = { left: 56, right: 210, top: keys.below, bottom: 44 };
       const plot = height - grid.top - grid.bottom;
       const ends = spec.series.map((one) => grid.top + plot * ((1 - one.points[one.points.length - 1][1]) / (1 - spec.floor / 100)));
       const places = spread(ends, grid.top, grid.top + plot);
       spec.series.forEach((one, index) => {
         const colour = one.bound ? colours.bound : colours.series[index % 8];
+        // The line comes first: the legend shows a name as its first series is drawn.
+        series.push({
+          type: "line",
+          z: 3,
+          name: one.name,
+          data: one.points,
+          symbol: SYMBOLS[index % 5],
+          symbolSize: 8,
+          itemStyle: { color: colour },
+          lineStyle: { color: colour, width: 2, type: one.bound ? "dotted" : DASHES[index % 4] },
+          endLabel: { show: true, formatter: () => short(one.name), color: colours.ink, distance: 12, offset: [0, places[index] - ends[index]] },
+          emphasis: { focus: "series" },
+        });
         if (one.band) {
           const shared = {
             type: "line",
@@ -95,26 +116,15 @@
           series.push({ ...shared, data: one.points.map(([x], place) => [x, Math.max(spec.floor / 100, one.band[place][0])]) });
           series.push({
             ...shared,
-            areaStyle: { color: colour, opacity: 0.11 },
+            areaStyle: { color: colour, opacity: spec.series.length > 4 ? 0.06 : 0.12 },
             data: one.points.map(([x], place) => [x, Math.min(1, one.band[place][1]) - Math.max(spec.floor / 100, one.band[place][0])]),
           });
         }
-        series.push({
-          type: "line",
-          name: one.name,
-          data: one.points,
-          symbol: SYMBOLS[index % 5],
-          symbolSize: 8,
-          itemStyle: { color: colour },
-          lineStyle: { color: colour, width: 2, type: one.bound ? "dotted" : DASHES[index % 4] },
-          endLabel: { show: true, formatter: () => short(one.name), color: colours.ink, distance: 12, offset: [0, places[index] - ends[index]] },
-          emphasis: { focus: "series" },
-        });
       });
       return {
         grid,
-        legend: legend(colours, spec.series.map((one) => one.name)),
-        xAxis: axis(colours, { type: "value", name: spec.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),
+        legend: keys.option,
+        xAxis: axis(colours, { type: "value", name: spec.x, min: "dataMin", max: "dataMax", splitLine: { show: false }, axisLabel: { color: colours.quiet, formatter: (value) => String(Number(value.toPrecision(3))) } }),
         yAxis: axis(colours, { type: "value", min: spec.floor / 100, max: 1, axisLabel: { color: colours.quiet, formatter: (value) => `${Math.round(100 * value)} %` } }),
         tooltip: {
           trigger: "item",
@@ -141,7 +151,7 @@
             symbolSize: 12,
             itemStyle: { color: colours.series[0] },
             lineStyle: { color: colours.series[0], type: "dashed" },
-            label: { show: true, position: "right", formatter: (item) => short(item.name), color: colours.ink },
+            label: { show: true, position: "right", offset: [2, 10], formatter: (item) => short(item.name), color: colours.ink },
             labelLayout: { hideOverlap: true },
           },
         ],
@@ -190,10 +200,11 @@
       };
     },
 
-    bars(spec, colours) {
+    bars(spec, colours, height, width) {
+      const keys = legend(colours, spec.series.map((one) => one.name), width);
       return {
-        grid: { left: 56, right: 16, top: 40, bottom: 32 },
-        legend: legend(colours, spec.series.map((one) => one.name)),
+        grid: { left: 56, right: 16, top: keys.below, bottom: 32 },
+        legend: keys.option,
         xAxis: axis(colours, { type: "category", data: spec.groups, splitLine: { show: false } }),
         yAxis: axis(colours, { type: "value", axisLabel: { color: colours.quiet, formatter: (value) => percent(value, 0) } }),
         tooltip: { trigger: "item", formatter: (item) => `${item.seriesName}, ${item.name}\n${percent(item.value, 2)}` },
@@ -225,12 +236,12 @@
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", picture.getAttribute("aria-label"));
     place.style.width = `${box.width}px`;
-    place.style.height = `${box.height}px`;
+    place.style.height = `${Math.max(box.height, LEAST[spec.kind]?.(spec) ?? 0)}px`; // a narrow screen shrinks a picture, not letters
     picture.replaceWith(place);
     const chart = echarts.init(place, null, { renderer: "canvas" });
     const render = () => {
       const colours = palette();
-      const option = kinds[spec.kind](spec, colours, chart.getHeight());
+      const option = kinds[spec.kind](spec, colours, chart.getHeight(), chart.getWidth());
       option.animation = !still.matches;
       // Text drawn on the canvas: a tooltip of HTML would need inline styles, which the page's policy refuses.
       option.tooltip = { renderMode: "richText", confine: true, backgroundColor: colours.paper, borderColor: colours.line, textStyle: { color: colours.ink }, ...option.tooltip };

@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from sqlalchemy import update
 
 from store import runs
+from store.models import Summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = (Path(__file__).parent / "axe.min.js").read_text()
 TRACK = "digits-b0-inc2-m50-convnet"
+SMALLER = "digits-b0-inc2-m20-convnet"
 
 pytestmark = [
     pytest.mark.browser,
@@ -41,10 +44,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def site(served: Any, client: Any, a_job: Any) -> Any:
-    """A service on which four methods have finished."""
+    """A service on which four methods have finished, two of them with a smaller budget too."""
     for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
         assert client.post("/api/v1/jobs", json=a_job(method, seeds)).status_code == 202
+    for method in ("replay", "icarl"):
+        assert client.post("/api/v1/jobs", json={**a_job(method, (1,)), "track": SMALLER}).status_code == 202
     served.service.complete_all()
+    with served.service.database.transaction() as session:  # told runs keep equally much
+        session.execute(update(Summary).where(Summary.track_slug == SMALLER).values(counted_bytes=4880))
     return served
 
 
@@ -199,6 +206,8 @@ def pages_of(site: Any, client: Any, a_job: Any) -> dict[str, str]:
         "leaderboard": f"/tracks/{TRACK}",
         "reported": "/tracks/cifar100-b0-inc10-m2000-resnet32",
         "compare": f"/compare?{chosen}",
+        "ranks": f"/ranks?track={SMALLER}&track={TRACK}",
+        "budgets": f"/budgets?track={SMALLER}&track={TRACK}",
         "run": f"/runs/{run}",
         "waiting run": f"/runs/{waiting['runs'][0]['id']}",
         "waiting job": f"/jobs/{waiting['id']}",
@@ -215,7 +224,7 @@ def test_axe_finds_no_serious_fault_on_any_page(visit: Any, site: Any, client: A
     page = visit(color_scheme=scheme)
     found = {}
     for name, address in pages_of(site, client, a_job).items():
-        page.goto(address)
+        assert page.goto(address).ok, name
         page.evaluate(AXE)
         violations = page.evaluate("axe.run().then(result => result.violations)")
         serious = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in violations if one["impact"] in {"serious", "critical"}]
@@ -240,7 +249,7 @@ def test_no_page_is_wider_than_its_window(visit: Any, site: Any, client: Any, a_
     page = visit(viewport={"width": width, "height": 900})
     wide = {}
     for name, address in pages_of(site, client, a_job).items():
-        page.goto(address)
+        assert page.goto(address).ok, name
         if (found := page.evaluate("document.documentElement.scrollWidth")) > width:
             wide[name] = found
     assert wide == {}

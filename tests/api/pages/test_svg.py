@@ -25,7 +25,7 @@ def test_a_zoomed_chart_begins_just_below_its_lowest_point_and_says_so() -> None
     series = [Series("one", [(2, 0.99), (4, 0.87)]), Series("two", [(2, 0.95), (4, 0.912)])]
     ticks = re.findall(r">(\d+) %<", curves(series, "title", zoom=True))
     assert ticks == ["80", "85", "90", "95", "100"]
-    assert re.findall(r">(\d+) %<", curves(series, "title")) == ["0", "20", "40", "60", "80", "100"]
+    assert re.findall(r">(\d+) %<", curves(series, "title", zoom=False)) == ["0", "20", "40", "60", "80", "100"]
     ends = [float(y) for y in re.findall(r'class="line" d="M[\d.]+ [\d.]+L[\d.]+ ([\d.]+)"', curves(series, "title", zoom=True))]
     bottom, height = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     assert ends == pytest.approx([bottom - height * (0.87 - 0.8) / 0.2, bottom - height * (0.912 - 0.8) / 0.2], abs=0.1)
