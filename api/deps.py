@@ -2,6 +2,7 @@
 
 Decisions:
     * A route opens its transaction itself and commits it before it answers: one request is one transaction.
+    * What is handed over without waiting is a coroutine: FastAPI runs every other dependency in a thread of its own, which takes longer than what it does.
     * Reads are public and not limited. Writing needs a bearer token with the right scope, checked before the body is looked at.
 """
 
@@ -23,6 +24,7 @@ from api.doorbell import Doorbell
 from api.feed import EventFeed
 from api.problems import Problem
 from api.rates import Rates, Standing
+from api.revisions import Revisions
 from api.settings import Settings
 from store import accounts
 from store.accounts import Principal, Scope
@@ -31,31 +33,36 @@ from store.session import Database
 _BEARER = HTTPBearer(auto_error=False, description="A token of this service: `cil_…`.")
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings  # type: ignore[no-any-return]
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.app.state.database  # type: ignore[no-any-return]
 
 
-def _doorbell(request: Request) -> Doorbell:
+async def _doorbell(request: Request) -> Doorbell:
     return request.app.state.doorbell  # type: ignore[no-any-return]
 
 
-def _cursors(request: Request) -> Cursors:
+async def _cursors(request: Request) -> Cursors:
     return request.app.state.cursors  # type: ignore[no-any-return]
 
 
-def _feed(request: Request) -> EventFeed:
+async def _feed(request: Request) -> EventFeed:
     return request.app.state.feed  # type: ignore[no-any-return]
 
 
-def _answers(request: Request) -> AnswerCache:
+async def _answers(request: Request) -> AnswerCache:
     return request.app.state.answers  # type: ignore[no-any-return]
 
 
+async def _revisions(request: Request) -> Revisions:
+    return request.app.state.revisions  # type: ignore[no-any-return]
+
+
 AnswersDep = Annotated[AnswerCache, Depends(_answers)]
+RevisionsDep = Annotated[Revisions, Depends(_revisions)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 DoorbellDep = Annotated[Doorbell, Depends(_doorbell)]
@@ -88,7 +95,8 @@ def authenticated(request: Request, response: Response, database: Database, toke
     Raises:
         Problem: as `requires`.
     """
-    rates, settings, address = rates_of(request), _settings(request), request.client.host if request.client else "unknown"
+    rates, address = rates_of(request), request.client.host if request.client else "unknown"
+    settings: Settings = request.app.state.settings
     if token is None:
         raise _unauthenticated("no token was given", "")
     with database.reading() as session:

@@ -30,6 +30,7 @@ from api.pages import budgets, compare, home, problem_page, ranks, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
 from api.rates import Rates
+from api.revisions import Revisions
 from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, snapshot, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
@@ -96,6 +97,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
     app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams, settings.max_event_streams_per_address)
     app.state.answers = AnswerCache()
+    app.state.revisions = Revisions(database)
     app.state.rates = Rates(settings.redis_url)
     app.state.metrics = Metrics(database, lambda: feed.listeners)
 

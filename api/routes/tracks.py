@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from api import caching, problems
 from api.answers.leaderboards import (
@@ -20,12 +22,13 @@ from api.answers.leaderboards import (
     track_named,
     untouched,
 )
-from api.deps import AnswersDep, DatabaseDep, one_of
+from api.deps import AnswersDep, DatabaseDep, RevisionsDep, one_of
 from api.exports import WRITERS
 from api.problems import documented
 from api.strict import StrictRoute
 from store.leaderboard import entries
 from store.orders import order_sensitivity
+from store.session import Database
 from store.tracks import list_tracks, revision
 
 router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
@@ -79,10 +82,11 @@ def read_orders(slug: str, database: DatabaseDep) -> Orders:
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY),
     },
 )
-def read_leaderboard(
+async def read_leaderboard(
     slug: str,
     database: DatabaseDep,
     answers: AnswersDep,
+    revisions: RevisionsDep,
     request: Request,
     sort: Sort = "average_accuracy",
     classifier: Classifier = None,
@@ -91,24 +95,44 @@ def read_leaderboard(
     format: Format = "json",  # noqa: A002 - the parameter's public name
 ) -> Response:
     """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
-    with database.reading() as session:
-        tag = caching.weak(slug, sort, classifier, exemplar_free, best_per_method, format, revision(session, slug))
-        if caching.holds(request, tag):
-            return caching.unchanged(tag)
-        body = answers.get(tag)
-        if body is None:
-            track = track_named(session, slug)
-            found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
-            if format == "json":
-                whole = Leaderboard(track=track, slug=slug, sort=sort, classifier=classifier, items=found, reported=beside_reported(session, slug, found))
-                body = whole.model_dump_json().encode()
-            else:
-                body = WRITERS[format][0](found, slug).encode()
-            answers.keep(tag, body)
+    asked = _Asked(slug, sort, classifier, exemplar_free, best_per_method, format)
+    tag = asked.tag(await revisions.of(slug))
+    if caching.holds(request, tag):
+        return caching.unchanged(tag)
+    if (body := answers.get(tag)) is None:
+        tag, fresh = await run_in_threadpool(asked.written, database)
+        answers.keep(tag, body := fresh)
     if format == "json":
         return Response(body, media_type="application/json", headers={"ETag": tag})
     _, media_type, ending = WRITERS[format]
     return Response(body, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What somebody asks of a leaderboard."""
+
+    slug: str
+    sort: str
+    classifier: str | None
+    exemplar_free: bool
+    best_per_method: bool
+    format: str
+
+    def tag(self, revision: str) -> str:
+        return caching.weak(self.slug, self.sort, self.classifier, self.exemplar_free, self.best_per_method, self.format, revision)
+
+    def written(self, database: Database) -> tuple[str, bytes]:
+        """Its tag and its body, of one moment."""
+        with database.reading() as session:
+            tag = self.tag(revision(session, self.slug))
+            track = track_named(session, self.slug)
+            found = entries(session, self.slug, self.classifier, sort=self.sort, exemplar_free=self.exemplar_free, best_per_method=self.best_per_method)
+            if self.format != "json":
+                return tag, WRITERS[self.format][0](found, self.slug).encode()
+            reported = beside_reported(session, self.slug, found)
+        whole = Leaderboard(track=track, slug=self.slug, sort=self.sort, classifier=self.classifier, items=found, reported=reported)
+        return tag, whole.model_dump_json().encode()
 
 
 def _file_name(slug: str) -> str:
