@@ -40,7 +40,9 @@ from store.session import Database
 SETTLES_AFTER_SECONDS = (1.0, 30.0)
 """When what is loaded is declared permanent: once the process is up, and when it has been used."""
 
-_ROUTES = (jobs.router, job_events.router, runs.router, results.router, tracks.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
+_ROUTES = (tracks.router, jobs.router, job_events.router, runs.router, results.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
+"""What is asked most comes first: a request is compared with each route before its own."""
+
 _PAGES = (home.router, track.router, compare.router, ranks.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
 
 

@@ -2,7 +2,7 @@
 
 * Parity: iCaRL on digits by us and by `common_loop`, over the same seeds: the difference of the means lies inside its 95 % interval.
 * Shares: everything but training (selection, class means, transport, evaluation) in a run of each method.
-* Growth: seconds of each task; flat for one backbone, linear for expanding networks.
+* Growth: seconds of each of nine tasks; flat for one backbone, linear for expanding networks. Drawn beside the report.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from scipy import stats
 
+from api.pages.diagrams import trace
 from benchmarks.common_loop import CommonLoop
 from benchmarks.report import Report, options
 from cil_core.catalog import DATASETS
@@ -23,12 +24,14 @@ from cil_core.data.order import task_stream
 from cil_core.engine import run
 from cil_core.events import EpochFinished, TaskEvaluated, TaskStarted
 from cil_core.metrics import summarize
+from cil_core.recipes import BY_NAME
 from cil_core.recipes.base import SMALL
 from cil_core.spec import RunSpec, Track
 
 TRACK = "digits-b0-inc2-m50-convnet"
+NINE_TASKS = "digits-b2-inc1-m50-convnet"
 ROOT = Path("var/data")
-EXPANDING = ("der",)
+EXPANDING = frozenset(name for name, recipe in BY_NAME.items() if recipe.family == "expansion")
 
 
 def our_accuracy(seed: int) -> float:
@@ -63,8 +66,30 @@ def parity(report: Report, seeds: range) -> None:
 
 
 def shares(report: Report, method: str) -> None:
-    """Seconds inside and outside of training epochs, and seconds of each task."""
-    spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": "digits-b0-inc1-m50-convnet".replace("inc1", "inc2"), "seed": 1})
+    """Seconds outside of training epochs."""
+    tasks, training = task_seconds(method, TRACK)
+    report.add(f"{method}: outside of training", 100 * (1 - training / sum(tasks)), "% of the run", at_most=8)
+
+
+def growth(report: Report, method: str, out: Path | None) -> None:
+    """How the later tasks grow: by a straight line through their seconds."""
+    later = task_seconds(method, NINE_TASKS)[0][1:]  # the first has no memory and no teacher
+    line = stats.linregress(range(len(later)), later)
+    grown = 100 * line.slope * (len(later) - 1) / statistics.mean(later)
+    report.add(f"{method}: growth from the second task to the ninth", grown, "% of the mean", at_most=None if method in EXPANDING else 25)
+    if method in EXPANDING:
+        report.add(f"{method}: a straight line explains", 100 * line.rvalue**2, "% of the variance", at_least=90)
+    report.notes.append(f"{method}: seconds of the tasks 2 to 9: {', '.join(f'{seconds:.2f}' for seconds in later)}.")
+    if out:
+        title = f"Seconds of each task of {method} on {NINE_TASKS}"
+        out.with_name(f"growth-{method}.svg").write_text(
+            trace([(place, seconds) for place, seconds in enumerate(later, start=2)], title, "task", standalone=True)
+        )
+
+
+def task_seconds(method: str, track: str) -> tuple[list[float], float]:
+    """Seconds of each task, and of all training epochs together."""
+    spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": track, "seed": 1})
     before, training, tasks = time.perf_counter(), 0.0, list[float]()
     for event in run(spec, data_root=ROOT):
         now = time.perf_counter()
@@ -75,9 +100,7 @@ def shares(report: Report, method: str) -> None:
         if tasks:
             tasks[-1] += now - before
         before = now
-    rest = sum(tasks) - training
-    report.add(f"{method}: outside of training", 100 * rest / sum(tasks), "% of the run", at_most=8)
-    report.notes.append(f"{method}: seconds a task {', '.join(f'{seconds:.2f}' for seconds in tasks)}.")
+    return tasks, training
 
 
 def main() -> int:
@@ -87,6 +110,8 @@ def main() -> int:
     parity(report, range(3 if chosen.quick else 10))
     for method in ("icarl", "coil") if chosen.quick else ("lwf", "icarl", "bic", "wa", "coil", "ewc", "ucir", "podnet", "der"):
         shares(report, method)
+    for method in ("icarl",) if chosen.quick else ("icarl", "wa", "bic", "der", "memo"):
+        growth(report, method, chosen.out)
     return report.finish(chosen.out)
 
 

@@ -46,29 +46,6 @@ BestPerMethod = Annotated[bool, Query(description="Of each method only the entry
 Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]
 
 
-@router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
-def read_tracks(database: DatabaseDep) -> Tracks:
-    """Every track somebody has submitted to, and the tracks of the literature that are ready to be."""
-    with database.reading() as session:
-        return Tracks(items=every_track(session))
-
-
-@router.get("/tracks/{slug}", operation_id="getTrack", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
-def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
-    """One track: one that was submitted to, or one that could be."""
-    with database.reading() as session:
-        known = next((status for status in list_tracks(session) if status.track.slug == slug), None)
-        return track_answer(known) if known else untouched(slug, track_named(session, slug))
-
-
-@router.get("/tracks/{slug}/orders", operation_id="getOrderSensitivity", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
-def read_orders(slug: str, database: DatabaseDep) -> Orders:
-    """How much the order of the classes matters: every recipe that has run on this track and on one that differs in the order alone."""
-    with database.reading() as session:
-        track_named(session, slug)
-        return Orders(items=list(order_sensitivity(session, slug)))
-
-
 @router.get(
     "/leaderboards/{slug}",
     operation_id="getLeaderboard",
@@ -106,6 +83,29 @@ async def read_leaderboard(
         return Response(body, media_type="application/json", headers={"ETag": tag})
     _, media_type, ending = WRITERS[format]
     return Response(body, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
+
+
+@router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
+def read_tracks(database: DatabaseDep) -> Tracks:
+    """Every track somebody has submitted to, and the tracks of the literature that are ready to be."""
+    with database.reading() as session:
+        return Tracks(items=every_track(session))
+
+
+@router.get("/tracks/{slug}", operation_id="getTrack", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
+    """One track: one that was submitted to, or one that could be."""
+    with database.reading() as session:
+        known = next((status for status in list_tracks(session) if status.track.slug == slug), None)
+        return track_answer(known) if known else untouched(slug, track_named(session, slug))
+
+
+@router.get("/tracks/{slug}/orders", operation_id="getOrderSensitivity", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+def read_orders(slug: str, database: DatabaseDep) -> Orders:
+    """How much the order of the classes matters: every recipe that has run on this track and on one that differs in the order alone."""
+    with database.reading() as session:
+        track_named(session, slug)
+        return Orders(items=list(order_sensitivity(session, slug)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,98 @@
+"""What the service around the runs costs: many short runs through two workers' slots, and writing down what a run tells.
+
+* Drain: runs of about a second; the time until the last has ended against the sum of what their tasks took, on two slots. What is left over is claiming, starting a
+  process, loading data, recording and finishing.
+* Recording: the transaction that writes down an epoch, on a database file and on a server. A run is told of one epoch a second at most, so its milliseconds are
+  tenths of a per cent of a run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+import migrations
+from api.client import Client
+from api.demo import serving
+from benchmarks.report import Report, options
+from benchmarks.service import DIGITS, databases
+from cil_core.events import EpochFinished, RunStarted
+from cil_core.spec import JobSpec
+from store import runs
+from store.session import Database
+
+SLOTS = 2
+SEEDS_A_JOB = 100
+SHORT = {"batch_size": 32, "lr": 0.05}
+METHOD = {"name": "finetune", "preset": "small", "first_task": {**SHORT, "epochs": 4}, "later_tasks": {**SHORT, "epochs": 3}}
+"""About a second on one core."""
+
+
+def drain(report: Report, count: int) -> None:
+    """Submit so many runs and wait for the last."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cil-bench-") as folder,
+        serving(Path(folder), Console(stderr=True)) as known,
+        Client(known.server, known.token) as client,
+    ):
+        client.wait(client.submit(METHOD, DIGITS, [10**6, 10**6 + 1]).id)  # the workers are up, the data is there
+        jobs = [client.submit(METHOD, DIGITS, list(range(first, min(first + SEEDS_A_JOB, count)))).id for first in range(0, count, SEEDS_A_JOB)]
+        told = [client.get(f"/runs/{run.id}") for job in jobs for run in client.wait(job).runs]
+    began, ended = (sorted(datetime.fromisoformat(run[moment]) for run in told) for moment in ("started_at", "finished_at"))
+    took, wall = sum(task["seconds"] for run in told for task in run["tasks"]), (ended[-1] - began[0]).total_seconds()
+    report.add(f"{count} runs: mean of what their tasks took", took / count, "s")
+    report.add(f"{count} runs: until the last had ended", wall, "s")
+    report.add(f"{count} runs: more than their tasks took, on {SLOTS} slots", 100 * (wall * SLOTS / took - 1), "%", at_most=15)
+
+
+def recording(report: Report, kind: str, url: str, count: int) -> None:
+    """Milliseconds to write down an epoch; of a second, so many tenths of a per cent."""
+    migrations.upgrade(url)
+    database = Database(url)
+    spec = JobSpec.model_validate({"method": {"name": "finetune"}, "track": DIGITS, "seeds": [1]})
+    with database.transaction() as session:
+        runs.submit(session, spec, user_id=None, engine_version="1")
+    with database.transaction() as session:
+        claim = runs.claim(session, runs.WorkerOffer("worker", "cil", "cpu"), timedelta(hours=1))
+    assert claim is not None
+    started = RunStarted(
+        engine_version="1",
+        spec_digest=claim.spec.digest(),
+        device="cpu",
+        dataset_fingerprint="f" * 64,
+        task_sizes=(2,) * 5,
+        class_order=tuple(range(10)),
+        resumed_at=0,
+    )
+    with database.transaction() as session:
+        runs.record(session, claim, started)
+    taken = []
+    for epoch in range(count):
+        event = EpochFinished(task=0, phase="fit", epoch=epoch, epochs=count, lr=0.1, losses={"classification": 1.0})
+        began = time.perf_counter()
+        with database.transaction() as session:
+            runs.record(session, claim, event)
+        taken.append(time.perf_counter() - began)
+    database.dispose()
+    report.add(f"{kind}: recording, share of a run", 100 * statistics.median(taken), "%", at_most=1)
+
+
+def main() -> int:
+    """Run it; returns the exit code."""
+    chosen = options(__doc__ or "")
+    report = Report("drain", "What the service around the runs costs")
+    with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder, databases(Path(folder), not chosen.quick) as url_of:
+        for kind in ("SQLite",) if chosen.quick else ("SQLite", "PostgreSQL"):
+            recording(report, kind, url_of(kind, 1), 50 if chosen.quick else 300)
+    drain(report, 20 if chosen.quick else 200)
+    return report.finish(chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
