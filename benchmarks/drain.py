@@ -28,7 +28,7 @@ from store import runs
 from store.session import Database
 
 SLOTS = 2
-SEEDS_A_JOB = 100
+SEEDS_A_JOB = 20
 SHORT = {"batch_size": 32, "lr": 0.05}
 METHOD = {"name": "finetune", "preset": "small", "first_task": {**SHORT, "epochs": 4}, "later_tasks": {**SHORT, "epochs": 3}}
 """About a second on one core."""

@@ -40,10 +40,10 @@ def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(count) % NEW
 
 
-def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher: bool, compiled: bool = False) -> Callable[[], object]:
+def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher: bool, compiled: bool = False, device: str = "cpu") -> Callable[[], object]:
     """One epoch of the product's iCaRL, in its first or in its second task."""
-    device = torch.device("cpu")
-    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, device), device, precision)
+    where = torch.device(device)
+    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision)
     method = create(ICaRL(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), setting)
     data = ArrayDataset(pixels, labels, Transform(CARD))
     task = Task(0, (0, NEW), data)

@@ -73,12 +73,13 @@ def shares(report: Report, method: str) -> None:
 
 def growth(report: Report, method: str, out: Path | None) -> None:
     """How the later tasks grow: by a straight line through their seconds."""
-    later = task_seconds(method, NINE_TASKS)[0][1:]  # the first has no memory and no teacher
+    runs = [task_seconds(method, NINE_TASKS)[0][1:] for _ in range(3 if out else 1)]  # the first task has no memory and no teacher
+    later = [statistics.median(same_task) for same_task in zip(*runs, strict=True)]
     line = stats.linregress(range(len(later)), later)
-    grown = 100 * line.slope * (len(later) - 1) / statistics.mean(later)
+    grown = float(100 * line.slope * (len(later) - 1) / statistics.mean(later))
     report.add(f"{method}: growth from the second task to the ninth", grown, "% of the mean", at_most=None if method in EXPANDING else 25)
     if method in EXPANDING:
-        report.add(f"{method}: a straight line explains", 100 * line.rvalue**2, "% of the variance", at_least=90)
+        report.add(f"{method}: a straight line explains", float(100 * line.rvalue**2), "% of the variance", at_least=90)
     report.notes.append(f"{method}: seconds of the tasks 2 to 9: {', '.join(f'{seconds:.2f}' for seconds in later)}.")
     if out:
         title = f"Seconds of each task of {method} on {NINE_TASKS}"

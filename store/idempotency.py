@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import delete, exc, select, text, update
 from sqlalchemy.orm import Session
 
@@ -23,6 +22,8 @@ from store.upsert import insert_if_absent
 
 LIFETIME = timedelta(hours=24)
 _PATIENCE = "5s"
+_LOCK_NOT_AVAILABLE = "55P03"
+"""As SQL states have it; the driver is not imported for a service on SQLite."""
 
 
 def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | None:
@@ -78,7 +79,7 @@ def _limited_patience(session: Session, key: str) -> Iterator[None]:
     try:
         yield
     except exc.OperationalError as error:
-        if isinstance(error.orig, LockNotAvailable):
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise KeyInFlight(f"the first request with the idempotency key {key!r} has not been answered yet; try again shortly") from error
         raise
     session.execute(text("SET LOCAL lock_timeout = DEFAULT"))
