@@ -60,7 +60,7 @@ def together(device: str, precision: str, count: int, repetitions: int, seeds: i
     for _ in processes:
         ready.acquire()
     go.set()
-    slowest = max(found.get() for _ in processes)
+    slowest: float = max(found.get() for _ in processes)
     for process in processes:
         process.join()
     return slowest

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -116,9 +117,11 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], repetitions: int
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def options(description: str) -> argparse.Namespace:
-    """`--quick` and `--out`."""
+def options(description: str, **more: Mapping[str, Any]) -> argparse.Namespace:
+    """`--quick`, `--out`, and `more` by name, each with what argparse is told of it."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a minute instead of the full measurement; its figures are rough")
     parser.add_argument("--out", type=Path, help="write the report here, as Markdown")
+    for name, told in more.items():
+        parser.add_argument(f"--{name}", **told)
     return parser.parse_args()

@@ -129,7 +129,8 @@ def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping
     title, variant = _named(shared.method, json.dumps(shared.recipe))
     seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
     return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
-        id=runs[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.run_id) for run in runs]), track_slug=runs[0].track_slug, method=shared.method, title=title, variant=variant,
+        id=runs[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.run_id) for run in runs]),
+        track_slug=runs[0].track_slug, method=shared.method, title=title, variant=variant,
         recipe=shared.recipe, recipe_digest=shared.recipe_digest, engine_version=shared.engine_version, classifier=runs[0].classifier,
         runs=tuple(EntryRun(run.seed, run.run_id, run.device, run.average_accuracy, run.last_accuracy, replays.get(run.run_id)) for run in runs),
         metrics=_metrics([run.metrics for run in runs], joint),
