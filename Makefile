@@ -23,7 +23,7 @@ serve: setup  ## the demo's data again, as a running service; `make serve PORT=9
 
 test: lint    ## everything continuous integration runs
 	@sh tests/browser.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
 
 lint: setup   ## formatting, style, types, import contracts, dependencies that fit together
 	$(BIN)/ruff format --check .
