@@ -49,7 +49,7 @@ bench: setup  ## quick measurements; the full ones are in benchmarks/results
 	@$(BIN)/python -m benchmarks.service --quick
 	@$(BIN)/python -m benchmarks.startup --quick
 	@$(BIN)/python -m benchmarks.drain --quick
-	@$(BIN)/python -m benchmarks.gpu
+	@$(BIN)/python -m benchmarks.gpu --quick
 
 screenshots: demo ## the pages over the demo's data, into docs/screenshots
 	@sh tests/browser.sh

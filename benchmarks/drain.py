@@ -1,6 +1,6 @@
-"""What the service around the runs costs: many short runs through two workers' slots, and writing down what a run tells.
+"""What the service around the runs costs: many short runs through the slots of a worker, and writing down what a run tells.
 
-* Drain: runs of about a second; the time until the last has ended against the sum of what their tasks took, on two slots. What is left over is claiming, starting a
+* Drain: runs of about a second; the time until the last has ended against the sum of what their tasks took, on all slots. What is left over is claiming, starting a
   process, loading data, recording and finishing.
 * Recording: the transaction that writes down an epoch, on a database file and on a server. A run is told of one epoch a second at most, so its milliseconds are
   tenths of a per cent of a run.
@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -27,7 +28,9 @@ from cil_core.spec import JobSpec
 from store import runs
 from store.session import Database
 
-SLOTS = 2
+SLOTS = len(os.sched_getaffinity(0))
+"""As many as `cil up` gives its worker."""
+
 SEEDS_A_JOB = 20
 SHORT = {"batch_size": 32, "lr": 0.05}
 METHOD = {"name": "finetune", "preset": "small", "first_task": {**SHORT, "epochs": 4}, "later_tasks": {**SHORT, "epochs": 3}}

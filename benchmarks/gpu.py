@@ -6,18 +6,16 @@ as many processes on one device, as a worker with several slots starts them. Wit
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import statistics
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from benchmarks.engine import images, ours
-from benchmarks.report import Report
+from benchmarks.report import Report, interleaved, options
 
 FIRST_EPOCHS, LATER_EPOCHS, LATER_TASKS = 200, 170, 9
 NEW_IMAGES, EXEMPLARS = 5000, 2000
@@ -25,28 +23,20 @@ PRECISIONS = ("fp32", "bf16")
 SEEDS = (2, 4)
 
 
-def epoch_seconds(device: str, precision: str, count: int, repetitions: int, *, teacher: bool) -> float:
-    """Median seconds of an epoch over so many images."""
+def epoch(device: str, precision: str, count: int, *, teacher: bool) -> Callable[[], object]:
+    """An epoch over so many images; it reads its losses at the end, so that it has waited for the device."""
     pixels, labels = images(count)
-    epoch = ours(pixels.to(device), labels.to(device), precision, teacher=teacher, device=device)
-    epoch()  # warm up
-    taken = []
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        epoch()  # reads its losses at the end, so that it has waited for the device
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+    return ours(pixels.to(device), labels.to(device), precision, teacher=teacher, device=device)
 
 
 def _seed(ready: Any, go: Any, found: Any, device: str, precision: str, count: int, repetitions: int) -> None:
-    pixels, labels = images(count)
-    epoch = ours(pixels.to(device), labels.to(device), precision, teacher=True, device=device)
-    epoch()
+    later = epoch(device, precision, count, teacher=True)
+    later()
     ready.release()
     go.wait()
     began = time.perf_counter()
     for _ in range(repetitions):
-        epoch()
+        later()
     found.put(time.perf_counter() - began)
 
 
@@ -68,12 +58,12 @@ def together(device: str, precision: str, count: int, repetitions: int, seeds: i
 
 def main() -> int:
     """Measure, print, and tell whether the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--images", type=int, default=NEW_IMAGES, help="new images of a task; 5000 is CIFAR-100's")
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="write the report here, as Markdown")
-    chosen = parser.parse_args()
+    chosen = options(
+        __doc__ or "",
+        device={"default": "cuda:0"},
+        images={"type": int, "default": NEW_IMAGES, "help": "new images of a task; 5000 is CIFAR-100's"},
+    )
+    repetitions = 2 if chosen.quick else 5
     if chosen.device.startswith("cuda") and not torch.cuda.is_available():
         sys.stdout.write("there is no CUDA device: nothing was measured\n")
         return 0
@@ -81,14 +71,20 @@ def main() -> int:
     name = torch.cuda.get_device_name(chosen.device) if chosen.device.startswith("cuda") else "CPU"
     report = Report("gpu", f"iCaRL on CIFAR-100 B0-Inc10 on {name}")
     for precision in PRECISIONS:
-        first = epoch_seconds(chosen.device, precision, chosen.images, chosen.repetitions, teacher=False)
-        distilled = epoch_seconds(chosen.device, precision, later, chosen.repetitions, teacher=True)
-        report.add(f"{precision}: an epoch of the first task", first, "s")
-        report.add(f"{precision}: an epoch of a later task", distilled, "s")
-        report.add(f"{precision}: the whole run", (FIRST_EPOCHS * first + LATER_TASKS * LATER_EPOCHS * distilled) / 60, "min", at_most=3)
-        alone = together(chosen.device, precision, later, chosen.repetitions, 1)
+        seconds = interleaved(
+            {
+                "the first": epoch(chosen.device, precision, chosen.images, teacher=False),
+                "a later": epoch(chosen.device, precision, later, teacher=True),
+            },
+            repetitions,
+        )
+        for which, taken in seconds.items():
+            report.add(f"{precision}: an epoch of {which} task", taken, "s")
+        whole = FIRST_EPOCHS * seconds["the first"] + LATER_TASKS * LATER_EPOCHS * seconds["a later"]
+        report.add(f"{precision}: the whole run", whole / 60, "min", at_most=3)
+        alone = together(chosen.device, precision, later, repetitions, 1)
         for seeds in SEEDS:
-            gained = seeds * alone / together(chosen.device, precision, later, chosen.repetitions, seeds)
+            gained = seeds * alone / together(chosen.device, precision, later, repetitions, seeds)
             report.add(f"{precision}: {seeds} seeds at once, images a second together", gained, "×", at_least=3 if seeds == max(SEEDS) else None)
     return report.finish(chosen.out)
 

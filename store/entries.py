@@ -8,8 +8,6 @@ Decisions:
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,34 +85,6 @@ class Found:
 
     shared: Row[Any]
     runs: list[Row[Any]]
-
-
-class Recent:
-    """The entries that were described last, by what they say; safe to use from several threads.
-
-    Args:
-        most: how many are kept; one takes about ten kilobytes.
-    """
-
-    def __init__(self, most: int = 1000) -> None:
-        self._most = most
-        self._entries: OrderedDict[tuple[Any, ...], Entry] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[Any, ...]) -> Entry | None:
-        """The entry that was kept under this key."""
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            return entry
-
-    def keep(self, key: tuple[Any, ...], entry: Entry) -> None:
-        """Keep an entry; the one that nobody has asked for the longest goes."""
-        with self._lock:
-            self._entries[key] = entry
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
 
 
 def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:

@@ -22,9 +22,10 @@ from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
 
 from cil_core.recipes import BY_NAME
-from store.entries import METRICS, Entry, Found, Recent, describe_entry
+from store.entries import METRICS, Entry, Found, describe_entry
 from store.errors import NotFound
 from store.models import Replay, Run, Summary, Track
+from store.recent import Recent
 from store.standings import Contender, standings
 
 _LESS_IS_BETTER = frozenset({"forgetting", "forgetting_clipped", "intransigence"})
@@ -48,7 +49,8 @@ _OF_AN_ENTRY = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_ve
 """The same for all runs of an entry: read once."""
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
-_RECENT = Recent()
+_RECENT: Recent[tuple[Any, ...], Entry] = Recent(1000)
+"""An entry takes about ten kilobytes."""
 
 
 def entries(

@@ -11,13 +11,14 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import le
 from statistics import median
 
 import numpy as np
 
 from store.significance import ALPHA, holm, t_tests
 
-Costs = tuple[float, float, float]
+Costs = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,14 @@ def standings(contenders: Sequence[Contender], *, ranked: bool, banded: bool) ->
 
 
 def frontier(costs: Mapping[str, Costs]) -> set[str]:
-    """Those that nobody dominates: nobody is as cheap in everything and cheaper in something. Whatever dominates another comes first by costs."""
+    """Those that nobody dominates: nobody is as cheap in everything and cheaper in something. Whatever dominates another comes first by costs.
+
+    Args:
+        costs: by name, what should be small, as many numbers for each.
+    """
     found: dict[str, Costs] = {}
     for name, cost in sorted(costs.items(), key=lambda item: item[1]):
-        if not any(better != cost and better[1] <= cost[1] and better[2] <= cost[2] for better in found.values()):
+        if not any(better != cost and all(map(le, better, cost)) for better in found.values()):
             found[name] = cost
     return set(found)
 

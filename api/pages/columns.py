@@ -64,7 +64,7 @@ def chosen(names: Sequence[str]) -> list[Column]:
 
 def cells(found: Sequence[Entry], shown: Sequence[Column], present: datetime) -> dict[str, list[str]]:
     """By entry, its cell in each column, with a star where no ranked entry is better."""
-    first = best(found)
+    first = _best(found, shown)
     return {entry.id: [_starred(column.cell(entry, present), entry.id in first[column.key]) for column in shown] for entry in found}
 
 
@@ -72,11 +72,11 @@ def _starred(cell: str, first: bool) -> str:
     return _STAR + cell if first else cell
 
 
-def best(found: Sequence[Entry]) -> dict[str, set[str]]:
+def _best(found: Sequence[Entry], shown: Sequence[Column]) -> dict[str, set[str]]:
     """By column, the ranked entries that are best in it; none where it does not sort, or only one has a value."""
     ranked = [entry for entry in found if entry.rank is not None]
     marked = {}
-    for column in COLUMNS:
+    for column in shown:
         values = {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None} if column.direction else {}
         first = (max if column.direction > 0 else min)(values.values(), default=None)
         marked[column.key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()

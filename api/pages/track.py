@@ -27,6 +27,7 @@ from store.budgets import other_budgets
 from store.entries import Entry
 from store.leaderboard import entries
 from store.orders import order_sensitivity
+from store.standings import frontier
 from store.statistics import MIN_SEEDS_FOR_INTERVAL
 from store.tracks import revision
 
@@ -93,10 +94,11 @@ def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
 
 def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
     """Accuracy over everything that is kept, with the entries that nobody is better than in both; None with fewer than two."""
-    places = [(entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, label(entry)) for entry in found if entry.rank is not None and entry.kept_bytes]
-    if len(places) < 2:
+    shown = [entry for entry in found if entry.rank is not None and entry.kept_bytes]
+    if len(shown) < 2:
         return None
-    points = [Point(name, x, y, not any((cost <= x and accuracy >= y) and (cost, accuracy) != (x, y) for cost, accuracy, _ in places)) for x, y, name in places]
+    best = frontier({entry.id: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes) for entry in shown})
+    points = [Point(label(entry), entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best) for entry in shown]
     return figures.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
 
 

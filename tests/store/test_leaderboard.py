@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
-from store.entries import Entry, Recent
+from store.entries import Entry
 from store.errors import NotFound
 from store.leaderboard import SORTS, entries, entries_by_id
+from store.recent import Recent
 from store.states import FailureClass
 from store.summaries import summarize
 from store.tracks import get_track, list_tracks
@@ -139,7 +140,7 @@ def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scena
 
 def test_the_entries_kept_are_those_asked_for_last(filled: Scenario) -> None:
     first, second, third = board(filled)[:3]
-    recent = Recent(most=2)
+    recent: Recent[tuple[str], Entry] = Recent(most=2)
     recent.keep(("first",), first)
     recent.keep(("second",), second)
     assert recent.get(("first",)) is first
