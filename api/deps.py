@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator
@@ -61,6 +62,10 @@ async def _revisions(request: Request) -> Revisions:
     return request.app.state.revisions  # type: ignore[no-any-return]
 
 
+async def _submissions(request: Request) -> CapacityLimiter:
+    return request.app.state.submissions  # type: ignore[no-any-return]
+
+
 AnswersDep = Annotated[AnswerCache, Depends(_answers)]
 RevisionsDep = Annotated[Revisions, Depends(_revisions)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
@@ -68,6 +73,7 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 DoorbellDep = Annotated[Doorbell, Depends(_doorbell)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 FeedDep = Annotated[EventFeed, Depends(_feed)]
+SubmissionsDep = Annotated[CapacityLimiter, Depends(_submissions)]
 
 
 def requires(scope: Scope, *, to_read: bool = False) -> Callable[..., Principal]:
@@ -151,7 +157,8 @@ Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]
 def writing(database: Database, principal: Principal) -> Iterator[Session]:
     """A writing transaction on behalf of `principal`, whose token is noted as used."""
     with database.transaction() as session:
-        accounts.note_use(session, principal.token_id)
+        if principal.use_is_due:
+            accounts.note_use(session, principal.token_id)
         yield session
 
 

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -42,6 +43,9 @@ SETTLES_AFTER_SECONDS = (1.0, 30.0)
 
 _YOUNG_COLLECTIONS_A_FULL_ONE = 100
 """Python's own number is 10."""
+
+SUBMISSIONS_AT_ONCE = 4
+"""So many are worked on at the same time: more would only take the interpreter from each other, and those that wait for a lock keep no reader waiting."""
 
 _ROUTES = (tracks.router, jobs.router, job_events.router, runs.router, results.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
 """What is asked most comes first: a request is compared with each route before its own."""
@@ -106,6 +110,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.answers = AnswerCache()
     app.state.revisions = Revisions(database)
     app.state.rates = Rates(settings.redis_url)
+    app.state.submissions = CapacityLimiter(SUBMISSIONS_AT_ONCE)
     app.state.metrics = Metrics(database, lambda: feed.listeners)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
@@ -10,19 +10,30 @@ from api import problems
 from api.problems import Problem
 from api.settings import Settings
 from cil_core import validation
-from cil_core.catalog import DatasetCard
+from cil_core.catalog import DATASETS
 from cil_core.errors import InvalidSpec
 from cil_core.spec import JobSpec
+from store.datasets import dataset_cards
 from store.models import Job
 from store.quotas import pending_runs, take_turn
+from store.session import Database
 
 
-def check(spec: JobSpec, datasets: Mapping[str, DatasetCard], limits: Settings) -> None:
+def check(spec: JobSpec, database: Database, limits: Settings) -> None:
     """Refuse a job that cannot be run or asks for more than this service gives.
+
+    Args:
+        spec: what was asked for.
+        database: is only read, so that what is refused never takes the write lock, and not even that for a built-in dataset.
+        limits: of this service.
 
     Raises:
         InvalidSpec: says what was given and what is allowed; `field` locates it in the body.
     """
+    datasets = DATASETS
+    if spec.track.dataset not in DATASETS:
+        with database.reading() as session:
+            datasets = dataset_cards(session)
     validation.check(spec.method, spec.track, datasets)
     if len(spec.seeds) > limits.max_seeds:
         raise InvalidSpec(f"{len(spec.seeds)} seeds were given; a job may have {limits.max_seeds} at most", ("seeds",))

@@ -2,14 +2,17 @@
 
 * Parity: iCaRL on digits by us and by `common_loop`, over the same seeds: the difference of the means lies inside its 95 % interval.
 * Shares: everything but training (selection, class means, transport, evaluation) in a run of each method.
+* Memory: what lives between two steps, beside the dataset and what training must hold.
 * Growth: seconds of each of nine tasks; flat for one backbone, linear for expanding networks. Drawn beside the report.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -21,11 +24,13 @@ from benchmarks.report import Report, options
 from cil_core.catalog import DATASETS
 from cil_core.data import load
 from cil_core.data.order import task_stream
-from cil_core.engine import run
+from cil_core.engine import learn_task, run, setting_of
 from cil_core.events import EpochFinished, TaskEvaluated, TaskStarted
 from cil_core.metrics import summarize
+from cil_core.phase import Task
 from cil_core.recipes import BY_NAME
 from cil_core.recipes.base import SMALL
+from cil_core.registry import create
 from cil_core.spec import RunSpec, Track
 
 TRACK = "digits-b0-inc2-m50-convnet"
@@ -88,6 +93,35 @@ def growth(report: Report, method: str, out: Path | None) -> None:
         )
 
 
+def memory(report: Report, method: str) -> None:
+    """What lives between two steps of the last task: images beside the dataset's, all else beside the network, its gradients, its momentum and its teacher."""
+    before = _alive()
+    spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": TRACK, "seed": 1})
+    source = load(spec.track, ROOT)
+    card, dataset = source.card, source.arrays.train_images.nbytes + source.arrays.test_images.nbytes
+    tasks = task_stream(source, spec.track)
+    del source
+    learner = create(spec.method, setting_of(spec, card, "cpu"))
+    bounds = tuple(accumulate(spec.track.protocol.task_sizes(card.classes), initial=0))
+    for index in range(len(tasks)):
+        for event in learn_task(learner, Task(index, bounds[: index + 2], tasks[index].train)):
+            if isinstance(event, EpochFinished) and event.epoch == event.epochs - 1:
+                images, others = (now - then for now, then in zip(_alive(), before, strict=True))
+                trained = sum(parameter.nbytes for parameter in learner.net.parameters() if parameter.requires_grad)
+                held = 2 * trained + sum(value.nbytes for name, value in learner.state_dict().items() if value.is_floating_point())
+        learner.retire()
+    report.add(f"{method}: images", images / dataset, "× the dataset")
+    report.add(f"{method}: other tensors", others / held, "× model state", at_most=1.2)
+
+
+def _alive() -> tuple[int, int]:
+    """Bytes of images, and of all other tensors, in this process."""
+    gc.collect()
+    storages = {value.untyped_storage().data_ptr(): value for value in gc.get_objects() if type(value) in {torch.Tensor, torch.nn.Parameter}}
+    sizes = [(value.dtype is torch.uint8, value.untyped_storage().nbytes()) for value in storages.values()]
+    return sum(size for is_image, size in sizes if is_image), sum(size for is_image, size in sizes if not is_image)
+
+
 def task_seconds(method: str, track: str) -> tuple[list[float], float]:
     """Seconds of each task, and of all training epochs together."""
     spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": track, "seed": 1})
@@ -111,6 +145,7 @@ def main() -> int:
     parity(report, range(3 if chosen.quick else 10))
     for method in ("icarl", "coil") if chosen.quick else ("lwf", "icarl", "bic", "wa", "coil", "ewc", "ucir", "podnet", "der"):
         shares(report, method)
+        memory(report, method)
     for method in ("icarl",) if chosen.quick else ("icarl", "wa", "bic", "der", "memo"):
         growth(report, method, chosen.out)
     return report.finish(chosen.out)

@@ -144,6 +144,25 @@ def questions(address: str, token: str, count: int) -> dict[str, tuple[list[Call
     }
 
 
+async def paced(address: str, question: Callable[[Connection], Any], clients: int, every: float, rounds: int) -> list[float]:
+    """Milliseconds of each answer to so many clients who each ask every so many seconds, one after another."""
+    taken: list[float] = []
+
+    async def client(number: int) -> None:
+        connection = await Connection(address).open()
+        await asyncio.sleep(every * number / clients)
+        for _ in range(rounds):
+            began = time.perf_counter()
+            await question(connection)
+            took = time.perf_counter() - began
+            taken.append(1000 * took)
+            await asyncio.sleep(max(0.0, every - took))
+        connection.close()
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return taken
+
+
 def uncached(address: str, tracks: int) -> list[float]:
     """Each of these leaderboards for the first time, as nobody has asked for it before."""
     slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(1, tracks)]

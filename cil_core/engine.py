@@ -62,27 +62,29 @@ def run(
         CheckpointError: a checkpoint could not be written.
     """
     source = load(spec.track, data_root)
-    check(spec.method, spec.track, {**DATASETS, source.card.name: source.card})
+    card, fingerprint = source.card, source.fingerprint
+    check(spec.method, spec.track, {**DATASETS, card.name: card})
     tasks = task_stream(source, spec.track, device, resident_bytes)
-    order = class_order(spec.track.protocol, source.card.classes)
-    sizes = spec.track.protocol.task_sizes(source.card.classes)
+    del source  # its images are the tasks' now
+    order = class_order(spec.track.protocol, card.classes)
+    sizes = spec.track.protocol.task_sizes(card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
     weights = pretrained.fetch(pretrained.published(spec.track.backbone), data_root) if spec.track.pretrained != "none" else None
-    method = create(spec.method, setting_of(spec, source.card, device, weights))
-    identity = Identity(spec.digest(), ENGINE_VERSION, source.fingerprint)
+    method = create(spec.method, setting_of(spec, card, device, weights))
+    identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
     yield RunStarted(
         engine_version=ENGINE_VERSION,
         spec_digest=identity.spec_digest,
         device=device,
-        dataset_fingerprint=source.fingerprint,
+        dataset_fingerprint=fingerprint,
         task_sizes=sizes,
         class_order=order,
         resumed_at=len(finished),
         skipped_checkpoints=skipped,
     )
     yield from finished
-    shared = FirstTasks(first_tasks, source.fingerprint, order) if first_tasks else None
+    shared = FirstTasks(first_tasks, fingerprint, order) if first_tasks else None
     for index in range(len(finished), len(tasks)):
         task = Task(index, bounds[: index + 2], tasks[index].train)
         yield from learn_task(method, task, shared)

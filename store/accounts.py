@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.clock import now
@@ -29,6 +29,13 @@ from store.upsert import insert_if_absent
 
 _TOKEN = re.compile(r"cil_([0-9a-f]{64})([0-9a-f]{8})")
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
+_USE_IS_DUE = or_(Token.last_used_at.is_(None), Token.last_used_at < now(-_USE_IS_NOTED_EVERY))
+_WHOSE = (
+    select(User.id, User.name, User.role, Token.id, Token.scopes, _USE_IS_DUE)
+    .join(User, User.id == Token.user_id)
+    .where(Token.sha256 == bindparam("sha256"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
+    .where(or_(Token.expires_at.is_(None), Token.expires_at > now()))
+)
 
 
 class Scope(StrEnum):
@@ -67,6 +74,8 @@ class Principal:
     user_name: str
     token_id: str
     scopes: frozenset[Scope]
+    use_is_due: bool = False
+    """Whether it is time to note that the token is in use."""
 
     def may(self, scope: Scope) -> bool:
         """Whether this scope was given, or all of them by `admin`."""
@@ -146,18 +155,16 @@ def authenticate(session: Session, token: str) -> Principal | None:
     """Who this token stands for; None if it is not ours, was revoked, has expired, or its user is disabled."""
     if not _is_well_formed(token):
         return None
-    valid = (Token.revoked_at.is_(None), User.disabled_at.is_(None), or_(Token.expires_at.is_(None), Token.expires_at > now()))
-    found = session.execute(select(Token, User).join(User, User.id == Token.user_id).where(Token.sha256 == _hash(token), *valid)).one_or_none()
+    found = session.execute(_WHOSE, {"sha256": _hash(token)}).one_or_none()
     if found is None:
         return None
-    row, user = found
-    return Principal(user.id, user.name, row.id, frozenset(Scope(scope) for scope in row.scopes) & ALLOWED[Role(user.role)])
+    user_id, user_name, role, token_id, scopes, due = found
+    return Principal(user_id, user_name, token_id, frozenset(Scope(scope) for scope in scopes) & ALLOWED[Role(role)], use_is_due=due)
 
 
 def note_use(session: Session, token_id: str) -> None:
     """Remember that a token is in use, at most once a minute."""
-    is_due = or_(Token.last_used_at.is_(None), Token.last_used_at < now(-_USE_IS_NOTED_EVERY))
-    session.execute(update(Token).where(Token.id == token_id, is_due).values(last_used_at=now()), execution_options={"synchronize_session": False})
+    session.execute(update(Token).where(Token.id == token_id, _USE_IS_DUE).values(last_used_at=now()), execution_options={"synchronize_session": False})
 
 
 def list_tokens(session: Session, user_id: str) -> list[Token]:

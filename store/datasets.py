@@ -35,4 +35,6 @@ def dataset_cards(session: Session) -> dict[str, DatasetCard]:
 
 def fingerprint_of(session: Session, name: str) -> str | None:
     """The fingerprint of a registered dataset; None for a built-in one."""
+    if name in DATASETS:
+        return None
     return session.scalars(select(Dataset.fingerprint).where(Dataset.name == name)).one_or_none()

@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from store.models import Event, Job, JobRun
+
+_RAISE = update(Job).where(Job.id == bindparam("job")).values(last_sequence=Job.last_sequence + 1).returning(Job.last_sequence)
+_EVENT = insert(Event)
 
 
 def append(session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None) -> None:
     """Tell each of these jobs, in ascending order of id, what happened."""
     for job_id in job_ids:
-        raised = update(Job).where(Job.id == job_id).values(last_sequence=Job.last_sequence + 1).returning(Job.last_sequence)
-        sequence = session.scalars(raised, execution_options={"synchronize_session": False}).one()
-        session.execute(insert(Event).values(job_id=job_id, sequence=sequence, kind=kind, run_id=run_id, payload=payload))
+        sequence = session.scalars(_RAISE, {"job": job_id}, execution_options={"synchronize_session": False}).one()
+        session.execute(_EVENT, {"job_id": job_id, "sequence": sequence, "kind": kind, "run_id": run_id, "payload": payload})
 
 
 def job_events(session: Session, job_id: str, after: int = 0, limit: int = 500) -> list[Event]:

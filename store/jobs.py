@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session, defer, selectinload
 
 from cil_core.frozen import canonical_json
@@ -24,6 +24,8 @@ from store.states import JobState
 
 MAX_PAGE = 200
 
+_RUNS = selectinload(Job.links).joinedload(JobRun.run, innerjoin=True)
+_WHOLE = select(Job).where(Job.id == bindparam("job")).options(_RUNS.selectinload(Run.attempts), _RUNS.selectinload(Run.summaries))
 
 _IN_A_LIST = (
     Run.id, Run.seed, Run.state, Run.attempt, Run.worker_id, Run.device, Run.failure, Run.message, Run.cancel_requested, Run.created_at, Run.started_at,
@@ -59,11 +61,7 @@ def get_job(session: Session, job_id: str) -> Job:
     Raises:
         NotFound: there is no such job.
     """
-    run = selectinload(Job.links).selectinload(JobRun.run)
-    job = session.scalars(
-        select(Job).where(Job.id == job_id).options(run.selectinload(Run.attempts), run.selectinload(Run.summaries)),
-        execution_options={"populate_existing": True},
-    ).one_or_none()
+    job = session.scalars(_WHOLE, {"job": job_id}, execution_options={"populate_existing": True}).one_or_none()
     if job is None:
         raise NotFound(f"there is no job {job_id!r}")
     return job
@@ -85,7 +83,7 @@ def list_jobs(session: Session, filters: JobFilter = EVERY_JOB, cursor: str | No
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"a page holds 1 … {MAX_PAGE} jobs, not {limit}")
     links = selectinload(Job.links)
-    query = _filtered(filters).options(defer(Job.spec, raiseload=True), links.selectinload(JobRun.run).load_only(*_IN_A_LIST, raiseload=True))
+    query = _filtered(filters).options(defer(Job.spec, raiseload=True), links.joinedload(JobRun.run, innerjoin=True).load_only(*_IN_A_LIST, raiseload=True))
     if cursor is not None:
         query = query.where(_before(*_read_cursor(cursor, filters)))
     found = list(session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)))

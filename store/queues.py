@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from store.base import is_in
@@ -96,11 +96,20 @@ def unclaimed_queues(session: Session, longer_than: timedelta) -> frozenset[str]
     return frozenset(names)
 
 
+_FIRST = (
+    select(Run.queue, Run.priority, Run.created_at, Run.id)
+    .join(JobRun, JobRun.run_id == Run.id)
+    .where(JobRun.job_id == bindparam("job"), ~JobRun.withdrawn, _WAITING)
+    .order_by(Run.priority.desc(), Run.created_at, Run.id)
+    .limit(1)
+)
+_EARLIER = or_(Run.created_at < bindparam("created_at"), and_(Run.created_at == bindparam("created_at"), Run.id < bindparam("id")))
+_BEFORE = select(func.count()).where(
+    _WAITING, Run.queue == bindparam("queue"), or_(Run.priority > bindparam("priority"), and_(Run.priority == bindparam("priority"), _EARLIER))
+)
+
+
 def queue_position(session: Session, job_id: str) -> int | None:
     """How many queued runs stand before the first one of this job that is still queued; None if none of its runs waits."""
-    mine = select(Run).join(JobRun, JobRun.run_id == Run.id).where(JobRun.job_id == job_id, ~JobRun.withdrawn, _WAITING)
-    first = session.scalars(mine.order_by(Run.priority.desc(), Run.created_at, Run.id).limit(1)).one_or_none()
-    if first is None:
-        return None
-    same = and_(Run.priority == first.priority, or_(Run.created_at < first.created_at, and_(Run.created_at == first.created_at, Run.id < first.id)))
-    return session.scalars(select(func.count()).where(_WAITING, Run.queue == first.queue, or_(Run.priority > first.priority, same))).one()
+    first = session.execute(_FIRST, {"job": job_id}).mappings().one_or_none()
+    return None if first is None else session.scalars(_BEFORE, dict(first)).one()

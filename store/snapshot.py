@@ -222,4 +222,4 @@ def _load_report(session: Session, record: Mapping[str, Any]) -> bool:
         return False
     user = accounts.user_named(session, record["user"]) or accounts.create_user(session, record["user"], Role.viewer)
     values = {name: record[name] for name in _OF_A_REPORT}
-    return insert_if_absent(session, ReportedResult, user_id=user.id, created_at=datetime.fromisoformat(record["created_at"]), **values)
+    return insert_if_absent(session, ReportedResult, user_id=user.id, created_at=datetime.fromisoformat(record["created_at"]), **values) is not None

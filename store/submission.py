@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import canonical_json
@@ -31,6 +31,21 @@ from store.storable import storable
 from store.upsert import insert_if_absent
 
 _PLACEMENTS = 20
+
+_NOW = select(now())
+_LIVE = (
+    select(Run)
+    .where(Run.key == bindparam("run_key"), is_in(Run.state, RunState.queued, RunState.running) & ~Run.cancel_requested)
+    .order_by(Run.id)
+    .limit(1)
+    .with_for_update()
+)
+_SUCCEEDED = (
+    select(Run)
+    .where(Run.key == bindparam("run_key"), is_in(Run.state, RunState.succeeded), ~exists().where(Replay.run_id == Run.id))
+    .order_by(Run.finished_at.desc(), Run.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ def submit(
         The job, with `links` and their `run`s loaded; a link's `reused` says that its run was already there.
     """
     ensure_track(session, spec.track)
-    present = session.scalars(select(now())).one()  # one moment for all its runs: they are claimed in the order of the seeds
+    present = session.scalars(_NOW).one()  # one moment for all its runs: they are claimed in the order of the seeds
     job = Job(
         id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=storable(spec.name),
         spec=spec.model_dump(mode="json"), engine_version=engine_version, priority=priority, forced=force, state=JobState.queued, links=[],
@@ -84,7 +99,8 @@ def submit(
     session.flush()
     job.links.sort(key=lambda link: link.position)
     append(session, [job.id], "job_submitted", {"runs": [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]})
-    settle(session, [job.id])
+    if any(link.reused for link in job.links):  # new runs are queued, as the job is
+        settle(session, [job.id])
     session.refresh(job, ["state", "last_sequence", "finished_at"])
     return job
 
@@ -118,8 +134,10 @@ def ensure_track(session: Session, track: TrackSpec) -> None:
     Raises:
         ValueError: its slug stands for another track.
     """
-    insert_if_absent(session, Track, slug=track.slug, digest=track.digest(), dataset=track.dataset, backbone=track.backbone, spec=track.model_dump(mode="json"))
     known = session.get(Track, track.slug)
+    if known is None:
+        values = {"digest": track.digest(), "dataset": track.dataset, "backbone": track.backbone, "spec": track.model_dump(mode="json")}
+        known = insert_if_absent(session, Track, slug=track.slug, **values) or session.get(Track, track.slug)
     if known is None or known.digest != track.digest():
         raise ValueError(f"the slug {track.slug!r} already stands for another track; explicit class orders must differ in their hash")
 
@@ -129,27 +147,24 @@ def _place(session: Session, planned: _Planned, job: Job, queue: str, fingerprin
     for _ in range(_PLACEMENTS):
         if not job.forced and (there := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)):
             return there, True
-        if _insert(session, planned, job, queue, fingerprint):
-            return session.get_one(Run, planned.id), False
+        if made := _insert(session, planned, job, queue, fingerprint):
+            return made, False
     raise RuntimeError(f"could not place a run after {_PLACEMENTS} tries: others with the key {planned.key} kept appearing and ending")
 
 
 def _live(session: Session, key: str, priority: int) -> Run | None:
     # The lock keeps a concurrent cancellation from ending the run between this look and the link to it.
-    live = is_in(Run.state, RunState.queued, RunState.running) & ~Run.cancel_requested
-    query = select(Run).where(Run.key == key, live).order_by(Run.id).limit(1).with_for_update()
-    run = session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+    run = session.scalars(_LIVE, {"run_key": key}, execution_options={"populate_existing": True}).one_or_none()
     if run and run.state is RunState.queued and run.priority < priority:
         session.execute(update(Run).where(Run.id == run.id).values(priority=priority))
     return run
 
 
 def _succeeded(session: Session, key: str) -> Run | None:
-    originals = (Run.key == key, is_in(Run.state, RunState.succeeded), ~exists().where(Replay.run_id == Run.id))
-    return session.scalars(select(Run).where(*originals).order_by(Run.finished_at.desc(), Run.id.desc()).limit(1)).one_or_none()
+    return session.scalars(_SUCCEEDED, {"run_key": key}).one_or_none()
 
 
-def _insert(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> bool:
+def _insert(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> Run | None:
     spec = planned.spec
     return insert_if_absent(
         session, Run, id=planned.id, key=planned.key, entry_id=planned.entry_id, track_slug=job.track_slug, method=job.method, seed=spec.seed,

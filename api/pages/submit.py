@@ -35,7 +35,6 @@ from cil_core.recipes.base import Recipe
 from cil_core.schedule import Schedule
 from cil_core.spec import JobSpec
 from store.accounts import Scope
-from store.datasets import dataset_cards
 from store.jobs import get_job
 from store.leaderboard import entries
 
@@ -198,8 +197,7 @@ def _check(body: Mapping[str, Any], database: DatabaseDep, settings: Settings) -
     """What is wrong with a job, by field of the form."""
     try:
         spec = JobSpec.model_validate(body)
-        with database.reading() as session:
-            submission.check(spec, dataset_cards(session), settings)
+        submission.check(spec, database, settings)
     except ValidationError as error:
         return {_field(fault["loc"], body): fault["msg"].removeprefix("Value error, ") for fault in reversed(error.errors())}  # the first at each field
     except InvalidSpec as error:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Lt
+from anyio import to_thread
 from fastapi import APIRouter, BackgroundTasks, Body, Path, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from api import problems, submission
 from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
 from api.cursors import link_next
-from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, Submitter, writing
+from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, SubmissionsDep, Submitter, writing
 from api.examples import JOBS
 from api.idempotent import IdempotencyKey, once
 from api.problems import Problem, documented
@@ -24,7 +25,7 @@ from cil_core import ENGINE_VERSION
 from cil_core.spec import JobSpec
 from store import runs
 from store.accounts import Principal, Scope
-from store.datasets import dataset_cards, fingerprint_of
+from store.datasets import fingerprint_of
 from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
 from store.models import Job
 from store.queues import queue_position
@@ -49,7 +50,7 @@ Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datet
         ),
     },
 )  # fmt: skip
-def submit_job(
+async def submit_job(
     principal: Submitter,
     spec: Annotated[JobSpec, Body(openapi_examples=JOBS)],
     response: Response,
@@ -57,22 +58,26 @@ def submit_job(
     database: DatabaseDep,
     doorbell: DoorbellDep,
     settings: SettingsDep,
+    submissions: SubmissionsDep,
     force: Annotated[bool, Query(description="Execute anew what has been executed before.")] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Submit a recipe on a track with some seeds: one run a seed."""
-    with database.reading() as session:  # what is refused never takes the write lock
-        submission.check(spec, dataset_cards(session), settings)
-    with writing(database, principal) as session:
-        meaning = {"spec": spec.model_dump(mode="json"), "force": force}
-        job_id = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
-    with database.reading() as session:
-        job = get_job(session, job_id)
-        answer = job_answer(job, queue_position(session, job_id))
-    background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})
-    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
-    response.status_code = 200 if was_reused(job) else 202
-    return answer
+
+    def submit() -> JobAnswer:
+        submission.check(spec, database, settings)
+        with writing(database, principal) as session:
+            meaning = {"spec": spec.model_dump(mode="json"), "force": force}
+            job_id = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
+        with database.reading() as session:
+            job = get_job(session, job_id)
+            answer = job_answer(job, queue_position(session, job_id))
+        background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})
+        response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+        response.status_code = 200 if was_reused(job) else 202
+        return answer
+
+    return await to_thread.run_sync(submit, limiter=submissions)
 
 
 @router.get("", operation_id="listJobs", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR))

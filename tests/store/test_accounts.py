@@ -40,7 +40,7 @@ def who(database: Database, token: str) -> accounts.Principal | None:
 def test_a_token_stands_for_its_user_with_the_scopes_it_was_given(database: Database, ada: str) -> None:
     issued = issue(database, ada, "jobs:write", "tokens:write")
     principal = who(database, issued.plain)
-    assert principal == accounts.Principal(ada, "ada", issued.id, frozenset({Scope.jobs_write, Scope.tokens_write}))
+    assert principal == accounts.Principal(ada, "ada", issued.id, frozenset({Scope.jobs_write, Scope.tokens_write}), use_is_due=True)
     assert principal.may(Scope.jobs_write)
     assert not principal.may(Scope.admin)
 
@@ -132,19 +132,27 @@ def test_a_disabled_user_is_refused(database: Database, ada: str) -> None:
 
 
 def test_use_is_noted_once_a_minute(database: Database, ada: str) -> None:
-    token_id = issue(database, ada).id
+    token = issue(database, ada)
+
+    def is_due() -> bool:
+        principal = who(database, token.plain)
+        assert principal is not None
+        return principal.use_is_due
 
     def noted() -> object:
         with database.transaction() as session:
-            accounts.note_use(session, token_id)
+            accounts.note_use(session, token.id)
         with database.reading() as session:
             return session.scalars(select(Token.last_used_at)).one()
 
+    assert is_due()
     first = noted()
     assert first is not None
+    assert not is_due()
     assert noted() == first
     with database.transaction() as session:
         session.execute(update(Token).values(last_used_at=now(-timedelta(minutes=2))))
+    assert is_due()
     assert noted() >= first  # type: ignore[operator]
 
 
