@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Row
 
-from api.answers.runs import AttemptAnswer, RunBrief, attempts, run_brief
+from api.answers.runs import AttemptAnswer, RunBrief, attempts, brief
+from store.jobs import ListedJob
 from store.models import Event, Job, JobRun, Run
 from store.states import JobState
 
@@ -79,14 +81,14 @@ class Events(BaseModel):
     next_cursor: str | None = Field(description="Where to go on, now or later; None when the job has ended and its last event is here.")
 
 
-def job_brief(job: Job) -> JobBrief:
-    """A job with its `links` and `run`s loaded."""
-    return JobBrief(**_job(job), runs=[_job_run(link) for link in job.links])
+def job_brief(listed: ListedJob) -> JobBrief:
+    """A job of a list."""
+    return JobBrief(**_job(listed.job), runs=[JobRunBrief(**_job_run(run, run)) for run in listed.runs])
 
 
 def job_answer(job: Job, queue_position: int | None) -> JobAnswer:
     """A job as `store.jobs.get_job` loads it."""
-    runs = [JobRunAnswer(**_job_run(link).model_dump(), **_accuracies(link.run), attempts=attempts(link.run)) for link in job.links]
+    runs = [JobRunAnswer(**_job_run(link.run, link), **_accuracies(link.run), attempts=attempts(link.run)) for link in job.links]
     return JobAnswer(**_job(job), spec=job.spec, reused=was_reused(job), queue_position=queue_position, runs=runs)
 
 
@@ -105,7 +107,7 @@ def event_answer(event: Event) -> EventAnswer:
     return EventAnswer(sequence=event.sequence, kind=event.kind, run_id=event.run_id, created_at=event.created_at, payload=event.payload)
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(job: Job | Row[Any]) -> dict[str, Any]:
     return {
         "id": job.id, "name": job.name, "state": job.state, "method": job.method, "track": job.track_slug, "user_id": job.user_id, "priority": job.priority,
         "engine_version": job.engine_version, "forced": job.forced, "created_at": job.created_at, "finished_at": job.finished_at,
@@ -113,8 +115,8 @@ def _job(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _job_run(link: JobRun) -> JobRunBrief:
-    return JobRunBrief(**run_brief(link.run).model_dump(), reused=link.reused, withdrawn=link.withdrawn)
+def _job_run(run: Run | Row[Any], link: JobRun | Row[Any]) -> dict[str, Any]:
+    return {**brief(run), "reused": link.reused, "withdrawn": link.withdrawn}
 
 
 def _accuracies(run: Run) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Row
 
 from cil_core import metrics
 from cil_core.events import Footprint
@@ -106,19 +107,20 @@ class RunAnswer(RunBrief):
     replays: list[ReplayAnswer] = Field(description="The runs that repeat this one, the oldest first.")
 
 
-def run_brief(run: Run) -> RunBrief:
-    """A run without its attempts and results."""
-    return RunBrief(
-        id=run.id, seed=run.seed, state=run.state, attempt=run.attempt, worker=run.worker_id, device=run.device, failure=run.failure, message=run.message,
-        cancel_requested=run.cancel_requested, created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at,
-    )  # fmt: skip
+def brief(run: Run | Row[Any]) -> dict[str, Any]:
+    """The fields of a `RunBrief`."""
+    return {
+        "id": run.id, "seed": run.seed, "state": run.state, "attempt": run.attempt, "worker": run.worker_id, "device": run.device, "failure": run.failure,
+        "message": run.message, "cancel_requested": run.cancel_requested, "created_at": run.created_at, "started_at": run.started_at,
+        "finished_at": run.finished_at,
+    }  # fmt: skip
 
 
 def run_answer(run: Run, lineage: Lineage, whole: bool = False) -> RunAnswer:
     """A run as `store.results.get_run` loads it, with what it repeats and what repeats it; `whole` with what is private."""
     found = matrices(run.results)
     return RunAnswer(
-        **run_brief(run).model_dump(), method=run.method, track=run.track_slug, entry_id=run.entry_id, engine_version=run.engine_version, recipe=run.recipe,
+        **brief(run), method=run.method, track=run.track_slug, entry_id=run.entry_id, engine_version=run.engine_version, recipe=run.recipe,
         dataset_fingerprint=run.dataset_fingerprint or (run.environment or {}).get("dataset_fingerprint"), recipe_digest=run.recipe_digest, task_sizes=run.task_sizes, class_order=run.class_order,
         tasks=_tasks(next(iter(found.values()), [])), classifiers={name: _classifier(run, name, rows) for name, rows in found.items()},
         matrix_digest=run.matrix_digest, environment=run.environment, evidence=_shown(run.evidence, whole), attempts=attempts(run, whole),

@@ -23,7 +23,7 @@ def page(scenario: Scenario, cursor: str | None = None, limit: int = 50, **filte
 
 
 def ids(page: JobPage) -> list[str]:
-    return [job.id for job in page.items]
+    return [listed.job.id for listed in page.items]
 
 
 def test_pages_hold_every_job_once_the_newest_first_whatever_is_submitted_meanwhile(scenario: Scenario) -> None:
@@ -64,7 +64,7 @@ def test_filters_narrow_the_list(scenario: Scenario) -> None:
 
 def test_the_items_come_with_their_runs(scenario: Scenario) -> None:
     scenario.submit(scenario.spec(seeds=(4, 2)))
-    assert [[link.run.seed for link in job.links] for job in page(scenario).items] == [[4, 2]]
+    assert [[run.seed for run in listed.runs] for listed in page(scenario).items] == [[4, 2]]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 201])
