@@ -37,7 +37,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, H / stride, W / stride)."""
         inner = self.gate(F.relu(self.norm1(self.conv1(x)), inplace=True))
-        total: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(x)
+        total: Tensor = self.norm2(self.conv2(inner)).add_(self.shortcut(x))
         return F.relu(total, inplace=True) if self.rectify else total
 
 

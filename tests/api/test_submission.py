@@ -11,6 +11,7 @@ import pytest
 from api.examples import JOBS
 from cil_core.catalog import DATASETS
 from store.datasets import register_dataset
+from store.quotas import take_turn
 
 TRACK = {"dataset": "digits", "protocol": {"first": 2, "increment": 2}, "memory": {"kind": "total", "amount": 50}, "backbone": "convnet"}
 
@@ -226,3 +227,17 @@ def test_the_limit_of_waiting_runs_holds_for_parallel_submissions(service_of, se
         statuses = asyncio.run(post_all(served))
     assert sorted(statuses) == [202] * 4 + [429] * 8
     assert service.written()["runs"] == 4
+
+
+def test_submissions_that_wait_for_a_lock_keep_no_reader_waiting(served, service, a_job):
+    async def submit_and_read() -> tuple[int, bool, set[int]]:
+        async with served.async_client() as client:
+            with service.database.transaction() as session:
+                take_turn(session, service.user)  # which every submission of this user needs; on SQLite it is the one writer
+                submissions = [asyncio.create_task(client.post("/api/v1/jobs", json=a_job(seeds=(seed,)), timeout=120)) for seed in range(60)]
+                await asyncio.sleep(2)
+                read = await client.get("/api/v1/jobs", timeout=20)
+                waited = not any(submission.done() for submission in submissions)
+            return read.status_code, waited, {answer.status_code for answer in await asyncio.gather(*submissions)}
+
+    assert asyncio.run(submit_and_read()) == (200, True, {202})
