@@ -93,7 +93,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder, databases(Path(folder), not chosen.quick) as url_of:
         for kind in ("SQLite",) if chosen.quick else ("SQLite", "PostgreSQL"):
             recording(report, kind, url_of(kind, 1), 50 if chosen.quick else 300)
-    drain(report, 20 if chosen.quick else 200)
+    drain(report, 20 if chosen.quick else 1000)
     return report.finish(chosen.out)
 
 

@@ -100,13 +100,7 @@ def compare(report: Report, study: Study, seeds: Sequence[int], data_root: Path)
         assert test.mean is not None
         assert test.interval is not None
         low, high = test.interval
-        verdict = (
-            "not told apart"
-            if low <= 0 <= high
-            else "told apart, also after Holm's correction"
-            if (test.t_p_holm or 0) < 0.05
-            else "told apart before Holm's correction"
-        )
+        verdict = "not told apart" if low <= 0 <= high else f"told apart alone; p = {test.t_p_holm or 0:.2f} after Holm's correction"
         report.notes.append(f"* {method}: {test.mean:+.2f} [{low:+.2f}, {high:+.2f}]: {verdict}.")
 
 

@@ -3,6 +3,7 @@
 Decisions:
     * Loss sums stay on the device; they are read once an epoch, which is also where divergence is noticed.
     * Shuffling and augmentation draw from generators named by task, phase and epoch.
+    * No gradient outlives its phase: what is frozen then would keep it for good.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def train(phase: Phase, task: Task, randomness: Randomness, number: int = 0) -> 
         _check_finite(means, task, phase.name, epoch)
         yield EpochReport(epoch, lr, means)
     phase.model.eval()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def make_optimizer(phase: Phase) -> torch.optim.Optimizer:

@@ -43,6 +43,15 @@ def test_old_extractors_are_bit_identical_after_both_stages() -> None:
             assert all(torch.equal(old[name], value) for name, value in extractor.state_dict().items())
 
 
+def test_no_gradient_outlives_its_phase() -> None:
+    for method, task in tasks():
+        method.grow(task)
+        for number, phase in enumerate(method.learn(task)):
+            list(train(phase, task, method.setting.randomness, number))
+            assert [name for name, parameter in method.named_parameters() if parameter.grad is not None] == []
+        method.remember(task)
+
+
 def test_the_second_stage_changes_nothing_but_the_head() -> None:
     for method, task in tasks():
         method.grow(task)
