@@ -68,12 +68,15 @@ def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_
     assert caplog.text.count("cannot be rung") == 1
 
 
-def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job):
+def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypatch):
+    monkeypatch.setattr(
+        "api.doorbell.TIMEOUT_SECONDS", 5.0
+    )  # so long is a ring tried: an answer that waited for it could not be quicker, however slow the machine
     with silent_server() as server, client_of(service_of(redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0")) as client:
         client.get("/livez")
         began = time.monotonic()
         assert client.post("/api/v1/jobs", json=a_job()).status_code == 202
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 4.5
 
 
 def test_without_a_redis_nothing_is_rung_and_nothing_is_said(caplog):
