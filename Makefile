@@ -42,7 +42,7 @@ format: setup
 
 check: test
 
-bench: setup  ## quick measurements of everything, about ten minutes; the full ones are in benchmarks/results
+bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
 	@missed=; for each in engine methods loader precision service startup drain gpu; do \
 		$(BIN)/python -m benchmarks.$$each --quick || missed="$$missed $$each"; \
 	done; test -z "$$missed" || { echo "targets were missed by:$$missed"; exit 1; }
