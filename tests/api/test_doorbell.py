@@ -69,9 +69,8 @@ def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_
 
 
 def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypatch):
-    monkeypatch.setattr(
-        "api.doorbell.TIMEOUT_SECONDS", 5.0
-    )  # so long is a ring tried: an answer that waited for it could not be quicker, however slow the machine
+    # So long is a ring tried: an answer that waited for it could not be quicker, however slow the machine.
+    monkeypatch.setattr("api.doorbell.TIMEOUT_SECONDS", 5.0)
     with silent_server() as server, client_of(service_of(redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0")) as client:
         client.get("/livez")
         began = time.monotonic()
