@@ -1,8 +1,8 @@
 """Training speed: images a second of our engine against the field's common loop, plain and with distillation.
 
 Both train a resnet32 on the same 32 × 32 images at batch 128 through their whole path from stored pixels to the optimiser's step; ours is the
-product's own trainer with the product's own method. The full measurement also compiles our backbones (`torch.compile`), which the product does not: what it gains
-stands beside what it costs.
+product's own trainer with the product's own method. The full measurement also lets it compile its backbones, as long runs may: what it gains stands beside what it
+costs, and after how many steps it has paid.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher: bool, compiled: bool = False, device: str = "cpu") -> Callable[[], object]:
     """One epoch of the product's iCaRL, in its first or in its second task."""
     where = torch.device(device)
-    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision)
+    batches = frozenset({BATCH} if compiled else ())
+    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision, compiled_batches=batches)
     method = create(ICaRL(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), setting)
     data = ArrayDataset(pixels, labels, Transform(CARD))
     task = Task(0, (0, NEW), data)
@@ -53,10 +54,6 @@ def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher:
         method.retire()
         task = Task(1, (0, NEW, 2 * NEW), ArrayDataset(pixels, labels + NEW, Transform(CARD)))
         method.grow(task)
-    if compiled:
-        method.net.get_submodule("backbone").compile()
-        if teacher:
-            method.old_net.get_submodule("backbone").compile()
     return lambda: list(train(phase_of(method, task), task, method.setting.randomness))
 
 
@@ -85,6 +82,12 @@ def _second_task(loop: CommonLoop) -> CommonLoop:
     return other
 
 
+def _paid(cost: float, gain: float) -> str:
+    """What compiling costs before the first step, and the steps it takes to win that back."""
+    after = f"paid after {cost / gain:,.0f} steps" if gain > 0 else "never paid"
+    return f"compiling took {cost:.0f} s, a step is {gain * 1000:.0f} ms shorter, {after}."
+
+
 def main() -> int:
     """Measure, print, and tell whether the targets are met."""
     chosen = options(__doc__ or "")
@@ -98,17 +101,20 @@ def main() -> int:
             "bf16": ours(pixels, labels, "bf16", teacher=teacher),
         }
         compiled = {} if chosen.quick else {precision: ours(pixels, labels, precision, teacher=teacher, compiled=True) for precision in ("fp32", "bf16")}
+        cost = {}
         for precision, contend in compiled.items():
             began = time.perf_counter()
             contend()
-            report.notes.append(f"{kind}, {precision}, compiled: the first epoch took {time.perf_counter() - began:.0f} s.")
+            cost[precision] = time.perf_counter() - began
         seconds = interleaved(contenders | {f"{precision}, compiled": contend for precision, contend in compiled.items()}, repetitions)
         report.add(f"{kind}, common loop", len(pixels) / seconds["common"], "images/s")
         for precision in ("fp32", "bf16"):
             report.add(f"{kind}, ours {precision}", len(pixels) / seconds[precision], "images/s")
             report.add(f"{kind}, {precision}: ratio", seconds["common"] / seconds[precision], "×", at_least=TARGETS[f"{kind}, {precision}"])
             if precision in compiled:
-                report.add(f"{kind}, {precision}, compiled: ratio", seconds["common"] / seconds[f"{precision}, compiled"], "×")
+                ready = seconds[f"{precision}, compiled"]
+                report.add(f"{kind}, {precision}, compiled: ratio", seconds["common"] / ready, "×", at_least=TARGETS[f"{kind}, {precision}"])
+                report.notes.append(f"{kind}, {precision}, compiled: {_paid(cost[precision] - ready, (seconds[precision] - ready) / batches)}")
     return report.finish(chosen.out)
 
 

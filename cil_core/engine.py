@@ -15,6 +15,7 @@ from cil_core import ENGINE_VERSION
 from cil_core.alignment import effective_budget
 from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.checkpoint import Checkpoints, Identity, restore
+from cil_core.compilation import batches_worth_compiling
 from cil_core.data import load
 from cil_core.data.order import RESIDENT_BYTES, TaskData, class_order, task_stream
 from cil_core.evaluation import evaluate
@@ -40,6 +41,7 @@ def run(
     checkpoints: Checkpoints | None = None,
     resident_bytes: int = RESIDENT_BYTES,
     first_tasks: Path | None = None,
+    compiled: bool = False,
 ) -> Iterator[Event]:
     """Execute a run.
 
@@ -50,6 +52,7 @@ def run(
         checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
         resident_bytes: a dataset of more bytes stays in its files, and batches are read from there; changes no result.
         first_tasks: where first tasks are shared with methods that begin alike; None shares nothing; changes no result.
+        compiled: whether backbones are compiled if the run is long enough to gain from it; changes results as another device does, by rounding.
 
     Yields:
         RunStarted; for each task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. When it resumes, the results of the tasks that were
@@ -70,7 +73,8 @@ def run(
     sizes = spec.track.protocol.task_sizes(card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
     weights = pretrained.fetch(pretrained.published(spec.track.backbone), data_root) if spec.track.pretrained != "none" else None
-    method = create(spec.method, setting_of(spec, card, device, weights))
+    batches = batches_worth_compiling(spec.method, [len(task.train) for task in tasks]) if compiled else frozenset[int]()
+    method = create(spec.method, setting_of(spec, card, device, weights, batches))
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
     yield RunStarted(
@@ -82,6 +86,7 @@ def run(
         class_order=order,
         resumed_at=len(finished),
         skipped_checkpoints=skipped,
+        compiled=bool(method.compiled_batches),
     )
     yield from finished
     shared = FirstTasks(first_tasks, fingerprint, order) if first_tasks else None
@@ -97,11 +102,12 @@ def run(
     yield RunFinished(matrix_digest=matrix_digest([{name: row.model_dump() for name, row in done.results.items()} for done in finished]))
 
 
-def setting_of(spec: RunSpec, dataset: DatasetCard, device: str, weights: Path | None = None) -> Setting:
+def setting_of(spec: RunSpec, dataset: DatasetCard, device: str, weights: Path | None = None, compiled_batches: frozenset[int] = frozenset()) -> Setting:
     """What the method of `spec` is told about its run."""
     track, where = spec.track, torch.device(device)
     budget = effective_budget(spec.method, track, dataset)
-    return Setting(dataset, track.backbone, budget, track.protocol.task_sizes(dataset.classes), Randomness(spec.seed, where), where, track.precision, weights)
+    sizes = track.protocol.task_sizes(dataset.classes)
+    return Setting(dataset, track.backbone, budget, sizes, Randomness(spec.seed, where), where, track.precision, weights, compiled_batches)
 
 
 def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:

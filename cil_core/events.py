@@ -24,6 +24,7 @@ class RunStarted(Frozen):
     class_order: tuple[int, ...]
     resumed_at: int = Field(description="Index of the first task this attempt trains; 0 for a fresh start.")
     skipped_checkpoints: tuple[str, ...] = Field(default=(), description="Damaged checkpoints that were found and passed over, with the reason.")
+    compiled: bool = Field(default=False, description="Whether the backbones' training batches are computed by compiled code.")
 
 
 class TaskStarted(Frozen):

@@ -2,7 +2,7 @@
 
 The first task of many methods is the same computation: cross-entropy on the same images, from the same initialisation. A method says of itself that its
 first phase is plain (`Method.plain_first_task`); that two runs then really begin alike is decided by a hash over everything the phase depends on: engine,
-data and order of its classes, seed, schedule, precision, device, threads and every initial weight. Equal hashes mean equal computations, so taking the
+data and order of its classes, seed, schedule, precision, compilation, device, threads and every initial weight. Equal hashes mean equal computations, so taking the
 trained weights from a file changes no result; a test trains every such method both ways.
 """
 
@@ -46,7 +46,7 @@ class FirstTasks:
         setting = method.setting
         device = str(setting.device.type)
         depends_on = [
-            ENGINE_VERSION, *self._data, setting.task_sizes[0], len(phase.data), setting.randomness.seed, setting.precision,
+            ENGINE_VERSION, *self._data, setting.task_sizes[0], len(phase.data), setting.randomness.seed, setting.precision, bool(method.compiled_batches),
             device, torch.get_num_threads() if device == "cpu" else torch.cuda.get_device_name(setting.device),
             phase.schedule.model_dump(mode="json"), phase.data.transform.tokens, digest(phase.model.state_dict()),
         ]  # fmt: skip

@@ -53,6 +53,7 @@ class Setting:
         device: where the network lives.
         precision: what backbones compute in, `fp32` or `bf16`.
         weights: file of the weights every backbone starts from; None draws them.
+        compiled_batches: batch sizes that backbones shall compute by compiled code.
     """
 
     dataset: DatasetCard
@@ -63,6 +64,7 @@ class Setting:
     device: torch.device
     precision: str = "fp32"
     weights: Path | None = None
+    compiled_batches: frozenset[int] = frozenset()
 
 
 class Method(nn.Module):
@@ -73,12 +75,14 @@ class Method(nn.Module):
         classifiers: the accuracy curves, by classifier.
         keeps_teacher: whether a frozen copy of the network is kept for the next task.
         plain_first_task: whether its first phase is nothing but cross-entropy on the first task's images, so that it may be shared (`first_task`).
+        compilable: whether it trains whole backbones of one unchanging structure, so that compiling them gains anything.
     """
 
     policy: MemoryPolicy = NO_MEMORY
     classifiers: tuple[Classifier, ...] = (Logits(),)
     keeps_teacher: ClassVar[bool] = False
     plain_first_task: bool = False
+    compilable: bool = True
 
     def __init__(self, recipe: Any, setting: Setting) -> None:
         super().__init__()
@@ -174,6 +178,11 @@ class Method(nn.Module):
         unit: Tensor = features / (features.norm(dim=1, keepdim=True) + 1e-8)
         return unit
 
+    @property
+    def compiled_batches(self) -> frozenset[int]:
+        """Batch sizes that its backbones compute by compiled code."""
+        return self.setting.compiled_batches if self.compilable else frozenset()
+
     def fresh_backbone(self, task: int) -> Backbone:
         """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
         name = self.recipe.backbone_on(self.setting.backbone)
@@ -181,6 +190,7 @@ class Method(nn.Module):
         if self.setting.weights:
             pretrained.load(backbone, self.setting.weights)
         backbone.compute_in(PRECISIONS[self.setting.precision])
+        backbone.compiled_batches = self.compiled_batches
         return backbone.to(self.setting.device).to(memory_format=torch.channels_last)  # a third faster than channels-first on CPU
 
     def init_generator(self, task: Task, purpose: str = "head") -> torch.Generator:

@@ -31,7 +31,7 @@ TOLERANCE = 0.02
 """How far a point of an accuracy curve may be from the original's on another device: two percentage points."""
 
 _SAME_BITS = ("device_name", "torch", "cuda", "cudnn", "threads")
-"""Environments that are equal in these make the same bits."""
+"""Environments that are equal in these, and both compiled or both not, make the same bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ def lineage(session: Session, run_id: str) -> Lineage:
 
 
 def _same_bits(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    return all(one.get(name) == other.get(name) for name in _SAME_BITS)
+    compiled, also_compiled = (bool(environment.get("compiled")) for environment in (one, other))  # older runs do not say
+    return compiled == also_compiled and all(one.get(name) == other.get(name) for name in _SAME_BITS)
 
 
 def _largest_difference(rows: Sequence[TaskResult], others: Sequence[TaskResult]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def main(order: Order, reports: Connection, wish: threading.Event) -> None:
         wish: set when the child shall stop at the next event.
     """
     torch.set_num_threads(order.threads)
+    if order.compiled:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(order.compiled.absolute())
     with open(reports.fileno(), "w", encoding="utf-8", closefd=False) as lines:
         for report in _until_failure(order, wish):
             lines.write(report.model_dump_json() + "\n")
@@ -55,12 +58,20 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
     checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
     started = time.monotonic()
     depends_on: Environment = {"precision": spec.track.precision}
-    for event in engine.run(spec, device=order.device, data_root=order.data_root, checkpoints=checkpoints, first_tasks=order.first_tasks):
+    events = engine.run(
+        spec,
+        device=order.device,
+        data_root=order.data_root,
+        checkpoints=checkpoints,
+        first_tasks=order.first_tasks,
+        compiled=order.compiled is not None,
+    )
+    for event in events:
         if isinstance(event, RunFinished):
             yield Finished(event=event, environment={**depends_on, "attempt_seconds": time.monotonic() - started, **peaks(order.device)})
             return
         if isinstance(event, RunStarted):
-            depends_on["dataset_fingerprint"] = event.dataset_fingerprint
+            depends_on |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
         yield Progress(event=event, seconds=stopwatch.seconds(event))
         if wish.is_set():
             yield Stopped()

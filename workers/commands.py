@@ -35,6 +35,7 @@ def run(
     device: Annotated[str, typer.Option(help="Where to run: cpu or cuda:N.")] = "cpu",
     data_dir: Annotated[Path, typer.Option(envvar="CIL_DATA_DIR", help="Holds datasets/.")] = Path("var"),
     out: Annotated[Path | None, typer.Option(help="Write the result here instead of to standard output.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile backbones if the run is long enough to gain from it; needs g++.")] = False,
 ) -> None:
     """Run the engine here and now, with no service: progress on standard error, the result as JSON."""
     from workers.spec_file import read_or_exit
@@ -42,7 +43,7 @@ def run(
     specs = read_or_exit(spec)
     from workers.standalone import execute
 
-    raise typer.Exit(execute(specs, device=device, data_root=data_dir / "datasets", out=out))
+    raise typer.Exit(execute(specs, device=device, data_root=data_dir / "datasets", out=out, compiled=compiled))
 
 
 def gc(

@@ -127,6 +127,7 @@ class Execution:
             directory=folder / f"attempt-{self.claim.attempt}",
             earlier=tuple(folder / f"attempt-{number}" for number in self.claim.previous_attempts),
             first_tasks=self._settings.data_dir / "first-tasks" if self._settings.share_first_task else None,
+            compiled=self._settings.data_dir / "compiled" if self._settings.compile_backbones else None,
         )
 
     def _supervise(self, child: ChildProcess) -> Ending:

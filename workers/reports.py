@@ -35,6 +35,7 @@ class Order:
         directory: where this attempt saves; None saves nothing.
         earlier: where earlier attempts saved.
         first_tasks: where first tasks are shared; None shares nothing.
+        compiled: where compiled code is kept; None compiles nothing.
     """
 
     spec: RunSpec | None
@@ -46,6 +47,7 @@ class Order:
     directory: Path | None = None
     earlier: tuple[Path, ...] = ()
     first_tasks: Path | None = None
+    compiled: Path | None = None
 
 
 class Ready(Frozen):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -53,10 +54,11 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
         queue: where to take them from.
 
     Raises:
-        CannotServe: if the device, the data directory or the schema is unfit.
+        CannotServe: if the device, the data directory, the schema or the compiler is unfit.
     """
     place = Place(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
     _check_directory(settings.checkpoints)
+    _check_compiler(settings)
     _await_schema(settings)
     prepare_fork_server(place.threads)
     environment = _probe(place, settings)
@@ -98,6 +100,11 @@ def _check_directory(checkpoints: Path) -> None:
         checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotServe(f"cannot write checkpoints into {checkpoints}: {error.strerror}") from error
+
+
+def _check_compiler(settings: WorkerSettings) -> None:
+    if settings.compile_backbones and shutil.which("g++") is None:
+        raise CannotServe("CIL_COMPILE_BACKBONES needs the C++ compiler g++, which is not on the PATH: install it, or leave the setting out")
 
 
 def _probe(place: Place, settings: WorkerSettings) -> Environment:

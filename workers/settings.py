@@ -57,6 +57,9 @@ class WorkerSettings(BaseSettings):
     share_first_task: bool = Field(
         default=False, description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken."
     )
+    compile_backbones: bool = Field(
+        default=False, description="Compile backbones in runs long enough to gain from it (needs g++); the code is kept in <data dir>/compiled."
+    )
 
     log_format: Literal["json", "text"] | None = Field(default=None, description="By default text in a terminal and JSON elsewhere.")
 

@@ -24,7 +24,7 @@ from workers.stopwatch import Stopwatch
 FAILED = 1
 
 
-def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None) -> int:
+def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None, compiled: bool = False) -> int:
     """Run what is asked for.
 
     Args:
@@ -32,6 +32,7 @@ def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path
         device: `cpu` or `cuda:N`.
         data_root: where datasets lie.
         out: where the result goes; None prints it.
+        compiled: whether backbones are compiled in runs that gain from it.
 
     Returns:
         The exit code: 0, or 1 if a run failed.
@@ -42,7 +43,7 @@ def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path
         for spec in specs:
             bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
             try:
-                results.append(_run(spec, device, data_root, partial(_show, progress, bar)))
+                results.append(_run(spec, device, data_root, compiled, partial(_show, progress, bar)))
             except (EngineError, RuntimeError) as error:
                 console.print(f"[red]seed {spec.seed}: {type(error).__name__}:[/red] {error}", highlight=False)
                 return FAILED
@@ -54,13 +55,15 @@ def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path
     return 0
 
 
-def _run(spec: RunSpec, device: str, data_root: Path, show: Callable[[Event], None]) -> dict[str, Any]:
+def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Callable[[Event], None]) -> dict[str, Any]:
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
     digest = ""
-    for event in engine.run(spec, device=device, data_root=data_root):
+    for event in engine.run(spec, device=device, data_root=data_root, compiled=compiled):
         show(event)
+        if isinstance(event, RunStarted):
+            compiled = event.compiled
         if isinstance(event, RunFinished):
             digest = event.matrix_digest
         took = stopwatch.seconds(event)
@@ -73,7 +76,7 @@ def _run(spec: RunSpec, device: str, data_root: Path, show: Callable[[Event], No
         "matrix_digest": digest,
         "tasks": [row.model_dump(mode="json", exclude={"kind"}) | {"seconds": took} for row, took in zip(rows, seconds, strict=True)],
         "seconds": time.monotonic() - started,
-        "environment": describe(device) | peaks(device),
+        "environment": describe(device) | peaks(device) | {"compiled": compiled},
     }
 
 

@@ -36,6 +36,11 @@ class DER(Method):
     unpruned: nn.Module | None
     masks: Masks | None
 
+    @property
+    def compilable(self) -> bool:  # type: ignore[override]
+        """Masks change with every step, and every pruned extractor has a structure of its own."""
+        return not self.recipe.prune
+
     def build(self, backbone: Backbone) -> ExpandableNet:
         """One extractor, and neither masks nor an unpruned copy yet."""
         self.unpruned = self.masks = None

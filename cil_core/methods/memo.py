@@ -28,6 +28,7 @@ class MEMO(Method):
     recipe: Recipe
     net: ExpandableNet
     policy = HERDING
+    compilable = False  # a trunk and last stages, no whole backbones
     classifiers = (Logits(), NearestMean())
 
     def build(self, backbone: Backbone) -> ExpandableNet:

@@ -35,6 +35,7 @@ class PODNet(Method):
     net: IncrementalNet[ProxyHead]
     teacher: IncrementalNet[ProxyHead] | None
     policy = HERDING
+    compilable = False  # it looks at every stage
     classifiers = (Logits(), NearestMean())
     keeps_teacher = True
 

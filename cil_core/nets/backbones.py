@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cil_core.catalog import BACKBONES
+from cil_core.compilation import compiled
 from cil_core.nets import convnet, resnet
 
 SIGNED = "cosine_"
@@ -59,6 +60,7 @@ class Backbone(nn.Module):
     Attributes:
         trunk: stem and all stages but the last.
         specialised: the last stage and the pooling; `backbone(x)` equals `specialised(trunk(x))`.
+        compiled_batches: batches of these sizes are computed by compiled code; copies do so too.
     """
 
     def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], feature_dim: int) -> None:
@@ -66,9 +68,17 @@ class Backbone(nn.Module):
         self.trunk = Part(stem, *stages[:-1])
         self.specialised = Part(stages[-1], MeanPool())
         self.feature_dim = feature_dim
+        self.compiled_batches: frozenset[int] = frozenset()
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, feature_dim)."""
+        if len(x) not in self.compiled_batches:
+            return self.through_parts(x)
+        features: Tensor = compiled(Backbone.through_parts, x.device.type)(self, x)
+        return features.clone() if x.is_cuda else features
+
+    def through_parts(self, x: Tensor) -> Tensor:
+        """Features (B, feature_dim), by the modules themselves."""
         features: Tensor = self.specialised(self.trunk(x))
         return features
 

@@ -46,7 +46,16 @@ def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(c
     assert [run["id"] for run in client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"]] == [run_id]
 
 
-@pytest.mark.parametrize(("off", "environment", "agrees"), [(1, {}, False), (1, {"device_name": "another"}, True), (30, {"device_name": "another"}, False)])
+@pytest.mark.parametrize(
+    ("off", "environment", "agrees"),
+    [
+        (1, {}, False),
+        (1, {"compiled": False}, False),
+        (1, {"compiled": True}, True),
+        (1, {"device_name": "another"}, True),
+        (30, {"device_name": "another"}, False),
+    ],
+)
 def test_another_device_may_differ_by_the_tolerance_and_the_same_one_not_at_all(client, service, run_id, off, environment, agrees):
     replay(client, run_id)
     service.complete(service.claim(), off, environment)

@@ -35,6 +35,12 @@ def test_a_worker_refuses_a_device_that_does_not_work(sqlite_url, tmp_path):
     assert "cuda:99 does not work here" in done.stderr
 
 
+def test_a_worker_that_shall_compile_refuses_to_start_without_a_compiler(sqlite_url, tmp_path):
+    done = call("worker", "--data-dir", tmp_path, CIL_DATABASE_URL=sqlite_url, CIL_COMPILE_BACKBONES="true", PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "needs the C++ compiler g++" in done.stderr
+
+
 def test_a_worker_refuses_a_database_without_the_schema_it_needs(tmp_path):
     done = call("worker", "--data-dir", tmp_path, CIL_DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite")
     assert done.returncode == 2
