@@ -12,7 +12,8 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ from cil_core.nets import convnet, resnet
 SIGNED = "cosine_"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """What a track's precision means."""
+
+
+Layout = tuple[nn.Module, Sequence[nn.Module], int]
+"""Stem, stages and features of a backbone."""
 
 
 class MeanPool(nn.Module):
@@ -137,30 +142,27 @@ def build_backbone(name: str, channels: int, generator: torch.Generator) -> Back
     """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known: {', '.join(sorted(BACKBONES))}")
-    with torch.device("meta"):
-        backbone = _layout(name.removeprefix(SIGNED), channels, signed=name.startswith(SIGNED))
-    backbone.to_empty(device="cpu")
+    layout: Callable[[int], Layout] = partial(_layout, name.removeprefix(SIGNED), signed=name.startswith(SIGNED))
+    draw = initialise
     if name == "vit_b16":
-        from cil_core.nets import vit  # noqa: PLC0415 - it brings all of torchvision with it
+        from cil_core.nets import vit  # noqa: PLC0415 - it brings all of torchvision with it, which PyTorch 2.8 cannot import while a default device is set
 
-        vit.initialise(backbone, generator)
-    else:
-        initialise(backbone, generator)
+        layout, draw = vit.layout, vit.initialise
+    with torch.device("meta"):
+        backbone = Backbone(*layout(channels))
+    backbone.to_empty(device="cpu")
+    draw(backbone, generator)
     return backbone
 
 
-def _layout(name: str, channels: int, *, signed: bool) -> Backbone:
+def _layout(name: str, channels: int, *, signed: bool) -> Layout:
     if name == "convnet":
-        return Backbone(nn.Identity(), convnet.stages(channels, signed=signed), convnet.WIDTHS[-1])
-    if name == "vit_b16":
-        from cil_core.nets import vit  # noqa: PLC0415 - see above
-
-        return Backbone(vit.Patches(channels), vit.stages(), vit.DIM)
+        return nn.Identity(), convnet.stages(channels, signed=signed), convnet.WIDTHS[-1]
     if name.startswith("resnet18"):
         stem = resnet.imagenet_stem if name == "resnet18_imagenet" else resnet.cifar_stem
-        return Backbone(stem(channels, 64), resnet.stages((64, 128, 256, 512), 2, projection=True, signed=signed), 512)
+        return stem(channels, 64), resnet.stages((64, 128, 256, 512), 2, projection=True, signed=signed), 512
     depth = int(name.removeprefix("resnet"))  # 6n + 2
-    return Backbone(resnet.cifar_stem(channels, 16), resnet.stages((16, 32, 64), (depth - 2) // 6, projection=signed, signed=signed), 64)
+    return resnet.cifar_stem(channels, 16), resnet.stages((16, 32, 64), (depth - 2) // 6, projection=signed, signed=signed), 64
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -6,6 +6,7 @@ The blocks are torchvision's. The feature is the class token after the last norm
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -46,9 +47,9 @@ class LastBlock(nn.Module):
         return feature[:, :, None, None]
 
 
-def stages() -> list[nn.Module]:
-    """Everything behind the patches."""
-    return [nn.Sequential(*(_block() for _ in range(BLOCKS - 1))), LastBlock()]
+def layout(channels: int) -> tuple[nn.Module, Sequence[nn.Module], int]:
+    """Stem, stages and width."""
+    return Patches(channels), [nn.Sequential(*(_block() for _ in range(BLOCKS - 1))), LastBlock()], DIM
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
