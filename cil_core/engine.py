@@ -64,6 +64,7 @@ def run(
         Diverged: a loss became NaN or infinite.
         CheckpointError: a checkpoint could not be written.
     """
+    torch.backends.cudnn.deterministic = True  # on a GPU only algorithms that give the same bits again; it is the process's, and nobody else is in it
     source = load(spec.track, data_root)
     card, fingerprint = source.card, source.fingerprint
     check(spec.method, spec.track, {**DATASETS, card.name: card})

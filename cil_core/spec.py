@@ -116,7 +116,8 @@ class Track(Frozen):
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
         exclude_if=lambda precision: precision == "fp32",  # so that the hashes of tracks from before there was a choice stay what they are
-        description="What backbones compute in: float32, or bfloat16 under autocast. Parameters, heads and losses are float32 always.",
+        description="What backbones compute in: float32 (GPUs multiply it as TF32 in convolutions, PyTorch's default), or bfloat16 under autocast. "
+        "Parameters, heads and losses are float32 always.",
     )
 
     @property

@@ -35,6 +35,7 @@ def describe(device: str) -> Environment:
         "numpy": np.__version__,
         "cuda": torch.version.cuda if _is_cuda(device) else None,
         "cudnn": torch.backends.cudnn.version() if _is_cuda(device) else None,
+        "tf32": torch.backends.cudnn.allow_tf32 if _is_cuda(device) else None,
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if _is_cuda(device) else _processor(),
         "threads": torch.get_num_threads(),

@@ -188,3 +188,9 @@ def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
     before = torch.get_rng_state()
     list(run(short_spec(name, "digits-b0-inc5-m60-convnet-holdout50", epochs=1), data_root=NOWHERE))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_of_the_algorithms_of_a_gpu_only_those_that_repeat_themselves_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    list(run(short_spec("finetune", "digits-b0-inc5-m0-convnet-holdout50", epochs=1), data_root=NOWHERE))
+    assert torch.backends.cudnn.deterministic
