@@ -31,7 +31,9 @@ from store.session import Database
 SLOTS = len(os.sched_getaffinity(0))
 """As many as `cil up` gives its worker."""
 
-SEEDS_A_JOB = 20
+SEEDS_A_JOB, JOBS_AT_ONCE = 20, 20
+"""So that never more runs wait than a user may have waiting."""
+
 SHORT = {"batch_size": 32, "lr": 0.05}
 METHOD = {"name": "finetune", "preset": "small", "first_task": {**SHORT, "epochs": 4}, "later_tasks": {**SHORT, "epochs": 3}}
 """About a second on one core."""
@@ -45,7 +47,11 @@ def drain(report: Report, count: int) -> None:
         Client(known.server, known.token) as client,
     ):
         client.wait(client.submit(METHOD, DIGITS, [10**6, 10**6 + 1]).id)  # the workers are up, the data is there
-        jobs = [client.submit(METHOD, DIGITS, list(range(first, min(first + SEEDS_A_JOB, count)))).id for first in range(0, count, SEEDS_A_JOB)]
+        jobs: list[str] = []
+        for first in range(0, count, SEEDS_A_JOB):
+            if len(jobs) >= JOBS_AT_ONCE:
+                client.wait(jobs[-JOBS_AT_ONCE])
+            jobs.append(client.submit(METHOD, DIGITS, list(range(first, min(first + SEEDS_A_JOB, count)))).id)
         told = [client.get(f"/runs/{run.id}") for job in jobs for run in client.wait(job).runs]
     began, ended = (sorted(datetime.fromisoformat(run[moment]) for run in told) for moment in ("started_at", "finished_at"))
     took, wall = sum(task["seconds"] for run in told for task in run["tasks"]), (ended[-1] - began[0]).total_seconds()

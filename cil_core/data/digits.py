@@ -7,10 +7,12 @@ Decisions:
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -21,9 +23,15 @@ SPLIT_SEED = 0
 
 
 def load(card: DatasetCard, data_root: Path) -> Source:  # noqa: ARG001 — comes with scikit-learn
-    """The digits."""
+    """The digits, in memory of their own."""
+    images, labels, train, test = read()
+    return Source(card, Arrays(*map(torch.from_numpy, (images[train], labels[train], images[test], labels[test]))))
+
+
+@cache
+def read() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Images (1797, 1, 8, 8), labels, and the rows of the training and of the test images; the file is read once a process."""
     pixels, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8))
-    targets = torch.from_numpy(labels.astype(np.int64))
+    images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
-    return Source(card, Arrays(images[train], targets[train], images[test], targets[test]))
+    return images, labels.astype(np.int64), train, test

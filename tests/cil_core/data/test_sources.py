@@ -39,6 +39,15 @@ def test_digits_have_the_mean_and_deviation_of_their_card(tmp_path: Path) -> Non
     assert float(pixels.std()) == pytest.approx(source.card.std[0], abs=1e-3)
 
 
+def test_digits_are_lent_to_nobody(tmp_path: Path) -> None:
+    first = load(DIGITS, tmp_path)
+    first.arrays.train_images.zero_()
+    first.arrays.test_labels.fill_(-1)
+    second = load(DIGITS, tmp_path)
+    assert second.arrays.train_images.any()
+    assert second.arrays.test_labels.min() == 0
+
+
 def test_digits_are_the_same_everywhere(tmp_path: Path) -> None:
     assert load(DIGITS, tmp_path).fingerprint == "d881159c18464a6a563164e9c27d05a92577b1eeede1eefb2078803409456655"
 
