@@ -1,6 +1,6 @@
 """A whole run, told on one page: `run(spec)` yields what happens while it happens.
 
-Pure: arguments in, events out. No environment, no clock, no global random state, no printing, no path guessing.
+Pure: arguments in, events out. No environment, no clock, no global random state, no printing, no path guessing. It sets one switch of its process: cuDNN repeats itself.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run(
         Diverged: a loss became NaN or infinite.
         CheckpointError: a checkpoint could not be written.
     """
-    torch.backends.cudnn.deterministic = True  # on a GPU only algorithms that give the same bits again; it is the process's, and nobody else is in it
+    torch.backends.cudnn.deterministic = True  # on a GPU only algorithms that give the same bits again
     source = load(spec.track, data_root)
     card, fingerprint = source.card, source.fingerprint
     check(spec.method, spec.track, {**DATASETS, card.name: card})
