@@ -37,7 +37,7 @@ def batches_worth_compiling(recipe: Recipe, train_images: Sequence[int]) -> froz
     """
     schedules = recipe.schedules
     first, later = schedules["first_task"], schedules.get("later_tasks")
-    trained = [(schedule, images) for schedule, images in zip([first] + [later] * (len(train_images) - 1), train_images, strict=True) if schedule]
+    trained = [(first, train_images[0]), *((later, images) for images in train_images[1:] if later)]
     enough = sum(schedule.epochs * images for schedule, images in trained) >= ENOUGH_IMAGES
     return frozenset(schedule.batch_size for schedule, _ in trained) if enough else frozenset()
 

@@ -30,8 +30,8 @@ from store.summaries import matrices
 TOLERANCE = 0.02
 """How far a point of an accuracy curve may be from the original's on another device: two percentage points."""
 
-_SAME_BITS = ("device_name", "torch", "cuda", "cudnn", "threads")
-"""Environments that are equal in these, and both compiled or both not, make the same bits."""
+_SAME_BITS = ("device_name", "torch", "cuda", "cudnn", "threads", "compiled")
+"""Environments that are equal in these make the same bits; what older runs do not say was not so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,7 @@ def lineage(session: Session, run_id: str) -> Lineage:
 
 
 def _same_bits(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    compiled, also_compiled = (bool(environment.get("compiled")) for environment in (one, other))  # older runs do not say
-    return compiled == also_compiled and all(one.get(name) == other.get(name) for name in _SAME_BITS)
+    return all((one.get(name) or None) == (other.get(name) or None) for name in _SAME_BITS)
 
 
 def _largest_difference(rows: Sequence[TaskResult], others: Sequence[TaskResult]) -> float:

@@ -59,11 +59,11 @@ def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Call
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
-    digest = ""
+    digest, is_compiled = "", False
     for event in engine.run(spec, device=device, data_root=data_root, compiled=compiled):
         show(event)
         if isinstance(event, RunStarted):
-            compiled = event.compiled
+            is_compiled = event.compiled
         if isinstance(event, RunFinished):
             digest = event.matrix_digest
         took = stopwatch.seconds(event)
@@ -76,7 +76,7 @@ def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Call
         "matrix_digest": digest,
         "tasks": [row.model_dump(mode="json", exclude={"kind"}) | {"seconds": took} for row, took in zip(rows, seconds, strict=True)],
         "seconds": time.monotonic() - started,
-        "environment": describe(device) | peaks(device) | {"compiled": compiled},
+        "environment": describe(device) | peaks(device) | {"compiled": is_compiled},
     }
 
 

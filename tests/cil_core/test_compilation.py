@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +16,9 @@ from cil_core.events import EpochFinished, Event, RunFinished, RunStarted
 from cil_core.nets.backbones import Backbone, build_backbone
 from cil_core.nets.folding import folded
 from cil_core.recipes import BY_NAME
-from cil_core.spec import RunSpec
+from tests.cil_core.test_every_method import NOWHERE, short_spec
 
-BATCH = 16
+BATCH = 32  # as in the runs
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
 pytestmark = pytest.mark.xdist_group("compilation")  # one process compiles each kind of step once
 
@@ -96,9 +95,7 @@ def test_other_sizes_are_not_compiled() -> None:
 
 
 def told(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
-    schedules = {field: {"epochs": epochs, "batch_size": BATCH, "lr": 0.02} for field in BY_NAME[name].published().schedules}
-    spec = RunSpec.model_validate({"method": {"name": name, **schedules}, "track": "digits-b4-inc3-m50-convnet", "seed": 1})
-    return list(run(spec, data_root=Path("/nonexistent"), compiled=compiled))
+    return list(run(short_spec(name, "digits-b4-inc3-m50-convnet", epochs), data_root=NOWHERE, compiled=compiled))
 
 
 def was_compiled(events: list[Event]) -> bool:

@@ -14,21 +14,17 @@ from cil_core.engine import run
 from cil_core.events import Event, RunFinished, RunStarted, TaskEvaluated
 from cil_core.nets.backbones import PRECISIONS, build_backbone
 from cil_core.recipes import BY_NAME
-from cil_core.spec import RunSpec
+from tests.cil_core.test_every_method import NOWHERE, short_spec
 
 DEVICE = "cuda:0"
+TRACK = "digits-b4-inc3-m60-convnet-holdout50"
 BATCH = 16
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
 every_method = pytest.mark.parametrize("name", sorted(BY_NAME))
 
 
-def spec_of(name: str) -> RunSpec:
-    schedules = {field: {"epochs": 2, "batch_size": BATCH, "lr": 0.02} for field in BY_NAME[name].published().schedules}
-    return RunSpec.model_validate({"method": {"name": name, **schedules}, "track": "digits-b4-inc3-m50-convnet", "seed": 1})
-
-
 def told(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None = None) -> list[Event]:
-    return list(run(spec_of(name), data_root=Path("/nonexistent"), device=DEVICE, compiled=compiled, checkpoints=checkpoints))
+    return list(run(short_spec(name, TRACK), data_root=NOWHERE, device=DEVICE, compiled=compiled, checkpoints=checkpoints))
 
 
 @every_method
@@ -48,7 +44,7 @@ def test_a_compiled_run_gives_the_same_matrix(name: str, monkeypatch: pytest.Mon
 
 @every_method
 def test_a_resumed_run_ends_bit_identically(name: str, tmp_path: Path) -> None:
-    for event in run(spec_of(name), data_root=Path("/nonexistent"), device=DEVICE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
+    for event in run(short_spec(name, TRACK), data_root=NOWHERE, device=DEVICE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
         if isinstance(event, TaskEvaluated) and event.task == 1:
             break
     resumed = told(name, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"]))
