@@ -307,7 +307,7 @@ def run_histories(machine: type[Histories], examples: int) -> None:
 
 
 @pytest.mark.timeout(900)  # seconds on a machine of its own; minutes on a crowded one
-@pytest.mark.parametrize(("kind", "examples", "least"), [("sqlite", 240, 10_000), ("postgresql", 60, 2_000)])
+@pytest.mark.parametrize(("kind", "examples", "least"), [("sqlite", 270, 10_000), ("postgresql", 60, 2_000)])
 def test_random_histories_break_no_promise(
     databases: Databases, scenario_of: type[Scenario], events_of: type[EventsOf], tmp_path: Path, kind: str, examples: int, least: int
 ) -> None:
