@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo serve test lint audit format check bench screenshots chaos mutations clean
@@ -23,7 +24,11 @@ serve: setup  ## the demo's data again, as a running service; `make serve PORT=9
 
 test: lint    ## everything continuous integration runs
 	@sh tests/browser.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
+	$(PYTEST) -m 'not gpu'
+
+check: lint   ## the same without the slowest tests, for a change under way
+	@sh tests/browser.sh
+	$(PYTEST)
 
 lint: setup   ## formatting, style, types, import contracts, dependencies that fit together
 	$(BIN)/ruff format --check .
@@ -40,8 +45,6 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: test
-
 bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
 	@missed=; for each in engine methods loader precision service startup drain gpu; do \
 		$(BIN)/python -m benchmarks.$$each --quick || missed="$$missed $$each"; \
@@ -52,7 +55,7 @@ screenshots: demo ## the pages over the demo's data, into docs/screenshots
 	@$(BIN)/python docs/take_screenshots.py
 
 chaos: setup  ## hurt the real service for MINUTES on each database and count; e.g. `make chaos MINUTES=5 SEED=1`
-	@OMP_NUM_THREADS=1 CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/chaos -q
+	@OMP_NUM_THREADS=1 CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/chaos -q -m chaos
 
 mutations: setup  ## take the design of reliability away, a line at a time: the tests named in ARCHITECTURE must notice
 	@$(BIN)/python -m tests.mutations

@@ -151,6 +151,7 @@ def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_w
     assert [one.id for one in later.client.jobs()] == [again.id, job.id]
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_killing_each_process_of_the_stack_changes_no_result(start: Callable[[], Up]) -> None:
     up = start()

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_three_methods_from_submission_to_a_table_and_a_figure(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")} | {"OMP_NUM_THREADS": "1"}

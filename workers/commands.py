@@ -38,8 +38,12 @@ def run(
     compiled: Annotated[bool, typer.Option("--compile", help="Compile backbones if the run is long enough to gain from it; needs g++.")] = False,
 ) -> None:
     """Run the engine here and now, with no service: progress on standard error, the result as JSON."""
+    from workers import compiler
     from workers.spec_file import read_or_exit
 
+    if compiled and (lacking := compiler.lacking_for("--compile")):
+        typer.echo(f"cil run: {lacking}", err=True)
+        raise typer.Exit(2)
     specs = read_or_exit(spec)
     from workers.standalone import execute
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from cil_core.errors import DataError
 from store.errors import AlreadyExists
 from store.runs import WorkerOffer
 from store.session import Database
+from workers import compiler
 from workers.caretaker import Caretaker
 from workers.datasets import announce
 from workers.doorbell import Doorbell
@@ -103,8 +103,8 @@ def _check_directory(checkpoints: Path) -> None:
 
 
 def _check_compiler(settings: WorkerSettings) -> None:
-    if settings.compile_backbones and shutil.which("g++") is None:
-        raise CannotServe("CIL_COMPILE_BACKBONES needs the C++ compiler g++, which is not on the PATH: install it, or leave the setting out")
+    if settings.compile_backbones and (lacking := compiler.lacking_for("CIL_COMPILE_BACKBONES")):
+        raise CannotServe(lacking)
 
 
 def _probe(place: Place, settings: WorkerSettings) -> Environment:

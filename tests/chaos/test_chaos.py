@@ -70,6 +70,7 @@ def test_a_seed_gives_one_script() -> None:
     assert 0 < sum(act.cancels for step in first for act in step.acts) < 60
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_doubled_or_changed(stage: Stage, references: References, capsys: pytest.CaptureFixture[str]) -> None:
     record = Record()
     users, faults = Users(stage, record), Faults(stage, record, ABSENCE)

@@ -41,6 +41,14 @@ def test_a_worker_that_shall_compile_refuses_to_start_without_a_compiler(sqlite_
     assert "needs the C++ compiler g++" in done.stderr
 
 
+def test_a_run_that_shall_be_compiled_is_refused_without_a_compiler(tmp_path):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"method": {"name": "finetune"}, "track": "digits-b0-inc2-m0-convnet", "seed": 1}))
+    done = call("run", "--compile", spec, PATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("cil run: --compile needs the C++ compiler g++")
+
+
 def test_a_worker_refuses_a_database_without_the_schema_it_needs(tmp_path):
     done = call("worker", "--data-dir", tmp_path, CIL_DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite")
     assert done.returncode == 2

@@ -62,12 +62,12 @@ def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_al
     assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
-def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_others(workshop, until):
-    long, short = (workshop.submit({"name": "finetune", "first_task": {"epochs": epochs, "lr": 0.001}}) for epochs in (10_000, 1000))
-    workshop.employ("--slots", "2", compile_backbones=True)
-    for run_id in (long, short):
-        until(lambda run_id=run_id: [event for event in workshop.events(run_id) if event.kind == "epoch_finished"], 270)  # a minute, on a free machine
+def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_others(workshop, recipes, until):
+    short, long = workshop.submit(recipes["quick"]), workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}})
+    workshop.employ(compile_backbones=True)  # a run after the other
+    until(lambda: [event for event in workshop.events(long) if event.kind == "epoch_finished"], 270)  # half a minute, on a free machine
     compiled = {run_id: event.payload["compiled"] for run_id in (long, short) for event in workshop.events(run_id) if event.kind == "run_started"}
     assert compiled == {long: True, short: False}
     assert list((workshop.directory / "compiled").rglob("*.so"))

@@ -72,6 +72,7 @@ def test_it_is_decoded_once(data_root: Path) -> None:
     assert load(data_root).fingerprint == first
 
 
+@pytest.mark.slow
 def test_a_run_streams_it(data_root: Path) -> None:
     schedule = {"epochs": 1, "batch_size": 16, "lr": 0.01}
     method = {"name": "finetune", "first_task": schedule, "later_tasks": schedule}

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import vit_b_16
 
 from cil_core.catalog import BACKBONES
+from cil_core.data.folder import Preparation, register
 from cil_core.engine import run
 from cil_core.errors import DataError, InvalidSpec
-from cil_core.events import EpochFinished, Event, RunFinished
+from cil_core.events import EpochFinished, Event, RunFinished, TaskEvaluated
 from cil_core.nets import pretrained
 from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
 from cil_core.nets.pretrained import Weights
@@ -118,11 +120,16 @@ def test_what_does_not_fit_is_refused(slug: str, method: str, says: str) -> None
 
 
 def test_simplecil_trains_nothing_on_a_pretrained_track(weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.cil_core.data.test_imagenet import small_imagenet
-
     monkeypatch.setattr(pretrained, "published", lambda _: weights)  # generated weights; everything else is as in production
-    small_imagenet(tmp_path / "imagenet", train=1)
-    spec = RunSpec.model_validate({"method": {"name": "simplecil"}, "track": "imagenet100-b0-inc50-m0-vit_b16-imagenet1k-bf16", "seed": 1})
+    for label, shade in enumerate(("black", "grey", "silver", "white")):
+        for split, number in (("train", 0), ("train", 1), ("test", 0)):
+            file = tmp_path / "pictures" / split / shade / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (224, 224), (80 * label + number,) * 3).save(file)
+    register("shades", tmp_path / "pictures", tmp_path, Preparation())
+    spec = RunSpec.model_validate({"method": {"name": "simplecil"}, "track": "folder:shades-b0-inc2-m0-vit_b16-imagenet1k-bf16", "seed": 1})
     events: list[Event] = list(run(spec, data_root=tmp_path))
     assert isinstance(events[-1], RunFinished)
     assert not [event for event in events if isinstance(event, EpochFinished)]
+    (last,) = [event for event in events if isinstance(event, TaskEvaluated) and event.task == 1]
+    assert next(iter(last.results.values())).correct == (2, 2)
