@@ -26,10 +26,30 @@ def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard]
     Raises:
         InvalidSpec: says what was given and what is allowed; `field` locates it in the job.
     """
+    dataset, backbone = check_track(track, datasets, backbones)
+    _check_memory(recipe, track, dataset)
+    recipe.check_track(dataset, backbone)
+
+
+def check_track(
+    track: Track, datasets: Mapping[str, DatasetCard] = DATASETS, backbones: Mapping[str, BackboneCard] = BACKBONES
+) -> tuple[DatasetCard, BackboneCard]:
+    """Refuse a track that no method could run on.
+
+    Args:
+        track: what is asked for.
+        datasets: the datasets that exist here.
+        backbones: the backbones that exist.
+
+    Returns:
+        The cards of its dataset and of its backbone.
+
+    Raises:
+        InvalidSpec: as for `check`.
+    """
     dataset = _known("dataset", track.dataset, datasets)
     backbone = _known("backbone", track.backbone, backbones)
     _check_protocol(track, dataset)
-    _check_memory(recipe, track, dataset)
     if dataset.size < backbone.min_size:
         raise InvalidSpec(f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
     if backbone.max_size and dataset.size > backbone.max_size:
@@ -38,7 +58,7 @@ def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard]
         known = ", ".join(backbone.pretrained) or "none"
         reason = f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it has {known}, for 3"
         raise InvalidSpec(reason, ("track", "pretrained"))
-    recipe.check_track(dataset, backbone)
+    return dataset, backbone
 
 
 def _known(what: str, name: str, known: Mapping[str, Card]) -> Card:

@@ -40,5 +40,8 @@ def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
 
 def curves_of(found: Budgets) -> Figure:
     """Average accuracy over memory, one curve a method."""
-    series = [svg.Series(label=curve.title, points=[(point.megabytes, point.average_accuracy) for point in curve.points]) for curve in found.curves]
+    series = [
+        svg.Series(curve.title, [(point.megabytes, point.average_accuracy) for point in curve.points], look=svg.Look(place))
+        for place, curve in enumerate(found.curves)
+    ]
     return figures.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")

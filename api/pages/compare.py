@@ -15,9 +15,9 @@ from fastapi.responses import Response
 from api.deps import DatabaseDep
 from api.pages import figures, templating
 from api.pages.columns import label
-from api.pages.diagrams import Interval
+from api.pages.diagrams import Bars, Interval
 from api.pages.figures import Figure
-from api.pages.track import Zoom, series_of
+from api.pages.track import Zoom, looks_of, series_of
 from api.routes.comparisons import Baseline, Entries
 from api.routes.tracks import Classifier
 from api.strict import StrictRoute
@@ -54,19 +54,19 @@ def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
     """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
-    names = {item.id: label(item) for item in comparison.items}
+    names, looks = {item.id: label(item) for item in comparison.items}, looks_of(comparison.items)
     where = f"on {comparison.track_slug}"
     found = [figures.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
     for metric in METRICS:
-        tests = [(names[one.entry], one.tests[metric]) for one in comparison.differences]
-        rows = [Interval(name, test.mean, *(test.interval or (None, None))) for name, test in tests]
+        tests = [(one.entry, one.tests[metric]) for one in comparison.differences]
+        rows = [Interval(names[entry], looks[entry], test.mean, *(test.interval or (None, None))) for entry, test in tests]
         found.append(figures.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}"))
     tasks = len(comparison.matrices[0].forgetting)
     if tasks:
-        lost = [(names[matrix.entry], matrix.forgetting) for matrix in comparison.matrices]
+        lost = [Bars(names[matrix.entry], looks[matrix.entry], matrix.forgetting) for matrix in comparison.matrices]
         found.append(figures.bars("forgetting", [f"task {task + 1}" for task in range(tasks)], lost, f"Accuracy lost on each task by the end {where}"))
         parts = ("old_accuracy", "new_accuracy")
-        kept = [(names[item.id], [item.metrics[part].mean for part in parts]) for item in comparison.items]
+        kept = [Bars(names[item.id], looks[item.id], [item.metrics[part].mean for part in parts]) for item in comparison.items]
         found.append(figures.bars("old_and_new", ["old classes", "new classes"], kept, f"Accuracy on old and on new classes after the last task {where}"))
     return found
 

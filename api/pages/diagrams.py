@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.pages.svg import COLOURS, MARKERS, add, at, number, path, root, text
+from api.pages.svg import MARKERS, Look, add, at, number, path, root, text
 
 WIDTH = 800
 ROW = 34
@@ -20,9 +20,19 @@ class Interval:
     """A difference with its interval, as fractions; None where there is none."""
 
     label: str
+    look: Look
     mean: float | None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar in every group: fractions."""
+
+    label: str
+    look: Look
+    values: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -66,29 +76,29 @@ def intervals(rows: Sequence[Interval], title: str, standalone: bool = False) ->
         if row.mean is None:
             add(picture, "text", {"x": f"{x(0) + 8:.1f}", "y": f"{y + 4:.1f}"}, "no seed in common")
             continue
-        group = add(picture, "g", {"class": f"c{index % COLOURS}"})
+        group = add(picture, "g", {"class": row.look.colour})
         if row.low is not None and row.high is not None:
             add(
                 group,
                 "path",
                 {"class": "line", "d": f"M{x(row.low):.1f} {y:.1f}H{x(row.high):.1f}M{x(row.low):.1f} {y - 6:.1f}v12M{x(row.high):.1f} {y - 6:.1f}v12"},
             )
-        add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(x(row.mean), y)})
+        add(group, "path", {"class": "mark", "d": row.look.marker, "transform": at(x(row.mean), y)})
         add(picture, "text", {"x": f"{WIDTH - right + 12}", "y": f"{y + 4:.1f}"}, signed(row.mean, 2))
     return text(picture, standalone)
 
 
-def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], title: str, standalone: bool = False) -> str:
+def bars(groups: Sequence[str], series: Sequence[Bars], title: str, standalone: bool = False) -> str:
     """Bars in groups: fractions, negative ones downwards.
 
     Args:
         groups: names of the groups, at least one.
-        series: name and one value a group, for each bar of a group.
+        series: one value a group, for each bar of a group.
         title: says what it shows.
         standalone: whether the picture is a file of its own.
     """
     left, top, height, legend = 52, 14, 300, 24 * math.ceil(len(series) / 3)
-    values = [value for _, row in series for value in row]
+    values = [value for one in series for value in one.values]
     high, low = _reach(max(*values, 0.01)), -_reach(-min(*values, 0.0)) if min(values) < 0 else 0.0
     picture = root(WIDTH, height + legend, title, standalone)
     bottom = height - 46
@@ -107,21 +117,21 @@ def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], t
         centre = left + room * (place + 0.5)
         if place % every == 0:
             add(axes, "text", {"x": f"{centre:.1f}", "y": f"{bottom + 20}", "text-anchor": "middle"}, group)
-        for index, (label, row) in enumerate(series):
+        for index, one in enumerate(series):
             start = centre + width * (index - len(series) / 2)
-            upper, lower = sorted((y(row[place]), y(0)))
-            bar = add(picture, "g", {"class": f"c{index % COLOURS}"})
+            upper, lower = sorted((y(one.values[place]), y(0)))
+            bar = add(picture, "g", {"class": one.look.colour})
             shape = add(
                 bar, "rect", {"class": "bar", "x": f"{start:.1f}", "y": f"{upper:.1f}", "width": f"{width - 1:.1f}", "height": f"{max(lower - upper, 0.5):.1f}"}
             )
-            add(shape, "title", {}, f"{label}, {group}: {_number(100 * row[place])} %")
+            add(shape, "title", {}, f"{one.label}, {group}: {_number(100 * one.values[place])} %")
             if len(groups) * len(series) <= 60:  # a mark tells the bars apart where colour does not
-                add(bar, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(start + width / 2, upper - 7)})
-    for index, (label, _) in enumerate(series):
-        entry = add(picture, "g", {"class": f"c{index % COLOURS}"})
+                add(bar, "path", {"class": "mark", "d": one.look.marker, "transform": at(start + width / 2, upper - 7)})
+    for index, one in enumerate(series):
+        entry = add(picture, "g", {"class": one.look.colour})
         across, down = left + (index % 3) * (WIDTH - left) / 3, height - 4 + 24 * (index // 3)
-        add(entry, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(across, down)})
-        add(entry, "text", {"x": f"{across + 12:.1f}", "y": f"{down + 4}"}, _cut(label, 32))
+        add(entry, "path", {"class": "mark", "d": one.look.marker, "transform": at(across, down)})
+        add(entry, "text", {"x": f"{across + 12:.1f}", "y": f"{down + 4}"}, _cut(one.label, 32))
     return text(picture, standalone)
 
 

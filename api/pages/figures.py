@@ -13,7 +13,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi.responses import Response
@@ -21,7 +21,7 @@ from fastapi.responses import Response
 from api import problems
 from api.client.cells import safe_cell
 from api.pages import diagrams, svg
-from api.pages.diagrams import Interval, Point
+from api.pages.diagrams import Bars, Interval, Point
 from api.problems import Problem
 
 Cell = str | float | None
@@ -68,7 +68,7 @@ def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "
         bands: Sequence[tuple[float, float] | tuple[None, None]] = one.band or [(None, None)] * len(one.points)
         rows += [(one.label, x, y, low, high) for (x, y), (low, high) in zip(one.points, bands, strict=True)]
     drawn = [
-        {"name": one.label, "points": [list(point) for point in one.points], "band": one.band and [list(pair) for pair in one.band], "bound": one.bound}
+        {"name": one.label, "points": [list(point) for point in one.points], "band": one.band and [list(pair) for pair in one.band], **asdict(one.look)}
         for one in series
     ]
     floor = svg.floor_of(series, zoom)
@@ -80,17 +80,17 @@ def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "
 
 def intervals(name: str, rows: Sequence[Interval], title: str) -> Figure:
     """Differences with their intervals."""
-    drawn = [{"name": row.label, "mean": row.mean, "low": row.low, "high": row.high} for row in rows]
+    drawn = [{"name": row.label, "mean": row.mean, "low": row.low, "high": row.high, **asdict(row.look)} for row in rows]
     return Figure(
         name, title, lambda standalone: diagrams.intervals(rows, title, standalone), ("entry", "difference", "low", "high"),
         [(row.label, row.mean, row.low, row.high) for row in rows], {"kind": "intervals", "rows": drawn},
     )  # fmt: skip
 
 
-def bars(name: str, groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], title: str) -> Figure:
+def bars(name: str, groups: Sequence[str], series: Sequence[Bars], title: str) -> Figure:
     """Bars in groups."""
-    rows = [(label, group, value) for label, values in series for group, value in zip(groups, values, strict=True)]
-    drawn = [{"name": label, "values": list(values)} for label, values in series]
+    rows = [(one.label, group, value) for one in series for group, value in zip(groups, one.values, strict=True)]
+    drawn = [{"name": one.label, "values": list(one.values), **asdict(one.look)} for one in series]
     return Figure(
         name, title, lambda standalone: diagrams.bars(groups, series, title, standalone), ("series", "group", "value"), rows,
         {"kind": "bars", "groups": list(groups), "series": drawn},

@@ -104,9 +104,9 @@ def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]
 def curves_of(run: RunAnswer) -> list[svg.Series]:
     """The accuracy over all seen classes after each task so far, under each classifier."""
     series = []
-    for name, answer in run.classifiers.items():
+    for number, (name, answer) in enumerate(run.classifiers.items()):
         seen = [task.seen for task in run.tasks]
         totals = list(accumulate(answer.test_images))
         points = [(count, sum(row) / totals[place]) for place, (count, row) in enumerate(zip(seen, answer.correct, strict=True))]
-        series.append(svg.Series(label=name, points=points))
+        series.append(svg.Series(name, points, look=svg.Look(number)))
     return series

@@ -9,7 +9,6 @@ Decisions:
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -24,7 +23,8 @@ from api import problems, submission
 from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
-from api.pages import templating
+from api.pages import example, templating
+from api.pages.shell import as_command, as_curl
 from api.problems import Problem
 from api.routes.jobs import JobId, cancel_as, submit_as
 from api.settings import Settings
@@ -33,14 +33,15 @@ from cil_core.errors import InvalidSpec
 from cil_core.recipes import RECIPES
 from cil_core.recipes.base import Recipe
 from cil_core.schedule import Schedule
-from cil_core.spec import JobSpec
+from cil_core.spec import JobSpec, Track
 from store.accounts import Scope
+from store.datasets import dataset_cards
 from store.jobs import get_job
 from store.leaderboard import entries
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
-DEFAULTS = {"method": "icarl", "preset": "small", "track": "digits-b0-inc2-m50-convnet", "seeds": "1993, 1994, 1995", "name": ""}
+DEFAULTS = {"method": "icarl", "preset": "", "track": example.TRACK, "seeds": ", ".join(map(str, example.SEEDS)), "name": ""}
 _OWN = "recipe."
 """What the names of a recipe's fields begin with in the form."""
 
@@ -85,13 +86,12 @@ Chosen = Annotated[str | None, Query(max_length=200)]
 @router.get("/submit")
 def show(request: Request, database: DatabaseDep, method: Chosen = None, preset: Chosen = None, track: Chosen = None, job: Chosen = None) -> Response:
     """The form: empty, for a method or a track, or as another job was."""
-    form = {**DEFAULTS, **{name: value for name, value in {"method": method, "track": track}.items() if value}}
     with database.reading() as session:
         if job:
-            form |= _as_submitted(get_job(session, job).spec)
-        recipe = recipe_named(form["method"])
-        if not job:
-            form["preset"] = preset if preset in recipe.presets else "" if preset is not None or "small" not in recipe.presets else form["preset"]
+            return _page(request, session, DEFAULTS | _as_submitted(get_job(session, job).spec))
+        form = {**DEFAULTS, **_proposed(session, track or example.TRACK, method)}
+        if preset is not None:
+            form["preset"] = preset if preset in recipe_named(form["method"]).presets else ""
         return _page(request, session, form)
 
 
@@ -158,24 +158,6 @@ def knob_names(recipe: type[Recipe]) -> list[str]:
     return [name for name in recipe.model_fields if name != "name"]
 
 
-def as_curl(body: Mapping[str, Any], server: str) -> str:
-    """The job as a line for a shell."""
-    headers = '-H "Authorization: Bearer $CIL_TOKEN" -H "Content-Type: application/json"'
-    return f"curl -X POST {server}api/v1/jobs \\\n  {headers} \\\n  -d {shlex.quote(json.dumps(body))}"
-
-
-def as_command(body: Mapping[str, Any]) -> str:
-    """The job as a `cil` command."""
-    method = body["method"]
-    parts = ["cil", "submit", "--method", method["name"], "--track", body["track"], "--seeds", ",".join(map(str, body["seeds"]))]
-    parts += ["--preset", method["preset"]] if "preset" in method else []
-    parts += ["--name", body["name"]] if "name" in body else []
-    for name, value in method.items():
-        if name not in {"name", "preset"}:
-            parts += ["--set", f"{name}={json.dumps(value)}"]
-    return shlex.join(parts)
-
-
 def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> Response:
     recipe, body = recipe_named(form["method"]), body_of(form)
     return templating.render(
@@ -211,6 +193,18 @@ def _field(place: tuple[str | int, ...], body: Mapping[str, Any]) -> str:
     if parts[:1] == ["method"]:
         return _OWN + parts[1] if len(parts) > 1 and parts[1] not in {"name", "preset"} else "method"
     return parts[0] if parts else ""
+
+
+def _proposed(session: Session, slug: str, method: str | None) -> dict[str, str]:
+    """A form for a track, for this method or one that fits; of a track that cannot be read nothing is known."""
+    try:
+        track = Track.from_slug(slug)
+    except ValueError:
+        return {"track": slug, **({"method": method} if method else {})}
+    if method is not None:
+        recipe_named(method)
+    job = example.example_job(track, dataset_cards(session), method)
+    return {"track": slug, "method": job["method"]["name"], "preset": job["method"].get("preset", "")}
 
 
 def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -33,6 +33,35 @@ Element = ET.Element
 
 
 @dataclass(frozen=True)
+class Look:
+    """How a series is told from the others: alike in every figure of a page.
+
+    Args:
+        place: among the series of the page; decides colour, dash and marker.
+        bound: an upper bound rather than a competitor: thin and grey.
+    """
+
+    place: int = 0
+    bound: bool = False
+
+    @property
+    def colour(self) -> str:
+        """The class of `static/chart.css`."""
+        return "bound" if self.bound else f"c{self.place % COLOURS}"
+
+    @property
+    def marker(self) -> str:
+        """The `d` of its marks."""
+        return MARKERS[self.place % len(MARKERS)]
+
+    @property
+    def dash(self) -> dict[str, str]:
+        """The attribute of its line that makes it dashed, if it is."""
+        dash = "1 4" if self.bound else DASHES[self.place % len(DASHES)]
+        return {"stroke-dasharray": dash} if dash else {}
+
+
+@dataclass(frozen=True)
 class Series:
     """One curve.
 
@@ -40,13 +69,13 @@ class Series:
         label: its name, printed at its end.
         points: (classes seen, accuracy as a fraction), in order.
         band: (low, high) accuracy for each point, if there is an interval.
-        bound: an upper bound rather than a competitor: drawn thin and grey.
+        look: its own where several are drawn.
     """
 
     label: str
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float]] | None = None
-    bound: bool = False
+    look: Look = Look()
 
 
 def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False, zoom: bool = True) -> str:
@@ -70,10 +99,10 @@ def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", 
     picture = root(WIDTH, HEIGHT, title, standalone)
     plot = _Plot(series, zoom)
     _draw_axes(picture, plot, x_label)
-    for index, one in enumerate(series):
-        _draw_band(picture, plot, one, index)
-    for index, one in enumerate(series):
-        _draw_line(picture, plot, one, index, x_label)
+    for one in series:
+        _draw_band(picture, plot, one)
+    for one in series:
+        _draw_line(picture, plot, one, x_label)
     _draw_labels(picture, plot, series)
     return text(picture, standalone)
 
@@ -134,31 +163,31 @@ def _draw_axes(picture: Element, plot: _Plot, x_label: str) -> None:
     add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
 
 
-def _draw_band(picture: Element, plot: _Plot, one: Series, index: int) -> None:
+def _draw_band(picture: Element, plot: _Plot, one: Series) -> None:
     if not one.band:
         return
     xs = [plot.x(x) for x, _ in one.points]
     upper = [(x, plot.y(min(1.0, high))) for x, (_, high) in zip(xs, one.band, strict=True)]
     lower = [(x, plot.y(max(0.0, low))) for x, (low, _) in zip(xs, one.band, strict=True)]
-    add(picture, "path", {"class": f"band {_colour(one, index)}", "d": path([*upper, *reversed(lower)]) + "z"})
+    add(picture, "path", {"class": f"band {one.look.colour}", "d": path([*upper, *reversed(lower)]) + "z"})
 
 
-def _draw_line(picture: Element, plot: _Plot, one: Series, index: int, x_label: str) -> None:
-    group = add(picture, "g", {"class": _colour(one, index)})
+def _draw_line(picture: Element, plot: _Plot, one: Series, x_label: str) -> None:
+    group = add(picture, "g", {"class": one.look.colour})
     places = [(plot.x(x), plot.y(y)) for x, y in one.points]
-    add(group, "path", {"class": "line", "d": path(places), **_dash(one, index)})
+    add(group, "path", {"class": "line", "d": path(places), **one.look.dash})
     for (x, y), (seen, accuracy) in zip(places, one.points, strict=True):
-        mark = add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(x, y)})
+        mark = add(group, "path", {"class": "mark", "d": one.look.marker, "transform": at(x, y)})
         add(mark, "title", {}, f"{one.label}: {100 * accuracy:.1f} % at {number(seen)} {x_label}")
 
 
 def _draw_labels(picture: Element, plot: _Plot, series: Sequence[Series]) -> None:
     ends = [plot.y(one.points[-1][1]) for one in series]
-    for index, (one, end, y) in enumerate(zip(series, ends, _spread(ends, TOP + 6, plot.bottom), strict=True)):
-        group = add(picture, "g", {"class": _colour(one, index)})
+    for one, end, y in zip(series, ends, _spread(ends, TOP + 6, plot.bottom), strict=True):
+        group = add(picture, "g", {"class": one.look.colour})
         start = plot.x(one.points[-1][0]) + 7
         add(group, "path", {"class": "leader", "d": f"M{start:.1f} {end:.1f}L{plot.right + 16} {y:.1f}h4"})
-        add(group, "path", {"class": "mark", "d": MARKERS[index % len(MARKERS)], "transform": at(plot.right + 26, y)})
+        add(group, "path", {"class": "mark", "d": one.look.marker, "transform": at(plot.right + 26, y)})
         add(group, "text", {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"}, one.label if len(one.label) <= 24 else one.label[:23] + "…")
 
 
@@ -178,15 +207,6 @@ def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
 def number(value: float) -> str:
     """A tick or a size: whole numbers without decimals, others with three digits."""
     return f"{value:g}" if value == int(value) else f"{value:.3g}"
-
-
-def _colour(one: Series, index: int) -> str:
-    return "bound" if one.bound else f"c{index % COLOURS}"
-
-
-def _dash(one: Series, index: int) -> dict[str, str]:
-    dash = "1 4" if one.bound else DASHES[index % len(DASHES)]
-    return {"stroke-dasharray": dash} if dash else {}
 
 
 def path(places: Sequence[tuple[float, float]]) -> str:

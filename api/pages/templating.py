@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.doorbell import Doorbell
+from api.pages.shell import as_command, as_curl
 from store.statistics import Statistic
 
 FOLDER = Path(__file__).parent
@@ -142,8 +143,8 @@ def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short):
         environment.filters[show.__name__] = show
-    environment.globals["with_query"] = with_query
-    environment.globals["with_pairs"] = with_pairs
+    for call in (with_query, with_pairs, as_curl, as_command):
+        environment.globals[call.__name__] = call
     return environment
 
 

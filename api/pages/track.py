@@ -19,11 +19,13 @@ from api.deps import AnswersDep, DatabaseDep
 from api.pages import figures, svg, templating
 from api.pages.columns import COLUMNS, USUAL, cells, chosen, label
 from api.pages.diagrams import Point
+from api.pages.example import example_job
 from api.pages.figures import Figure
 from api.routes.tracks import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
 from store.budgets import other_budgets
+from store.datasets import dataset_cards
 from store.entries import Entry
 from store.leaderboard import entries
 from store.orders import order_sensitivity
@@ -57,6 +59,7 @@ def show(
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
         reported = beside_reported(session, slug, found)
         orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
+        example = None if found else example_job(track, dataset_cards(session))
     drawn = _drawn(found)
     view = {
         "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
@@ -66,7 +69,7 @@ def show(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=shown, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=reported, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
+        reported=reported, example=example, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
         curves=curves(slug, found, zoom), pareto=pareto(slug, found), leading=leading(found),
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
     )  # fmt: skip
@@ -125,12 +128,20 @@ def _drawn(found: Sequence[Entry]) -> list[Entry]:
 
 def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
     """Their curves, for a chart."""
+    looks = looks_of(drawn)
     return [
         svg.Series(
             label=label(entry),
             points=[(seen, point.mean) for seen, point in zip(entry.seen_classes, entry.curve, strict=True)],
             band=[point.interval for point in entry.curve if point.interval] or None,
-            bound=not BY_NAME[entry.method].ranked,
+            look=looks[entry.id],
         )
-        for entry in sorted(drawn, key=lambda entry: (not BY_NAME[entry.method].ranked, label(entry)))  # a colour stays with its entry, however it is ranked
+        for entry in sorted(drawn, key=lambda entry: looks[entry.id].place)
     ]
+
+
+def looks_of(drawn: Sequence[Entry]) -> dict[str, svg.Look]:
+    """How each entry is drawn, by its id, upper bounds last: a colour stays with its entry, however it is ranked."""
+    bound = {entry.id: not BY_NAME[entry.method].ranked for entry in drawn}
+    ordered = sorted(drawn, key=lambda entry: (bound[entry.id], label(entry)))
+    return {entry.id: svg.Look(place, bound[entry.id]) for place, entry in enumerate(ordered)}

@@ -8,6 +8,7 @@ import io
 import pytest
 
 from api.exports import to_csv, to_latex, to_markdown
+from cil_core.presets import PRESETS
 from store.entries import Entry
 from store.leaderboard import SORTS
 
@@ -116,6 +117,12 @@ def test_latex_and_markdown_escape_their_special_characters(finished):
 def test_a_track_nobody_has_submitted_to_is_empty_if_it_could_exist(client):
     answer = client.get("/api/v1/leaderboards/digits-b0-inc5-m0-convnet")
     assert (answer.status_code, answer.json()["items"], answer.json()["track"]["protocol"]["first"]) == (200, [], 5)
+
+
+def test_every_track_of_the_literature_has_a_leaderboard_before_anybody_runs_on_it(client):
+    answers = {slug: client.get(f"/api/v1/leaderboards/{slug}") for slug in PRESETS}
+    assert {slug: answer.status_code for slug, answer in answers.items()} == dict.fromkeys(PRESETS, 200)
+    assert any(answer.json()["track"]["memory"]["kind"] == "aligned" for answer in answers.values())
 
 
 @pytest.mark.parametrize("slug", ["nonsense", "letters-b0-inc2-m50-convnet", "digits-b0-inc2-m50-vgg", "digits-b0-inc20-m50-convnet", "%00"])

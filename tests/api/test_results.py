@@ -37,6 +37,13 @@ def test_a_result_is_shown_beside_the_leaderboard_and_not_ranked(reporter, servi
     assert row["gap"] == pytest.approx(entry["metrics"]["average_accuracy"]["mean"] - 0.9)
 
 
+def test_a_result_on_a_memory_aligned_track_can_be_reported(reporter):
+    aligned = "digits-b0-inc2-m50a-convnet"
+    made = reporter.post("/api/v1/results", json={**RESULT, "track": aligned})
+    assert made.status_code == 201, made.text
+    assert [row["id"] for row in reporter.get(f"/api/v1/leaderboards/{aligned}").json()["reported"]] == [made.json()["id"]]
+
+
 def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
     made = reporter.post("/api/v1/results", json={**RESULT, "curve": None, "matrix": MATRIX}).json()
     assert made["curve"] == pytest.approx([1.0, 0.85, 0.8, 0.75, 0.7])

@@ -70,6 +70,8 @@
     ...more,
   });
 
+  const colourOf = (colours, one) => (one.bound ? colours.bound : colours.series[one.place % 8]);
+
   const LINE = 24;
   const LEAST = { curves: () => 320, scatter: () => 320, bars: () => 260, intervals: (spec) => 66 + 38 * spec.rows.length };
 
@@ -88,17 +90,17 @@
       const ends = spec.series.map((one) => grid.top + plot * ((1 - one.points[one.points.length - 1][1]) / (1 - spec.floor / 100)));
       const places = spread(ends, grid.top, grid.top + plot);
       spec.series.forEach((one, index) => {
-        const colour = one.bound ? colours.bound : colours.series[index % 8];
+        const colour = colourOf(colours, one);
         // The line comes first: the legend shows a name as its first series is drawn.
         series.push({
           type: "line",
           z: 3,
           name: one.name,
           data: one.points,
-          symbol: SYMBOLS[index % 5],
+          symbol: SYMBOLS[one.place % 5],
           symbolSize: 8,
           itemStyle: { color: colour },
-          lineStyle: { color: colour, width: 2, type: one.bound ? "dotted" : DASHES[index % 4] },
+          lineStyle: { color: colour, width: 2, type: one.bound ? "dotted" : DASHES[one.place % 4] },
           endLabel: { show: true, formatter: () => short(one.name), color: colours.ink, distance: 12, offset: [0, places[index] - ends[index]] },
           emphasis: { focus: "series" },
         });
@@ -182,7 +184,7 @@
           {
             type: "scatter",
             symbolSize: 12,
-            data: rows.map((row, index) => ({ value: [row.mean, index], itemStyle: { color: colours.series[(spec.rows.length - 1 - index) % 8] } })),
+            data: rows.map((row, index) => ({ value: [row.mean, index], symbol: SYMBOLS[row.place % 5], itemStyle: { color: colourOf(colours, row) } })),
             label: { show: true, position: "top", formatter: (item) => (item.value[0] == null ? "" : points(item.value[0])), color: colours.ink },
             markLine: {
               symbol: ["none", "none"],
@@ -191,7 +193,7 @@
               data: [
                 [{ xAxis: 0, y: 16 }, { xAxis: 0, y: "88%" }],
                 ...rows.flatMap((row, index) =>
-                  row.low == null ? [] : [[{ coord: [row.low, index] }, { coord: [row.high, index], lineStyle: { type: "solid", width: 2, color: colours.series[(spec.rows.length - 1 - index) % 8] } }]],
+                  row.low == null ? [] : [[{ coord: [row.low, index] }, { coord: [row.high, index], lineStyle: { type: "solid", width: 2, color: colourOf(colours, row) } }]],
                 ),
               ],
             },
@@ -208,7 +210,7 @@
         xAxis: axis(colours, { type: "category", data: spec.groups, splitLine: { show: false } }),
         yAxis: axis(colours, { type: "value", axisLabel: { color: colours.quiet, formatter: (value) => percent(value, 0) } }),
         tooltip: { trigger: "item", formatter: (item) => `${item.seriesName}, ${item.name}\n${percent(item.value, 2)}` },
-        series: spec.series.map((one, index) => ({ type: "bar", name: one.name, data: one.values, itemStyle: { color: colours.series[index % 8] } })),
+        series: spec.series.map((one) => ({ type: "bar", name: one.name, data: one.values, itemStyle: { color: colourOf(colours, one) } })),
       };
     },
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from xml.etree import ElementTree as ET
 
 BOARD = "digits-b0-inc2-m50-convnet"
 
@@ -35,6 +37,33 @@ def test_a_comparison_shows_differences_verdicts_matrices_and_recipes(finished):
     mean = answer["differences"][0]["tests"]["average_accuracy"]["mean"]
     assert f"{'+' if mean >= 0 else '−'}{100 * abs(mean):.2f}" in text
     assert text.count("<svg") >= 1
+
+
+def test_an_entry_looks_alike_in_every_figure_drawn_by_the_server_and_by_the_browser(finished):
+    entries = chosen(finished)
+    text = page(finished, "/compare", entry=[entries["iCaRL"], entries["Joint"], entries["Replay"], entries["Finetune"]])
+    expected = {"Finetune": "c0", "Replay": "c1", "iCaRL": "c2", "Joint": "bound"}
+    specs = [json.loads(found) for found in re.findall(r'<script type="application/json">(.+?)</script>', text, re.DOTALL)]
+    pictures = [ET.fromstring(found) for found in re.findall(r'<svg[^>]* class="chart".+?</svg>', text, re.DOTALL)]
+    assert [spec["kind"] for spec in specs] == ["curves", "intervals", "intervals", "bars", "bars"]
+    assert len(pictures) == len(specs)
+    for spec, picture in zip(specs, pictures, strict=True):
+        told = {one["name"].partition(",")[0]: "bound" if one["bound"] else f"c{one['place']}" for one in spec.get("series") or spec["rows"]}
+        assert told == {name: look for name, look in expected.items() if name in told}
+        assert len(told) == (3 if spec["kind"] == "intervals" else 4)  # there the baseline is zero
+        assert drawn(picture) == told
+
+
+def drawn(picture):
+    """By name, the colour of what is drawn right after it or together with it."""
+    found, last = {}, ""
+    for child in picture:
+        if child.tag.endswith("text"):
+            last = child.text
+        elif (look := child.get("class")) != "axes":
+            names = [node.text for node in child if node.tag.endswith("text")] or [last]
+            found |= {name.partition(",")[0]: look for name in names if name and look}
+    return found
 
 
 def test_another_baseline_is_a_link_away(finished):

@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from api.pages import diagrams, figures
-from api.pages.diagrams import Interval, Point
-from api.pages.svg import Series
+from api.pages.diagrams import Bars, Interval, Point
+from api.pages.svg import Look, Series
 
 EVIL = "<script>alert(1)</script>\"'&"
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -33,7 +33,9 @@ def places(picture: str) -> list[tuple[float, float]]:
 
 
 def test_a_difference_lies_on_its_side_of_zero_and_its_interval_around_it() -> None:
-    picture = diagrams.intervals([Interval("better", 0.02, 0.01, 0.03), Interval("worse", -0.01, -0.02, 0.0), Interval("alone", None)], "t")
+    picture = diagrams.intervals(
+        [Interval("better", Look(0), 0.02, 0.01, 0.03), Interval("worse", Look(1), -0.01, -0.02, 0.0), Interval("alone", Look(2), None)], "t"
+    )
     (better, _), (worse, _) = places(picture)
     bars = [re.match(r"M(-?[\d.]+) [\d.]+H(-?[\d.]+)", node.get("d", "")) for node in parsed(picture).iter(f"{NAMESPACE}path") if node.get("class") == "line"]
     zero = float(re.search(r'class="zero" d="M([\d.]+)', picture)[1])
@@ -44,7 +46,7 @@ def test_a_difference_lies_on_its_side_of_zero_and_its_interval_around_it() -> N
 
 
 def test_bars_below_zero_hang_down() -> None:
-    picture = diagrams.bars(["task 1", "task 2"], [("a", (0.1, -0.05)), ("b", (0.2, 0.0))], "t")
+    picture = diagrams.bars(["task 1", "task 2"], [Bars("a", Look(0), (0.1, -0.05)), Bars("b", Look(1), (0.2, 0.0))], "t")
     bars = [{name: float(node.get(name)) for name in ("y", "height")} for node in parsed(picture).iter(f"{NAMESPACE}rect")]
     zero = bars[0]["y"] + bars[0]["height"]  # of the first bar's foot
     assert bars[2]["y"] == pytest.approx(zero, abs=0.2)  # group by group: the third is a's second, below zero
@@ -90,8 +92,8 @@ def test_signs_are_typographic_and_zero_has_none(value, digits, said) -> None:
 
 ALL = [
     figures.curves("curves", [Series(EVIL, [(2, 0.9), (4, 0.8)], [(0.8, 1.0), (0.7, 0.9)])], EVIL),
-    figures.intervals("differences", [Interval(EVIL, 0.01, 0.0, 0.02)], EVIL),
-    figures.bars("bars", [EVIL], [(EVIL, [0.5])], EVIL),
+    figures.intervals("differences", [Interval(EVIL, Look(), 0.01, 0.0, 0.02)], EVIL),
+    figures.bars("bars", [EVIL], [Bars(EVIL, Look(), [0.5])], EVIL),
     figures.scatter("scatter", [Point(EVIL, 1.0, 0.5, True)], EVIL, "MB"),
     figures.critical_difference("ranks", [EVIL, "b"], [1.0, 2.0], 3.0, EVIL),
     figures.trace("trace", [(1.0, 0.5)], EVIL, "epochs", "loss"),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from api.pages.svg import BOTTOM, COLOURS, HEIGHT, LABEL_GAP, TOP, Series, curves, sparkline
+from api.pages.svg import BOTTOM, COLOURS, HEIGHT, LABEL_GAP, TOP, Look, Series, curves, sparkline
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -32,7 +32,7 @@ def test_a_zoomed_chart_begins_just_below_its_lowest_point_and_says_so() -> None
 
 
 def test_every_series_is_named_at_its_end_and_told_by_more_than_colour():
-    root = ET.fromstring(curves([falling(f"method {index}", 0.1 * index) for index in range(COLOURS)], "all of them"))
+    root = ET.fromstring(curves([falling(f"method {index}", 0.1 * index, look=Look(index)) for index in range(COLOURS)], "all of them"))
     assert set(labels(root)) == {f"method {index}" for index in range(COLOURS)}
     looks = set()
     for group in root.findall(f"{SVG}g"):

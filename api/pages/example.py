@@ -1,0 +1,52 @@
+"""A job that fits: what pages propose to somebody who reads about a method, or about a track on which nothing has run.
+
+Decisions:
+    * What is proposed passes the checks of a submission: a track without memory gets a method that needs none.
+    * The published schedules are made for tens of thousands of images; for fewer the preset `small` is proposed, where a method has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cil_core import validation
+from cil_core.catalog import DatasetCard
+from cil_core.errors import InvalidSpec
+from cil_core.recipes import BY_NAME
+from cil_core.recipes.base import Recipe
+from cil_core.spec import Track
+
+TRACK = "digits-b0-inc2-m50-convnet"
+"""Takes every method, and needs no download."""
+
+SEEDS = (1993, 1994, 1995)
+FEW_IMAGES = 10_000
+_PREFERRED = ("icarl", "lwf", "joint")  # the last asks nothing of a track
+
+
+def example_job(track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None) -> dict[str, Any]:
+    """A job on a track, as the API takes it.
+
+    Args:
+        track: one that could be submitted to.
+        datasets: those that exist here.
+        method: which; by default the first that fits of some that are widely known.
+    """
+    name = method or next((each for each in _PREFERRED if _fits(BY_NAME[each], track, datasets)), _PREFERRED[-1])
+    preset = proposed_preset(BY_NAME[name], track.dataset, datasets)
+    return {"method": {"name": name, **({"preset": preset} if preset else {})}, "track": track.slug, "seeds": list(SEEDS)}
+
+
+def proposed_preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:
+    """`small`, or nothing for the published values."""
+    card = datasets.get(dataset)
+    return "small" if card is not None and card.train_images < FEW_IMAGES and "small" in recipe.presets else ""
+
+
+def _fits(recipe: type[Recipe], track: Track, datasets: Mapping[str, DatasetCard]) -> bool:
+    try:
+        validation.check(recipe.published(), track, datasets)
+    except InvalidSpec:
+        return False
+    return True
