@@ -16,7 +16,7 @@ JOBS: dict[str, Any] = {
     "spelled out": {
         "summary": "A track spelled out, with a memory budget in bytes",
         "value": {
-            "method": {"name": "finetune", "later_tasks": {"epochs": 10, "lr": 0.05}},
+            "method": {"name": "finetune", "later_tasks": {"epochs": 10, "milestones": [6, 8]}},
             "track": {
                 "dataset": "cifar10",
                 "protocol": {"first": 4, "increment": 2, "class_order": 7},

@@ -21,6 +21,7 @@ import torch
 from benchmarks.methods import our_accuracy
 from benchmarks.report import Report, options
 from cil_core.data.folder import Preparation, register
+from cil_core.schedule import Schedule
 from cil_core.spec import RunSpec, Track
 from store.significance import PairedTest, corrected, paired
 
@@ -29,7 +30,7 @@ IMAGES = "sample"
 TRAIN, TEST = 60, 50
 """Images of a class that are taken."""
 
-FEW_EPOCHS = {"epochs": 10, "batch_size": 32, "lr": 0.05, "milestones": [7, 9], "weight_decay": 5e-4}
+FEW_EPOCHS = Schedule(epochs=10, batch_size=32, lr=0.05, milestones=(7, 9), weight_decay=5e-4).model_dump()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from cil_core.frozen import Frozen
 
 
+def _all_may_be_left_out(schema: dict[str, Any]) -> None:
+    schema.pop("required", None)
+    for field in schema["properties"].values():
+        field.pop("default", None)  # it depends on the recipe, whose own defaults say it
+
+
 class Schedule(Frozen):
-    """How one phase is optimised; the learning rate changes at epoch boundaries only."""
+    """How one phase is optimised; the learning rate changes at epoch boundaries only.
+
+    In a recipe's JSON every field may be left out: it is then what the preset or the published recipe has there.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_all_may_be_left_out)
 
     epochs: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(default=128, ge=1, le=65_536)
@@ -30,9 +41,9 @@ class Schedule(Frozen):
         if any(later <= earlier for earlier, later in pairwise(self.milestones)) or any(m < 1 for m in self.milestones):
             raise ValueError(f"milestones rise strictly and start at 1 or later, not {list(self.milestones)}")
         if self.milestones and self.milestones[-1] >= self.epochs:
-            raise ValueError(f"the last milestone, {self.milestones[-1]}, comes before the last epoch, {self.epochs}")
+            raise ValueError(f"milestones {list(self.milestones)} do not fit into {self.epochs} epochs: the last one comes before the last epoch; [] for none")
         if self.milestones and self.curve != "multistep":
-            raise ValueError(f"milestones belong to the curve 'multistep', not {self.curve!r}")
+            raise ValueError(f"milestones {list(self.milestones)} belong to the curve 'multistep', not {self.curve!r}; [] for none")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"{self.warmup_epochs} warm-up epochs leave nothing of {self.epochs}")
         return self

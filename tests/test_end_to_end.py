@@ -22,7 +22,7 @@ from cil_core.events import RunFinished
 from cil_core.spec import RunSpec
 
 TRACK = "digits-b0-inc2-m50-convnet"
-SHORT = {"epochs": 4, "batch_size": 32, "lr": 0.05}
+SHORT = {"epochs": 4, "batch_size": 32, "lr": 0.05, "milestones": []}
 RECIPE = {"name": "icarl", "first_task": SHORT, "later_tasks": SHORT}
 IMPATIENT = {"CIL_LEASE_SECONDS": "6", "CIL_HEARTBEAT_SECONDS": "0.5", "CIL_POLL_SECONDS": "0.3", "CIL_GRACE_SECONDS": "2"}
 IMPATIENT |= {"CIL_MAX_ATTEMPTS": "10", "CIL_BACK_OFF_SECONDS": "0.1"}

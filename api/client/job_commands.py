@@ -38,7 +38,9 @@ def submit(
     track: TrackName = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated; 1993,1994,1995 if not given.")] = None,
     preset: Annotated[str | None, typer.Option(help="A named set of hyper-parameters, e.g. small.")] = None,
-    values: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter as name=value (JSON), repeatable: --set temperature=3")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyper-parameter as name=value (JSON), repeatable: --set temperature=3 --set later_tasks.lr=0.05")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="A note for people.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute again what has finished already.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the job until it has ended.")] = False,
@@ -115,19 +117,27 @@ def _from_options(method: str | None, track: str | None, seeds: str, preset: dic
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise typer.BadParameter(f"--seeds takes comma-separated whole numbers, not {seeds!r}") from None
-    recipe = {"name": method, **preset, **dict(_assignment(text) for text in values)}
+    recipe: dict[str, Any] = {"name": method, **preset}
+    for text in values:
+        _assign(recipe, text)
     return {"method": recipe, "track": track, "seeds": numbers, **({"name": name} if name else {})}
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    """`name=value`: the value as JSON, or as text where it is none."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
+def _assign(recipe: dict[str, Any], text: str) -> None:
+    """`name=value` or `schedule.name=value`: the value as JSON, or as text where it is none."""
+    path, equals, written = text.partition("=")
+    *within, name = path.split(".")
+    if not equals or not name or not all(within):
         raise typer.BadParameter(f"--set takes name=value, not {text!r}")
     try:
-        return name, json.loads(value)
+        value = json.loads(written)
     except ValueError:
-        return name, value
+        value = written
+    for part in within:
+        recipe = recipe.setdefault(part, {})
+        if not isinstance(recipe, dict):
+            raise typer.BadParameter(f"--set {text}: {part} has been given a value without fields")
+    recipe[name] = value
 
 
 def _watch(client: Client, job: Job, as_json: bool) -> None:

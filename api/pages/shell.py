@@ -27,5 +27,6 @@ def as_command(body: Mapping[str, Any]) -> str:
     parts += ["--name", body["name"]] if "name" in body else []
     for name, value in method.items():
         if name not in {"name", "preset"}:
-            parts += ["--set", f"{name}={json.dumps(value)}"]
+            given = {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
+            parts += [part for path, one in given.items() for part in ("--set", f"{path}={json.dumps(one)}")]
     return shlex.join(parts)

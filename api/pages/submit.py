@@ -132,9 +132,9 @@ def body_of(form: Mapping[str, str]) -> dict[str, Any]:
     base = _base(recipe, form["preset"])
     changed = {}
     for name in knob_names(recipe):
-        typed = form.get(_OWN + name)
-        if typed is not None and (value := _parsed(typed)) != _plain(base, name) and typed != str(_plain(base, name)):
-            changed[name] = value
+        typed, before = form.get(_OWN + name), _plain(base, name)
+        if typed is not None and (value := _parsed(typed)) != before and typed != str(before):
+            changed[name] = _difference(value, before) if isinstance(value, dict) and isinstance(before, dict) else value
     method = {"name": form["method"], **({"preset": form["preset"]} if form["preset"] else {}), **changed}
     seeds = [_parsed(seed.strip()) for seed in form["seeds"].split(",") if seed.strip()]
     return {"method": method, "track": form["track"].strip(), "seeds": seeds, **({"name": form["name"]} if form["name"].strip() else {})}
@@ -222,6 +222,10 @@ def _base(recipe: type[Recipe], preset: str) -> Recipe:
 def _plain(recipe: Recipe, name: str) -> Any:
     value = getattr(recipe, name)
     return value.model_dump(mode="json") if isinstance(value, Schedule) else list(value) if isinstance(value, tuple) else value
+
+
+def _difference(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in before or value != before[name]}
 
 
 def _parsed(typed: str) -> Any:

@@ -4,6 +4,7 @@ Decisions:
     * The defaults of a recipe are published values; the description of each field names its source.
     * A *preset* is a named set of values. It is resolved when a recipe is read, so the canonical form always spells out what was run:
       `{"name": "icarl", "preset": "small"}` and the same values written by hand are one entry.
+    * What is left out of a schedule is the preset's, or the published value: `{"later_tasks": {"lr": 0.05}}` changes the rate and nothing else.
     * Every method has a schedule `first_task`; the standard phase of later tasks takes `later_tasks`, which a method that trains its
       network once does not have.
     * What a method needs from a track is said here, torch-free, so that a job that cannot run is refused when it is submitted.
@@ -85,14 +86,20 @@ class Recipe(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolve_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "preset" not in values:
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
             return values
+        base: dict[str, Any] = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Schedule)}
+        if "preset" in values:
+            preset = values["preset"]
+            if preset not in cls.presets:
+                raise ValueError(f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}")
+            base |= cls.presets[preset]
         given = {name: value for name, value in values.items() if name != "preset"}
-        preset = values["preset"]
-        if preset not in cls.presets:
-            raise ValueError(f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}")
-        return {**cls.presets[preset], **given}
+        for name, value in given.items():
+            if isinstance(value, dict) and isinstance(base.get(name), Schedule):
+                given[name] = {**base[name].model_dump(), **value}
+        return {**base, **given}
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -124,11 +131,9 @@ class Recipe(Frozen):
         bases = [type(self).published(), *(type(self).from_preset(name) for name in self.presets)]
         labels = ["", *(f"{name}, " for name in self.presets)]
 
-        def changed(base: Recipe) -> list[str]:
-            return [field for field in type(self).model_fields if getattr(self, field) != getattr(base, field)]
-
-        nearest = min(range(len(bases)), key=lambda index: len(changed(bases[index])))
-        shown = [f"{field}={_short(getattr(self, field))}" for field in changed(bases[nearest])]
+        changed = [_changes(self, base) for base in bases]
+        nearest = min(range(len(bases)), key=lambda index: len(changed[index]))
+        shown = changed[nearest]
         return [labels[nearest] + shown[0], *shown[1:]] if shown else []
 
     def backbone_on(self, backbone: str) -> str:
@@ -147,5 +152,13 @@ class Recipe(Frozen):
         return InvalidSpec(f"{self.title}: {reason}", field or ("method", "name"))
 
 
-def _short(value: object) -> str:
-    return f"{value.epochs} epochs" if isinstance(value, Schedule) else str(value)
+def _changes(changed: BaseModel, base: BaseModel, within: str = "") -> list[str]:
+    """The fields that differ, as `field=value`; those of schedules as `schedule.field=value`."""
+    found: list[str] = []
+    for name in type(changed).model_fields:
+        value, before = getattr(changed, name), getattr(base, name)
+        if isinstance(value, Schedule) and isinstance(before, Schedule):
+            found += _changes(value, before, f"{name}.")
+        elif value != before:
+            found.append(f"{within}{name}={list(value) if isinstance(value, tuple) else value}")
+    return found

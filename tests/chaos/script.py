@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-SCHEDULE = {"epochs": 6, "batch_size": 32, "lr": 0.05}
+SCHEDULE = {"epochs": 6, "batch_size": 32, "lr": 0.05, "milestones": []}
 RECIPES = [{"name": name, "first_task": SCHEDULE, "later_tasks": SCHEDULE} for name in ("finetune", "replay", "icarl")]
 SEEDS = (1, 2, 3)
 

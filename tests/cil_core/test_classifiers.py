@@ -38,7 +38,7 @@ def means_by_the_book(features: Tensor, labels: Tensor, classes: int) -> Tensor:
 @pytest.fixture(scope="module")
 def learnt() -> Method:
     """Replay after tasks of 4 and 3 classes, one epoch each."""
-    schedule = {"epochs": 1, "batch_size": 32}
+    schedule = {"epochs": 1, "batch_size": 32, "milestones": []}
     spec = RunSpec.model_validate(
         {"method": {"name": "replay", "first_task": schedule, "later_tasks": schedule}, "track": "digits-b4-inc3-m60-convnet", "seed": 7}
     )

@@ -41,7 +41,11 @@ def kinds_compiled() -> int:
 
 
 def recipe(epochs: int, later: int) -> dict[str, object]:
-    return {"name": "icarl", "first_task": {"epochs": epochs, "batch_size": 10}, "later_tasks": {"epochs": later, "batch_size": 20}}
+    return {
+        "name": "icarl",
+        "first_task": {"epochs": epochs, "batch_size": 10, "milestones": []},
+        "later_tasks": {"epochs": later, "batch_size": 20, "milestones": []},
+    }
 
 
 def test_long_runs_are_compiled_and_short_ones_are_not() -> None:
@@ -53,7 +57,7 @@ def test_long_runs_are_compiled_and_short_ones_are_not() -> None:
 
 
 def test_a_method_that_trains_once_is_as_long_as_its_first_task() -> None:
-    once = BY_NAME["fetril"].model_validate({"name": "fetril", "first_task": {"epochs": ENOUGH_IMAGES // 100, "batch_size": 10}})
+    once = BY_NAME["fetril"].model_validate({"name": "fetril", "first_task": {"epochs": ENOUGH_IMAGES // 100, "batch_size": 10, "milestones": []}})
     assert batches_worth_compiling(once, [100, 1000]) == {10}
     assert batches_worth_compiling(once, [99, 1000]) == frozenset()
 

@@ -10,9 +10,10 @@ from cil_core.engine import run
 from cil_core.events import EpochFinished, Event, RunFinished, TaskEvaluated
 from cil_core.recipes import BY_NAME
 from cil_core.registry import method_class
+from cil_core.schedule import Schedule
 from cil_core.spec import RunSpec
 
-SCHEDULE = {"epochs": 1, "batch_size": 64, "lr": 0.02}
+SCHEDULE = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
 TRACK = "digits-b4-inc3-m50-convnet"
 
 

@@ -93,7 +93,28 @@ def test_a_preset_can_be_changed_further_and_says_so() -> None:
 
 def test_a_changed_knob_is_what_a_variant_is_called() -> None:
     assert read(name="lwf", temperature=3.0).variant == "temperature=3.0"
-    assert read(name="finetune", logits="full", later_tasks={"epochs": 5}).variant == "later_tasks=5 epochs, logits=full"
+    assert (
+        read(name="finetune", logits="full", later_tasks={"epochs": 5, "milestones": []}).variant
+        == "later_tasks.epochs=5, later_tasks.milestones=[], logits=full"
+    )
+
+
+def test_what_is_left_out_of_a_schedule_is_the_preset_s_or_the_published_value() -> None:
+    published, small = read(name="icarl"), read(name="icarl", preset="small")
+    changed = read(name="icarl", later_tasks={"lr": 0.05})
+    assert changed.later_tasks == published.later_tasks.model_copy(update={"lr": 0.05})
+    assert (changed.later_tasks.weight_decay, changed.later_tasks.milestones, changed.first_task) == (2e-4, (80, 120), published.first_task)
+    assert changed.variant == "later_tasks.lr=0.05"
+    further = read(name="icarl", preset="small", first_task={"batch_size": 64, "epochs": 18})
+    assert further.first_task == small.first_task.model_copy(update={"batch_size": 64, "epochs": 18})
+    assert further.variant == "small, first_task.epochs=18, first_task.batch_size=64"
+    assert read(name="icarl", later_tasks={}) == published
+
+
+def test_milestones_that_do_not_fit_into_other_epochs_are_never_dropped_silently() -> None:
+    with pytest.raises(ValidationError, match=r"milestones \[80, 120\] do not fit into 100 epochs: .*; \[\] for none"):
+        read(name="icarl", later_tasks={"epochs": 100})
+    assert read(name="icarl", later_tasks={"epochs": 100, "milestones": []}).schedules["later_tasks"].milestones == ()
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:

@@ -31,8 +31,9 @@ from workers.reports import Order, Ready, Report
 from workers.settings import WorkerSettings
 
 TRACK = "digits-b0-inc2-m50-convnet"
-QUICK = {"name": "finetune", "first_task": {"epochs": 2, "lr": 0.05}, "later_tasks": {"epochs": 1, "lr": 0.05}}
-STEADY = {"name": "replay", "first_task": {"epochs": 30, "batch_size": 32, "lr": 0.02}, "later_tasks": {"epochs": 30, "batch_size": 32, "lr": 0.02}}
+QUICK = {"name": "finetune", "first_task": {"epochs": 2, "lr": 0.05, "milestones": []}, "later_tasks": {"epochs": 1, "lr": 0.05, "milestones": []}}
+_STEADILY = {"epochs": 30, "batch_size": 32, "lr": 0.02, "milestones": []}
+STEADY = {"name": "replay", "first_task": _STEADILY, "later_tasks": _STEADILY}
 ENDLESS = {"name": "finetune", "first_task": {"epochs": 1000, "lr": 0.001}}
 INTERVALS = {
     "lease_seconds": 4,

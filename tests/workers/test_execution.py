@@ -98,7 +98,7 @@ def test_a_run_over_its_time_limit_fails_as_timed_out(attempt, recipes):
 
 
 def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt):
-    hungry = {"name": "finetune", "first_task": {"epochs": 1, "batch_size": 4096}, "later_tasks": {"epochs": 1}}
+    hungry = {"name": "finetune", "first_task": {"epochs": 1, "batch_size": 4096, "milestones": []}, "later_tasks": {"epochs": 1, "milestones": []}}
     workshop.track = "digits-b0-inc10-m0-resnet32"
     run = attempt(hungry, memory_gib=1).join()
     assert (run.state, run.failure) == ("failed", "out_of_memory")
@@ -108,7 +108,7 @@ def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt
 
 
 def test_a_run_whose_loss_explodes_fails_as_diverged(attempt):
-    run = attempt({"name": "finetune", "first_task": {"epochs": 9, "batch_size": 16, "lr": 100, "weight_decay": 1}}).join()
+    run = attempt({"name": "finetune", "first_task": {"epochs": 9, "batch_size": 16, "lr": 100, "milestones": [], "weight_decay": 1}}).join()
     assert (run.state, run.failure) == ("failed", "diverged")
     assert "task" in run.message
 

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from cil_core.recipes import BY_NAME
 from store import runs
 
 DIGITS = "digits-b0-inc2-m50-convnet"
@@ -23,10 +24,12 @@ def finished(connected, service) -> str:
 
 
 def test_a_job_is_submitted_with_options(connected) -> None:
-    done = connected(*SUBMIT, "--preset", "small", "--set", 'first_task={"epochs": 3}', "--set", "name=replay", "--json")
+    done = connected(*SUBMIT, "--preset", "small", "--set", "first_task.epochs=3", "--set", "first_task.milestones=[2]", "--set", "name=replay", "--json")
     job = json.loads(done.out)
     assert (done.code, done.err) == (0, "")
     assert (job["state"], [run["seed"] for run in job["runs"]], job["spec"]["method"]["first_task"]["epochs"]) == ("queued", [1, 2, 3], 3)
+    small = BY_NAME["replay"].from_preset("small").first_task
+    assert job["spec"]["method"]["first_task"] == small.model_dump(mode="json") | {"epochs": 3, "milestones": [2]}
     assert "queued" in connected("show", job["id"]).out
 
 

@@ -55,6 +55,13 @@ def test_checking_sends_nothing_and_shows_the_same_job_in_every_form(client):
     assert client.get("/api/v1/jobs").json()["items"] == []
 
 
+def test_of_a_schedule_only_what_was_changed_is_sent(client):
+    schedule = BY_NAME["icarl"].from_preset("small").first_task.model_dump(mode="json")
+    answer = send(client, action="check", **{"recipe.first_task": json.dumps(schedule | {"epochs": 30, "milestones": [20, 27]})})
+    assert shown_body(answer.text)["method"] == {"name": "icarl", "preset": "small", "first_task": {"epochs": 30, "milestones": [20, 27]}}
+    assert "--set first_task.epochs=30 --set 'first_task.milestones=[20, 27]'" in unescape(answer.text)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

@@ -74,7 +74,7 @@ def test_it_is_decoded_once(data_root: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_streams_it(data_root: Path) -> None:
-    schedule = {"epochs": 1, "batch_size": 16, "lr": 0.01}
+    schedule = {"epochs": 1, "batch_size": 16, "lr": 0.01, "milestones": []}
     method = {"name": "finetune", "first_task": schedule, "later_tasks": schedule}
     spec = RunSpec.model_validate({"method": method, "track": "imagenet100-b50-inc50-m0-convnet", "seed": 1})
     *_, last = run(spec, data_root=data_root, resident_bytes=2**20)

@@ -16,6 +16,7 @@ from cil_core.data.streamed import StreamedDataset
 from cil_core.engine import run
 from cil_core.events import RunFinished
 from cil_core.recipes import BY_NAME
+from cil_core.schedule import Schedule
 from cil_core.spec import RunSpec
 
 TRANSFORM = Transform(DATASETS["cifar10"])
@@ -96,7 +97,7 @@ def test_images_on_a_device_are_not_streamed() -> None:
 @pytest.mark.parametrize("name", ["icarl", "bic", "derpp", "gem", "podnet", "fetril", "der", "joint"])
 @pytest.mark.parametrize("track", ["digits-b4-inc3-m50-{}", "digits-b4-inc3-m50-{}-holdout20"])
 def test_a_run_that_streams_gives_the_same_matrix(name: str, track: str, tmp_path: Path) -> None:
-    schedule = {"epochs": 1, "batch_size": 64, "lr": 0.02}
+    schedule = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
     schedules = dict.fromkeys(BY_NAME[name].published().schedules, schedule)
     backbone = "resnet14" if name == "podnet" else "convnet"
     spec = RunSpec.model_validate({"method": {"name": name, **schedules}, "track": track.format(backbone), "seed": 3})

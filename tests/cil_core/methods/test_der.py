@@ -21,7 +21,7 @@ from cil_core.registry import create
 from cil_core.spec import RunSpec
 from cil_core.trainer import train
 
-SHORT = {"epochs": 2, "batch_size": 64, "lr": 0.05}
+SHORT = {"epochs": 2, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 0}
 
 
 def tasks(**recipe: object) -> Iterator[tuple[DER, Task]]:
@@ -135,7 +135,7 @@ def test_a_track_with_less_than_one_exemplar_a_class_is_refused() -> None:
 def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_after_warming_up() -> None:
     official = Recipe.from_preset("official")
     assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (False, False, False, True)
-    warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "warmup_epochs": 1}
+    warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 1}
     for method, task in tasks(prune=False, head_bias=False, reset_heads_after_warmup=True, later_tasks=warm):
         method.grow(task)
         assert method.net.head.bias is None

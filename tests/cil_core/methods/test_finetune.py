@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-STILL = {"first_task": {"epochs": 2, "batch_size": 32, "weight_decay": 0}, "later_tasks": {"epochs": 2, "batch_size": 32, "weight_decay": 0}}
+SCHEDULE = {"epochs": 2, "batch_size": 32, "milestones": [], "weight_decay": 0}
+STILL = {"first_task": SCHEDULE, "later_tasks": SCHEDULE}
 
 
 def test_over_the_new_classes_and_without_weight_decay_old_rows_stay_bit_for_bit(start: Any) -> None:

@@ -91,7 +91,7 @@ def test_the_loss_is_cross_entropy_among_the_new_classes(start: Any) -> None:
 
 def test_the_first_task_is_plain_training(start: Any) -> None:
     def losses(name: str) -> list[dict[str, float]]:
-        walk = start(name, epochs=2, first_task={"epochs": 2, "batch_size": 32})
+        walk = start(name, epochs=2, first_task={"epochs": 2, "batch_size": 32, "milestones": []})
         return [event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)]
 
     assert losses("gem") == losses("finetune")

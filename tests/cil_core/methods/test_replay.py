@@ -55,7 +55,7 @@ def test_without_a_memory_it_is_finetuning_over_all_classes(start: Any) -> None:
     """A job without a budget is refused; the engine itself goes on with an empty memory."""
 
     def losses(name: str, **changes: Any) -> list[dict[str, float]]:
-        walk = start(name, epochs=2, later_tasks={"epochs": 2, "batch_size": 32}, **changes)
+        walk = start(name, epochs=2, later_tasks={"epochs": 2, "batch_size": 32, "milestones": []}, **changes)
         method = create(walk.recipe, replace(walk.method.setting, budget=MemoryBudget(kind="none")))
         tasks = [walk.task(0), walk.task(1)]
         return [event.losses for task in tasks for event in learn_task(method, task) if isinstance(event, EpochFinished)]
