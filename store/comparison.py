@@ -8,7 +8,7 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -54,7 +54,9 @@ class Comparison(Frozen):
     items: tuple[Entry, ...] = Field(description="In the order asked for, without ranks.")
     differences: tuple[Difference, ...]
     matrices: tuple[Matrix, ...]
-    recipe_differences: dict[str, tuple[Any, ...]] = Field(description="Hyper-parameters that are not equal, one value an entry; null where it has none.")
+    recipe_differences: dict[str, tuple[Any, ...]] = Field(
+        description="Hyper-parameters that are not equal (of a schedule as `schedule.field`), one value an entry; null where it has none."
+    )
     environment_differences: dict[str, tuple[Any, ...]] = Field(description="What the runs were executed with and is not equal: all values of each entry.")
 
 
@@ -96,7 +98,7 @@ def compare(session: Session, entry_ids: Sequence[str], *, baseline: str | None 
         items=tuple(items),
         differences=_differences(items, baseline),
         matrices=tuple(_matrix(session, item) for item in items),
-        recipe_differences=_unequal([item.recipe for item in items]),
+        recipe_differences=_unequal([_flat(item.recipe) for item in items]),
         environment_differences=_unequal([_environment([runs[run.run_id] for run in item.runs]) for item in items]),
     )
 
@@ -165,6 +167,14 @@ def _environment(runs: Sequence[Run]) -> dict[str, Any]:
     """Every value that occurs, by name."""
     names = sorted({name for run in runs for name in run.environment or {}} - _PER_RUN)
     return {name: sorted({str((run.environment or {}).get(name)) for run in runs}) for name in names}
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Every hyper-parameter; those of schedules by `schedule.field`."""
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        flat |= {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _unequal(several: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:

@@ -7,6 +7,7 @@ Decisions:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from datetime import datetime
 from markupsafe import Markup, escape
 
 from api import problems
+from api.client.variants import brief
 from api.pages import svg, templating
 from api.problems import Fault, Problem
 from store.entries import Entry
@@ -46,7 +48,18 @@ class Column:
 
 def label(entry: Entry) -> str:
     """An entry's name: its method, and what tells it from the default."""
-    return entry.title if entry.variant == "default" else f"{entry.title}, {entry.variant}"
+    return _named(entry, entry.variant)
+
+
+def labels(found: Sequence[Entry]) -> dict[str, str]:
+    """The name of each where several are shown, by its id: a variant of many changes is shortened unless two would be called the same."""
+    short = {entry.id: _named(entry, brief(entry.variant)) for entry in found}
+    count = Counter(short.values())
+    return {entry.id: short[entry.id] if count[short[entry.id]] == 1 else label(entry) for entry in found}
+
+
+def _named(entry: Entry, variant: str) -> str:
+    return entry.title if variant == "default" else f"{entry.title}, {variant}"
 
 
 def chosen(names: Sequence[str]) -> list[Column]:

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.pages import figures, templating
-from api.pages.columns import label
+from api.pages.columns import labels
 from api.pages.diagrams import Bars, Interval
 from api.pages.figures import Figure
 from api.pages.track import Zoom, looks_of, series_of
@@ -35,7 +35,7 @@ def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Base
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
-    names = {item.id: label(item) for item in comparison.items}
+    names = labels(comparison.items)
     drawn = {figure.name: figure for figure in figures_of(comparison, zoom)}
     return templating.render(
         request, "compare.html", comparison=comparison, names=names, metrics=[(metric, NAMES[metric]) for metric in METRICS], shade=shade, verdict=verdict,
@@ -54,7 +54,7 @@ def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
     """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
-    names, looks = {item.id: label(item) for item in comparison.items}, looks_of(comparison.items)
+    names, looks = labels(comparison.items), looks_of(comparison.items)
     where = f"on {comparison.track_slug}"
     found = [figures.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
     for metric in METRICS:

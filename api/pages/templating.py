@@ -20,6 +20,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from api.client.variants import brief
 from api.doorbell import Doorbell
 from api.pages.shell import as_command, as_curl
 from store.statistics import Statistic
@@ -141,7 +142,7 @@ def short(token: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short):
+    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short, brief):
         environment.filters[show.__name__] = show
     for call in (with_query, with_pairs, as_curl, as_command):
         environment.globals[call.__name__] = call

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
 from api.deps import AnswersDep, DatabaseDep
 from api.pages import figures, svg, templating
-from api.pages.columns import COLUMNS, USUAL, cells, chosen, label
+from api.pages.columns import COLUMNS, USUAL, cells, chosen, label, labels
 from api.pages.diagrams import Point
 from api.pages.example import example_job
 from api.pages.figures import Figure
@@ -101,7 +101,8 @@ def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
     if len(shown) < 2:
         return None
     best = frontier({entry.id: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes) for entry in shown})
-    points = [Point(label(entry), entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best) for entry in shown]
+    names = labels(shown)
+    points = [Point(names[entry.id], entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best) for entry in shown]
     return figures.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
 
 
@@ -128,10 +129,10 @@ def _drawn(found: Sequence[Entry]) -> list[Entry]:
 
 def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
     """Their curves, for a chart."""
-    looks = looks_of(drawn)
+    looks, names = looks_of(drawn), labels(drawn)
     return [
         svg.Series(
-            label=label(entry),
+            label=names[entry.id],
             points=[(seen, point.mean) for seen, point in zip(entry.seen_classes, entry.curve, strict=True)],
             band=[point.interval for point in entry.curve if point.interval] or None,
             look=looks[entry.id],

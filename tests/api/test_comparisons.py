@@ -54,7 +54,17 @@ def test_only_what_differs_between_recipes_is_shown(finished, entries):
     differences = compared(finished, entries["replay"], entries["icarl"])["recipe_differences"]
     assert differences["name"] == ["replay", "icarl"]
     assert differences["loss"] == [None, "ce"] or differences["loss"][0] is None
-    assert "first_task" not in differences
+    assert not [name for name in differences if name.startswith("first_task")]
+
+
+def test_of_schedules_only_the_fields_that_differ_are_shown(client, service, a_job):
+    for changes in ({}, {"later_tasks": {"lr": 0.025}}):
+        client.post("/api/v1/jobs", json=a_job("replay", preset="small", **changes))
+    service.complete_all()
+    one, other = client.get("/api/v1/leaderboards/digits-b0-inc2-m50-convnet").json()["items"]
+    expected = [item["recipe"]["later_tasks"]["lr"] for item in (one, other)]
+    assert sorted(expected) == [0.025, 0.05]
+    assert compared(client, one["id"], other["id"])["recipe_differences"] == {"later_tasks.lr": expected}
 
 
 @pytest.mark.parametrize(

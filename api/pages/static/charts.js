@@ -77,8 +77,8 @@
 
   // As many lines as the names need: a name that is cut off or on a second page is not read.
   const legend = (colours, names, width) => {
-    const lines = Math.ceil(names.reduce((sum, name) => sum + 55 + 6.5 * name.length, 0) / width);
-    return { option: { data: names, type: "plain", top: 0, textStyle: { color: colours.ink } }, below: 16 + LINE * lines };
+    const lines = Math.ceil(names.reduce((sum, name) => sum + 55 + 6.5 * short(name).length, 0) / width);
+    return { option: { data: names, formatter: short, type: "plain", top: 0, textStyle: { color: colours.ink } }, below: 16 + LINE * lines };
   };
 
   const kinds = {

@@ -54,6 +54,24 @@ def test_an_entry_looks_alike_in_every_figure_drawn_by_the_server_and_by_the_bro
         assert drawn(picture) == told
 
 
+def test_a_variant_of_many_changes_is_shortened_unless_two_would_be_called_the_same(client, service, a_job):
+    first = {"batch_size": 64, "lr": 0.02, "momentum": 0.8, "weight_decay": 0.001}
+    for later in ({}, {"lr": 0.01}):
+        client.post("/api/v1/jobs", json=a_job("replay", preset="small", first_task=first, later_tasks=later))
+    service.complete_all()
+    board = page(client, f"/tracks/{BOARD}")
+    assert "small, first_task.batch_size=64 and 3 more</abbr>" in board
+    assert "small, first_task.batch_size=64 and 4 more</abbr>" in board
+    assert 'title="small, first_task.batch_size=64, first_task.lr=0.02, first_task.momentum=0.8, first_task.weight_decay=0.001"' in board
+    client.post("/api/v1/jobs", json=a_job("replay", preset="small", first_task=first, later_tasks={"lr": 0.02}))
+    service.complete_all()
+    entries = [item["id"] for item in client.get(f"/api/v1/leaderboards/{BOARD}").json()["items"]]
+    names = re.search(r"<span>Baseline: (.+?)</span>", page(client, "/compare", entry=entries), re.DOTALL)[1]
+    assert "Replay, small, first_task.batch_size=64 and 3 more<" in names
+    assert "later_tasks.lr=0.01<" in names
+    assert "later_tasks.lr=0.02<" in names
+
+
 def drawn(picture):
     """By name, the colour of what is drawn right after it or together with it."""
     found, last = {}, ""
