@@ -130,11 +130,8 @@ class Recipe(Frozen):
         """The fields that differ from the nearest preset (or the defaults), as `field=value`."""
         bases = [type(self).published(), *(type(self).from_preset(name) for name in self.presets)]
         labels = ["", *(f"{name}, " for name in self.presets)]
-
-        changed = [_changes(self, base) for base in bases]
-        nearest = min(range(len(bases)), key=lambda index: len(changed[index]))
-        shown = changed[nearest]
-        return [labels[nearest] + shown[0], *shown[1:]] if shown else []
+        label, shown = min(zip(labels, (_changes(self, base) for base in bases), strict=True), key=lambda told: len(told[1]))
+        return [label + shown[0], *shown[1:]] if shown else []
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
