@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from api.client.cells import safe_cell
+from api.client.variants import titled
 from cil_core.recipes import BY_NAME
 from store.entries import Entry
 from store.statistics import Statistic
@@ -83,7 +84,7 @@ _NOTE = "Mean over seeds, with the half-width of the 95 % confidence interval (S
 
 
 def _printed(entry: Entry) -> list[str]:
-    name = entry.title if entry.variant == "default" else f"{entry.title} ({entry.variant})"
+    name = titled(entry.title, entry.variant)
     metrics = [_percent(entry.metrics.get(metric)) for metric in ("average_accuracy", "last_accuracy", "forgetting")]
     size = [f"{entry.counted_bytes / 1e6:.2f}", f"{entry.parameters / 1e6:.2f}"]
     return ["–" if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]

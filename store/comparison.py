@@ -8,7 +8,7 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.frozen import Frozen
+from cil_core.recipes.base import flat
 from store.entries import Entry
 from store.errors import NotComparable
 from store.leaderboard import best_of_each_method, entries, entries_by_id
@@ -98,7 +99,7 @@ def compare(session: Session, entry_ids: Sequence[str], *, baseline: str | None 
         items=tuple(items),
         differences=_differences(items, baseline),
         matrices=tuple(_matrix(session, item) for item in items),
-        recipe_differences=_unequal([_flat(item.recipe) for item in items]),
+        recipe_differences=_unequal([flat(item.recipe) for item in items]),
         environment_differences=_unequal([_environment([runs[run.run_id] for run in item.runs]) for item in items]),
     )
 
@@ -167,14 +168,6 @@ def _environment(runs: Sequence[Run]) -> dict[str, Any]:
     """Every value that occurs, by name."""
     names = sorted({name for run in runs for name in run.environment or {}} - _PER_RUN)
     return {name: sorted({str((run.environment or {}).get(name)) for run in runs}) for name in names}
-
-
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Every hyper-parameter; those of schedules by `schedule.field`."""
-    flat: dict[str, Any] = {}
-    for name, value in recipe.items():
-        flat |= {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _unequal(several: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:

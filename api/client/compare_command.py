@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.client.options import AsJson, Server, connect, show, show_json
+from api.client.variants import titled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +40,7 @@ def compare(
 
 
 def _differences(answer: dict[str, Any]) -> Table:
-    names = {item["id"]: item["title"] if item["variant"] == "default" else f"{item['title']} ({item['variant']})" for item in answer["items"]}
+    names = {item["id"]: titled(item["title"], item["variant"]) for item in answer["items"]}
     table = _table(
         f"against {names[answer['baseline']]} on {answer['track_slug']}",
         ("entry", "number", "difference", "95 % interval", "p (Holm)", "Wilcoxon p (least)", "seeds"),

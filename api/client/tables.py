@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client.answers import Classifier, Entry, Job, Leaderboard, Run, Statistic
-from api.client.variants import brief
+from api.client.variants import brief, titled
 
 BARS = "▁▂▃▄▅▆▇█"
 MISSING = "–"
@@ -125,7 +125,7 @@ def _table(title: str | None, *headings: str, identifier: str | None = None) -> 
 
 
 def _result_cells(entry: Entry) -> list[str]:
-    name = entry.title if entry.variant == "default" else f"{entry.title} ({brief(entry.variant)})"
+    name = titled(entry.title, brief(entry.variant))
     name += " ✓✓" if entry.trust == "replayed" else ""
     accuracies = [percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")]
     return [MISSING if entry.rank is None else str(entry.rank), name, *accuracies, str(len(entry.runs))]

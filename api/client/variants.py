@@ -1,4 +1,4 @@
-"""What an entry's variant is called where there is little room."""
+"""How an entry's variant is written: after its title, and where there is little room."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import re
 
 _BETWEEN = re.compile(r", (?![^\[]*\])")  # a comma within brackets is part of a value
 ROOM = 44
+
+
+def titled(title: str, variant: str) -> str:
+    """A method's title, with its variant unless that is the default."""
+    return title if variant == "default" else f"{title} ({variant})"
 
 
 def brief(variant: str, most: int = ROOM) -> str:

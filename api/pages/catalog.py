@@ -11,12 +11,11 @@ from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep
 from api.pages import templating
-from api.pages.example import TRACK, example_job
+from api.pages.proposals import first_job
 from api.strict import StrictRoute
-from cil_core.catalog import BACKBONES, DATASETS
+from cil_core.catalog import BACKBONES
 from cil_core.recipes import RECIPES
 from cil_core.recipes.base import Recipe
-from cil_core.spec import Track
 from cil_core.suites import SUITES
 from store.datasets import dataset_cards
 from store.leaderboard import entries
@@ -40,9 +39,7 @@ def method(request: Request, name: str, database: DatabaseDep) -> Response:
     with database.reading() as session:
         found = {status.track.slug: entries(session, status.track.slug) for status in list_tracks(session)}
     results = [entry for board in found.values() for entry in board if entry.method == name]
-    return templating.render(
-        request, "method.html", recipe=recipe, name=name, knobs=knobs(recipe), results=results, example=example_job(Track.from_slug(TRACK), DATASETS, name)
-    )
+    return templating.render(request, "method.html", recipe=recipe, name=name, knobs=knobs(recipe), results=results, proposal=first_job(name))
 
 
 @router.get("/datasets")

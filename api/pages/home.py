@@ -10,11 +10,9 @@ from api.answers.jobs import job_brief
 from api.answers.leaderboards import track_answer
 from api.deps import DatabaseDep
 from api.pages import templating
-from api.pages.example import TRACK, example_job
+from api.pages.proposals import first_job
 from api.strict import StrictRoute
-from cil_core.catalog import DATASETS
 from cil_core.recipes import BY_NAME
-from cil_core.spec import Track
 from store.entries import Entry
 from store.jobs import JobFilter, list_jobs
 from store.leaderboard import entries
@@ -38,9 +36,7 @@ def home(request: Request, database: DatabaseDep) -> Response:
         jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
     tracks.sort(key=lambda track: -track.entries)
     titles = {name: recipe.title for name, recipe in BY_NAME.items()}
-    return templating.render(
-        request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, example=example_job(Track.from_slug(TRACK), DATASETS)
-    )
+    return templating.render(request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, proposal=first_job())
 
 
 def _leader(session: Session, slug: str) -> Entry | None:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from cil_core.recipes.base import flat
+
 
 def as_curl(body: Mapping[str, Any], server: str) -> str:
     """The job as a request.
@@ -25,8 +27,7 @@ def as_command(body: Mapping[str, Any]) -> str:
     parts = ["cil", "submit", "--method", method["name"], "--track", body["track"], "--seeds", ",".join(map(str, body["seeds"]))]
     parts += ["--preset", method["preset"]] if "preset" in method else []
     parts += ["--name", body["name"]] if "name" in body else []
-    for name, value in method.items():
+    for name, value in flat(method).items():
         if name not in {"name", "preset"}:
-            given = {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
-            parts += [part for path, one in given.items() for part in ("--set", f"{path}={json.dumps(one)}")]
+            parts += ["--set", f"{name}={json.dumps(value)}"]
     return shlex.join(parts)

@@ -23,7 +23,8 @@ from api import problems, submission
 from api.answers.catalog import recipe_named
 from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
-from api.pages import example, templating
+from api.pages import templating
+from api.pages.proposals import TRACK, proposed_job
 from api.pages.shell import as_command, as_curl
 from api.problems import Problem
 from api.routes.jobs import JobId, cancel_as, submit_as
@@ -34,6 +35,7 @@ from cil_core.recipes import RECIPES
 from cil_core.recipes.base import Recipe
 from cil_core.schedule import Schedule
 from cil_core.spec import JobSpec, Track
+from cil_core.suites import SEEDS
 from store.accounts import Scope
 from store.datasets import dataset_cards
 from store.jobs import get_job
@@ -41,7 +43,7 @@ from store.leaderboard import entries
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
-DEFAULTS = {"method": "icarl", "preset": "", "track": example.TRACK, "seeds": ", ".join(map(str, example.SEEDS)), "name": ""}
+DEFAULTS = {"method": "icarl", "preset": "", "track": TRACK, "seeds": ", ".join(map(str, SEEDS)), "name": ""}
 _OWN = "recipe."
 """What the names of a recipe's fields begin with in the form."""
 
@@ -89,7 +91,7 @@ def show(request: Request, database: DatabaseDep, method: Chosen = None, preset:
     with database.reading() as session:
         if job:
             return _page(request, session, DEFAULTS | _as_submitted(get_job(session, job).spec))
-        form = {**DEFAULTS, **_proposed(session, track or example.TRACK, method)}
+        form = {**DEFAULTS, **_proposed(session, track or TRACK, method or None)}
         if preset is not None:
             form["preset"] = preset if preset in recipe_named(form["method"]).presets else ""
         return _page(request, session, form)
@@ -202,8 +204,8 @@ def _proposed(session: Session, slug: str, method: str | None) -> dict[str, str]
     except ValueError:
         return {"track": slug, **({"method": method} if method else {})}
     if method is not None:
-        recipe_named(method)
-    job = example.example_job(track, dataset_cards(session), method)
+        recipe_named(method)  # which refuses an unknown one
+    job = proposed_job(track, dataset_cards(session), method)
     return {"track": slug, "method": job["method"]["name"], "preset": job["method"].get("preset", "")}
 
 

@@ -134,6 +134,12 @@ def plain(value: object) -> str:
     return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
+def variant(text: str) -> str | Markup:
+    """What tells an entry from its method's default; of many changes some, and all of them as its title. They are in the exports and in the JSON too."""
+    shown = brief(text)
+    return text if shown == text else Markup('<abbr title="{}">{}</abbr>').format(text, shown)
+
+
 def short(token: str) -> str:
     """An augmentation with three decimals: brightness:0.247."""
     name, colon, number = token.partition(":")
@@ -142,7 +148,7 @@ def short(token: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short, brief):
+    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short, variant):
         environment.filters[show.__name__] = show
     for call in (with_query, with_pairs, as_curl, as_command):
         environment.globals[call.__name__] = call

@@ -19,8 +19,8 @@ from api.deps import AnswersDep, DatabaseDep
 from api.pages import figures, svg, templating
 from api.pages.columns import COLUMNS, USUAL, cells, chosen, label, labels
 from api.pages.diagrams import Point
-from api.pages.example import example_job
 from api.pages.figures import Figure
+from api.pages.proposals import proposed_job
 from api.routes.tracks import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.strict import StrictRoute
 from cil_core.recipes import BY_NAME
@@ -59,7 +59,7 @@ def show(
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
         reported = beside_reported(session, slug, found)
         orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
-        example = None if found else example_job(track, dataset_cards(session))
+        proposal = None if found else proposed_job(track, dataset_cards(session))
     drawn = _drawn(found)
     view = {
         "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
@@ -69,7 +69,7 @@ def show(
         request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=shown, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=reported, example=example, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
+        reported=reported, proposal=proposal, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
         curves=curves(slug, found, zoom), pareto=pareto(slug, found), leading=leading(found),
         sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
     )  # fmt: skip

@@ -12,6 +12,7 @@ Decisions:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -130,8 +131,12 @@ class Recipe(Frozen):
         """The fields that differ from the nearest preset (or the defaults), as `field=value`."""
         bases = [type(self).published(), *(type(self).from_preset(name) for name in self.presets)]
         labels = ["", *(f"{name}, " for name in self.presets)]
-        label, shown = min(zip(labels, (_changes(self, base) for base in bases), strict=True), key=lambda told: len(told[1]))
+        label, shown = min(zip(labels, map(self._changes, bases), strict=True), key=lambda told: len(told[1]))
         return [label + shown[0], *shown[1:]] if shown else []
+
+    def _changes(self, base: Recipe) -> list[str]:
+        before = flat(base.model_dump(mode="json"))
+        return [f"{name}={value}" for name, value in flat(self.model_dump(mode="json")).items() if value != before[name]]
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
@@ -149,13 +154,9 @@ class Recipe(Frozen):
         return InvalidSpec(f"{self.title}: {reason}", field or ("method", "name"))
 
 
-def _changes(changed: BaseModel, base: BaseModel, within: str = "") -> list[str]:
-    """The fields that differ, as `field=value`; those of schedules as `schedule.field=value`."""
-    found: list[str] = []
-    for name in type(changed).model_fields:
-        value, before = getattr(changed, name), getattr(base, name)
-        if isinstance(value, Schedule) and isinstance(before, Schedule):
-            found += _changes(value, before, f"{name}.")
-        elif value != before:
-            found.append(f"{within}{name}={list(value) if isinstance(value, tuple) else value}")
+def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Every hyper-parameter of a recipe's JSON by its name; those of schedules as `schedule.field`."""
+    found: dict[str, Any] = {}
+    for name, value in recipe.items():
+        found |= {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
     return found

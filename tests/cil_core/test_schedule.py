@@ -61,7 +61,7 @@ def test_shortening_to_the_same_length_changes_nothing() -> None:
         ({"epochs": 10, "milestones": (7, 3)}, "rise strictly"),
         ({"epochs": 10, "milestones": (0, 3)}, "start at 1 or later"),
         ({"epochs": 10, "milestones": (10,)}, "comes before the last epoch"),
-        ({"epochs": 10, "milestones": (5,), "curve": "cosine"}, "belong to the curve 'multistep', not 'cosine'"),
+        ({"epochs": 10, "milestones": (5,), "curve": "cosine"}, r"milestones \[5\] belong to the curve 'multistep', not 'cosine'; \[\] for none"),
         ({"epochs": 10, "warmup_epochs": 10}, "leave nothing of 10"),
         ({"epochs": 10, "lr": math.nan}, "finite"),
         ({"epochs": 10, "lr": math.inf}, "finite"),

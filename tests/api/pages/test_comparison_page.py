@@ -21,6 +21,18 @@ def chosen(client):
     return {title: entry for entry, title in boxes}
 
 
+def drawn(picture):
+    """By name, the colour of what is drawn right after it or together with it."""
+    found, last = {}, ""
+    for child in picture:
+        if child.tag.endswith("text"):
+            last = child.text
+        elif (look := child.get("class")) != "axes":
+            names = [node.text for node in child if node.tag.endswith("text")] or [last]
+            found |= {name.partition(",")[0]: look for name in names if name and look}
+    return found
+
+
 def test_the_leaderboard_lets_entries_be_chosen_for_a_comparison(finished):
     text = page(finished, f"/tracks/{BOARD}")
     assert '<form action="/compare" method="get">' in text
@@ -70,18 +82,6 @@ def test_a_variant_of_many_changes_is_shortened_unless_two_would_be_called_the_s
     assert "Replay, small, first_task.batch_size=64 and 3 more<" in names
     assert "later_tasks.lr=0.01<" in names
     assert "later_tasks.lr=0.02<" in names
-
-
-def drawn(picture):
-    """By name, the colour of what is drawn right after it or together with it."""
-    found, last = {}, ""
-    for child in picture:
-        if child.tag.endswith("text"):
-            last = child.text
-        elif (look := child.get("class")) != "axes":
-            names = [node.text for node in child if node.tag.endswith("text")] or [last]
-            found |= {name.partition(",")[0]: look for name in names if name and look}
-    return found
 
 
 def test_another_baseline_is_a_link_away(finished):

@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from cil_core import validation
-from cil_core.catalog import DatasetCard
+from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.errors import InvalidSpec
 from cil_core.recipes import BY_NAME
 from cil_core.recipes.base import Recipe
 from cil_core.spec import Track
+from cil_core.suites import SEEDS
 
 TRACK = "digits-b0-inc2-m50-convnet"
 """Takes every method, and needs no download."""
 
-SEEDS = (1993, 1994, 1995)
 FEW_IMAGES = 10_000
 _PREFERRED = ("icarl", "lwf", "joint")  # the last asks nothing of a track
 
 
-def example_job(track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None) -> dict[str, Any]:
+def proposed_job(track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None) -> dict[str, Any]:
     """A job on a track, as the API takes it.
 
     Args:
@@ -34,11 +34,16 @@ def example_job(track: Track, datasets: Mapping[str, DatasetCard], method: str |
         method: which; by default the first that fits of some that are widely known.
     """
     name = method or next((each for each in _PREFERRED if _fits(BY_NAME[each], track, datasets)), _PREFERRED[-1])
-    preset = proposed_preset(BY_NAME[name], track.dataset, datasets)
+    preset = _preset(BY_NAME[name], track.dataset, datasets)
     return {"method": {"name": name, **({"preset": preset} if preset else {})}, "track": track.slug, "seeds": list(SEEDS)}
 
 
-def proposed_preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:
+def first_job(method: str | None = None) -> dict[str, Any]:
+    """A job on the track that takes every method."""
+    return proposed_job(Track.from_slug(TRACK), DATASETS, method)
+
+
+def _preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:
     """`small`, or nothing for the published values."""
     card = datasets.get(dataset)
     return "small" if card is not None and card.train_images < FEW_IMAGES and "small" in recipe.presets else ""
