@@ -18,18 +18,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
-from api import problems
-from api.answer_cache import AnswerCache
-from api.cursors import Cursors
-from api.doorbell import Doorbell
-from api.feed import EventFeed
-from api.problems import Problem
-from api.rates import Rates, Standing
-from api.revisions import Revisions
+from api.http import problems
+from api.http.cursors import Cursors
+from api.http.problems import Problem
+from api.http.rates import Rates, Standing
+from api.live.answer_cache import AnswerCache
+from api.live.event_feed import EventFeed
+from api.live.revisions import Revisions
+from api.live.ringer import Doorbell
 from api.settings import Settings
-from store import accounts
-from store.accounts import Principal, Scope
-from store.session import Database
+from store.access import accounts
+from store.access.accounts import Principal, Scope
+from store.database.session import Database
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of this service: `cil_…`.")
 

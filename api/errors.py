@@ -7,7 +7,7 @@
     HTTPException (routing)     not-found, method-not-allowed
     SQLAlchemy's OperationalError, InterfaceError and pool timeouts    database-unavailable, with Retry-After
 
-Anything else is an error of ours: `api.guard` logs it and answers `internal`. A browser gets the same as a page.
+Anything else is an error of ours: `api.http.middleware` logs it and answers `internal`. A browser gets the same as a page.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as RoutingError
 from starlette.routing import Match
 
-from api import problems
-from api.cursors import invalid_cursor
+from api.http import problems
+from api.http.cursors import invalid_cursor
+from api.http.json_pointers import body_faults, pointer, query_faults
+from api.http.problems import Fault, Problem, not_found
 from api.pages import problem_page
-from api.pointers import body_faults, pointer, query_faults
-from api.problems import Fault, Problem, not_found
-from cil_core.errors import InvalidSpec
-from store.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound, NotReplayable
+from cil_core.spec.errors import InvalidSpec
+from store.database.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound, NotReplayable
 
 log = logging.getLogger(__name__)
 

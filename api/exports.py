@@ -12,11 +12,11 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from api.client.cells import safe_cell
-from api.client.variants import titled
-from cil_core.recipes import BY_NAME
-from store.entries import Entry
-from store.statistics import Statistic
+from api.shared.csv import safe_cell
+from api.shared.variants import titled
+from cil_core.spec.recipes import BY_NAME
+from store.leaderboard.entries import Entry
+from store.leaderboard.statistics import Statistic
 
 _METRICS = (
     "average_accuracy",

@@ -21,22 +21,22 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api import errors, openapi
-from api.answer_cache import AnswerCache
-from api.cursors import Cursors
-from api.doorbell import Doorbell
-from api.feed import EventFeed
-from api.guard import Guard
-from api.metrics import Metrics
+from api.http.cursors import Cursors
+from api.http.metrics import Metrics
+from api.http.middleware import Guard
+from api.http.rates import Rates
+from api.live.answer_cache import AnswerCache
+from api.live.event_feed import EventFeed
+from api.live.revisions import Revisions
+from api.live.ringer import Doorbell
 from api.pages import budgets, compare, home, problem_page, ranks, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
-from api.rates import Rates
-from api.revisions import Revisions
-from api.routes import catalog, comparisons, health, job_events, jobs, results, runs, snapshot, tokens, tracks
+from api.routes import catalog, comparisons, health, job_events, jobs, reported, runs, snapshot, tokens, tracks
 from api.settings import Settings
 from cil_core import __version__
 from store import logs
-from store.session import Database
+from store.database.session import Database
 
 SETTLES_AFTER_SECONDS = (1.0, 30.0)
 """When what is loaded is declared permanent: once the process is up, and when it has been used."""
@@ -47,7 +47,7 @@ _YOUNG_COLLECTIONS_A_FULL_ONE = 100
 SUBMISSIONS_AT_ONCE = 4
 """So many are worked on at the same time: more would only take the interpreter from each other, and those that wait for a lock keep no reader waiting."""
 
-_ROUTES = (tracks.router, jobs.router, job_events.router, runs.router, results.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
+_ROUTES = (tracks.router, jobs.router, job_events.router, runs.router, reported.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
 """What is asked most comes first: a request is compared with each route before its own."""
 
 _PAGES = (home.router, track.router, compare.router, ranks.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)

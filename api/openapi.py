@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.answers.jobs import Events
-from api.problems import ProblemAnswer
+from api.http.problems import ProblemAnswer
+from api.schemas.jobs import Events
 
 DESCRIPTION = """Submit class-incremental learning experiments, follow them, and compare their results.
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from api import problems
-from api.problems import Problem
+from api.deps import writing
+from api.http import problems
+from api.http.problems import Problem
 from api.settings import Settings
-from cil_core import validation
-from cil_core.catalog import DATASETS
-from cil_core.errors import InvalidSpec
-from cil_core.spec import JobSpec
-from store.datasets import dataset_cards
-from store.models import Job
-from store.quotas import pending_runs, take_turn
-from store.session import Database
+from cil_core import ENGINE_VERSION
+from cil_core.spec import validation
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import JobSpec
+from store import runs
+from store.access.accounts import Principal, Scope
+from store.access.quotas import pending_runs, take_turn
+from store.database.models import Job
+from store.database.session import Database
+from store.database.states import RunState
+from store.datasets import dataset_cards, fingerprint_of
+from store.queries.jobs import get_job
 
 
 def check(spec: JobSpec, database: Database, limits: Settings) -> None:
@@ -64,3 +71,53 @@ def within_quota(session: Session, user_id: str, limits: Settings, submit: Calla
         detail = f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
         raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
     return job.id
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that was just made, and the queues whose doorbells shall be rung."""
+
+    id: str
+    queues: frozenset[str]
+
+
+def submit_as(principal: Principal, spec: JobSpec, database: Database, settings: Settings) -> Submitted:
+    """Submit a checked job on behalf of `principal`.
+
+    Raises:
+        Problem: too many of their runs wait.
+    """
+    with writing(database, principal) as session:
+        job = get_job(session, submit(session, principal, spec, force=False, settings=settings))
+        return Submitted(job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued))
+
+
+def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
+    """Ask for the end of a job on behalf of `principal`.
+
+    Raises:
+        Problem: it is somebody else's.
+        NotFound, AlreadyTerminal: as `runs.cancel`.
+    """
+    _check_owner(session, principal, job_id)
+    runs.cancel(session, job_id)
+
+
+def submit(session: Session, principal: Principal, spec: JobSpec, *, force: bool, settings: Settings) -> str:
+    """Submit a job in this transaction; returns its id.
+
+    Raises:
+        Problem: too many of the user's runs wait.
+    """
+    fingerprint = fingerprint_of(session, spec.track.dataset)
+
+    def make() -> Job:
+        return runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
+
+    return within_quota(session, principal.user_id, settings, make)
+
+
+def _check_owner(session: Session, principal: Principal, job_id: str) -> None:
+    job = get_job(session, job_id)
+    if job.user_id != principal.user_id and not principal.may(Scope.admin):
+        raise Problem(problems.FORBIDDEN, "only who submitted a job, or an administrator, may cancel it")

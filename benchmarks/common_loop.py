@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from torchvision import transforms
 
-from cil_core.catalog import DatasetCard
 from cil_core.nets.backbones import Backbone, build_backbone
-from cil_core.schedule import Schedule
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.schedule import Schedule
 
 Item = tuple[Tensor, int]
 

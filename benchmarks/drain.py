@@ -20,13 +20,13 @@ from rich.console import Console
 
 import migrations
 from api.client import Client
-from api.demo import serving
+from api.stack.demo import serving
 from benchmarks.report import Report, options
 from benchmarks.service import DIGITS, databases
-from cil_core.events import EpochFinished, RunStarted
-from cil_core.spec import JobSpec
+from cil_core.spec.events import EpochFinished, RunStarted
+from cil_core.spec.jobs import JobSpec
 from store import runs
-from store.session import Database
+from store.database.session import Database
 
 SLOTS = len(os.sched_getaffinity(0))
 """As many as `cil up` gives its worker."""

@@ -16,17 +16,17 @@ from torch.utils.data import DataLoader
 
 from benchmarks.common_loop import CommonLoop, Images, transforms_of
 from benchmarks.report import Report, interleaved, options
-from cil_core.catalog import DATASETS
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
-from cil_core.method import Method, Setting
-from cil_core.phase import Phase, Task
-from cil_core.recipes.rectification import ICaRL
-from cil_core.registry import create
-from cil_core.schedule import Schedule
-from cil_core.seeding import Randomness
-from cil_core.spec import MemoryBudget
-from cil_core.trainer import train
+from cil_core.engine.registry import create
+from cil_core.engine.trainer import train
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Phase, Task
+from cil_core.learning.seeding import Randomness
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.jobs import MemoryBudget
+from cil_core.spec.recipes.rectification import ICaRLRecipe
+from cil_core.spec.schedule import Schedule
 
 CARD = DATASETS["cifar10"]
 BACKBONE, BATCH, NEW = "resnet32", 128, 5
@@ -44,22 +44,22 @@ def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher:
     """One epoch of the product's iCaRL, in its first or in its second task."""
     where = torch.device(device)
     batches = frozenset({BATCH} if compiled else ())
-    setting = Setting(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision, compiled_batches=batches)
-    method = create(ICaRL(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), setting)
+    context = RunContext(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision, compiled_batches=batches)
+    method = create(ICaRLRecipe(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), context)
     data = ArrayDataset(pixels, labels, Transform(CARD))
     task = Task(0, (0, NEW), data)
     method.grow(task)
     if teacher:
         method.remember(task)
-        method.retire()
+        method.finish_task()
         task = Task(1, (0, NEW, 2 * NEW), ArrayDataset(pixels, labels + NEW, Transform(CARD)))
         method.grow(task)
-    return lambda: list(train(phase_of(method, task), task, method.setting.randomness))
+    return lambda: list(train(phase_of(method, task), task, method.context.randomness))
 
 
 def phase_of(method: Method, task: Task) -> Phase:
     """Its standard phase over this task's images alone, so that all contenders see as many."""
-    return method.fit(task, data=task.train)
+    return method.standard_phase(task, data=task.train)
 
 
 def common(pixels: torch.Tensor, labels: torch.Tensor, *, teacher: bool) -> Callable[[], object]:

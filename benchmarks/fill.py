@@ -17,12 +17,12 @@ from sqlalchemy import Connection, event
 
 import migrations
 from cil_core import ENGINE_VERSION
-from cil_core.metrics import summarize
-from cil_core.recipes import BY_NAME
-from cil_core.spec import RunSpec, Track
-from store.ids import new_ids
-from store.session import Database
-from store.submission import ensure_track, entry_id, run_key
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.metrics import summarize
+from cil_core.spec.recipes import BY_NAME
+from store.database.ids import new_ids
+from store.database.session import Database
+from store.runs.submission import ensure_track, entry_id, run_key
 
 TASKS, IMAGES, SEEDS = 10, 1000, 5
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,9 +23,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmarks.report import Report, options
-from cil_core.catalog import DATASETS
 from cil_core.data.augment import Transform
 from cil_core.data.streamed import StreamedDataset
+from cil_core.spec.catalog import DATASETS
 
 CARD = DATASETS["imagenet100"]
 BATCH = 256
@@ -44,7 +44,7 @@ def pictures(directory: Path, count: int) -> tuple[Path, StreamedDataset]:
         stored[number] = np.asarray(coarse.resize((256, 256))).transpose(2, 0, 1)
     stored.flush()
     mapped = torch.from_numpy(np.load(directory / "images.npy", mmap_mode="c"))
-    return directory / "files", StreamedDataset.of(mapped, torch.arange(count) % 10, Transform(CARD))
+    return directory / "files", StreamedDataset.from_arrays(mapped, torch.arange(count) % 10, Transform(CARD))
 
 
 def common(files: Path, processes: int) -> DataLoader[object]:
@@ -76,8 +76,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         files, streamed = pictures(Path(directory), count)
         indices = [index for index, _ in zip(torch.randperm(count).split(BATCH), range(count), strict=False)]
-        rate(streamed.drawn(indices), count)  # pages are cached, as in every epoch but the first
-        read = max(rate(streamed.drawn(indices), count) for _ in range(passes))
+        rate(streamed.read_batches(indices), count)  # pages are cached, as in every epoch but the first
+        read = max(rate(streamed.read_batches(indices), count) for _ in range(passes))
         ours = max(rate(streamed.batches(BATCH, torch.Generator().manual_seed(0), augment=True), count) for _ in range(passes))
         theirs = max(rate(common(files, processes), count) for processes in {0, cores} for _ in range(passes))
     report.add("reading batches, augmentation left to the GPU", read, "images/s", at_least=GPU_IMAGES * cores / 8)

@@ -18,20 +18,20 @@ from pathlib import Path
 import torch
 from scipy import stats
 
-from api.pages.diagrams import trace
+from api.pages.figures.diagrams import trace
 from benchmarks.common_loop import CommonLoop
 from benchmarks.report import Report, options
-from cil_core.catalog import DATASETS
 from cil_core.data import load
 from cil_core.data.order import task_stream
-from cil_core.engine import learn_task, run, setting_of
-from cil_core.events import EpochFinished, TaskEvaluated, TaskStarted
-from cil_core.metrics import summarize
-from cil_core.phase import Task
-from cil_core.recipes import BY_NAME
-from cil_core.recipes.base import SMALL
-from cil_core.registry import create
-from cil_core.spec import RunSpec, Track
+from cil_core.engine.registry import create
+from cil_core.engine.run import context_of, learn_task, run
+from cil_core.learning.phase import Task
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.events import EpochFinished, TaskEvaluated, TaskStarted
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.metrics import summarize
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.recipes.base import SMALL
 
 TRACK = "digits-b0-inc2-m50-convnet"
 NINE_TASKS = "digits-b2-inc1-m50-convnet"
@@ -101,7 +101,7 @@ def memory(report: Report, method: str) -> None:
     card, dataset = source.card, source.arrays.train_images.nbytes + source.arrays.test_images.nbytes
     tasks = task_stream(source, spec.track)
     del source
-    learner = create(spec.method, setting_of(spec, card, "cpu"))
+    learner = create(spec.method, context_of(spec, card, "cpu"))
     bounds = tuple(accumulate(spec.track.protocol.task_sizes(card.classes), initial=0))
     for index in range(len(tasks)):
         for event in learn_task(learner, Task(index, bounds[: index + 2], tasks[index].train)):
@@ -109,7 +109,7 @@ def memory(report: Report, method: str) -> None:
                 images, others = (now - then for now, then in zip(_alive(), before, strict=True))
                 trained = sum(parameter.nbytes for parameter in learner.net.parameters() if parameter.requires_grad)
                 held = 2 * trained + sum(value.nbytes for name, value in learner.state_dict().items() if value.is_floating_point())
-        learner.retire()
+        learner.finish_task()
     report.add(f"{method}: images", images / dataset, "× the dataset")
     report.add(f"{method}: other tensors", others / held, "× model state", at_most=1.2)
 

@@ -21,9 +21,9 @@ import torch
 from benchmarks.methods import our_accuracy
 from benchmarks.report import Report, options
 from cil_core.data.folder import Preparation, register
-from cil_core.schedule import Schedule
-from cil_core.spec import RunSpec, Track
-from store.significance import PairedTest, corrected, paired
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.schedule import Schedule
+from store.leaderboard.significance import PairedTest, corrected, paired
 
 PRECISIONS = ("fp32", "bf16")
 IMAGES = "sample"

@@ -22,9 +22,9 @@ import httpx
 from benchmarks.clients import Connection, gets, p95, paced, rate, serving, timed
 from benchmarks.fill import fill
 from benchmarks.report import Report, options
-from store import accounts
-from store.events import append
-from store.session import Database
+from store.access import accounts
+from store.database.session import Database
+from store.runs.events import append
 
 TRACK = "cifar100-b0-inc10-m2000-resnet32"
 DIGITS = "digits-b0-inc2-m50-convnet"

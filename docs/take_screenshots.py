@@ -10,8 +10,8 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
 from api.client import Client, suites
-from api.demo import TRACK, serving
-from cil_core.suites import SUITES
+from api.stack.demo import TRACK, serving
+from cil_core.spec.suites import SUITES
 
 FOLDER = Path(__file__).parent / "screenshots"
 BUDGETS = SUITES["digits-budgets"]

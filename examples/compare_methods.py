@@ -17,7 +17,7 @@ mpl.use("svg")  # no display is needed
 import matplotlib.pyplot as plt
 
 from api.client import Client
-from api.client.answers import Entry
+from api.client.models import Entry
 
 TRACK = "digits-b0-inc2-m50-convnet"
 METHODS = ("icarl", "wa", "replay")

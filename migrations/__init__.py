@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from store.session import Database
+from store.database.session import Database
 
 HEAD = "0003"
 """The newest revision: what this version of the software needs."""

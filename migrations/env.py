@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from store import models
+from store.database import models
 
 context.configure(
     connection=context.config.attributes["connection"],

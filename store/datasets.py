@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cil_core.catalog import DATASETS, DatasetCard
-from store.errors import AlreadyExists
-from store.models import Dataset
-from store.upsert import insert_if_absent
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from store.database.errors import AlreadyExists
+from store.database.models import Dataset
+from store.database.upsert import insert_if_absent
 
 
 def register_dataset(session: Session, card: DatasetCard, fingerprint: str) -> Dataset:

@@ -19,24 +19,22 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from cil_core import ENGINE_VERSION, __version__
-from cil_core.catalog import DatasetCard
-from cil_core.spec import RunSpec
-from cil_core.spec import Track as TrackSpec
-from store import accounts
-from store.accounts import Role
-from store.base import is_in
-from store.clock import now
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.jobs import RunSpec
+from cil_core.spec.jobs import Track as TrackSpec
+from store.access import accounts
+from store.access.accounts import Role
+from store.database.base import is_in
+from store.database.clock import now
+from store.database.errors import ResultConflict
+from store.database.models import Attempt, Dataset, Replay, ReportedResult, Run, Summary, TaskResult, Track
+from store.database.session import Database
+from store.database.states import AttemptOutcome, RunState
+from store.database.upsert import insert_if_absent
 from store.datasets import register_dataset
-from store.errors import ResultConflict
-from store.leaderboard import entries
-from store.models import Attempt, Dataset, Replay, ReportedResult, Run, Summary, TaskResult, Track
-from store.recording import summaries_of
-from store.session import Database
-from store.states import AttemptOutcome, RunState
-from store.submission import ensure_track, entry_id, run_key
-from store.summaries import digest
-from store.tracks import raise_revision
-from store.upsert import insert_if_absent
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.tracks import raise_revision
+from store.runs import digest, ensure_track, entry_id, run_key, summaries_of
 
 FORMAT, VERSION = "cil-snapshot", 1
 KINDS = ("dataset", "track", "run", "reported", "entry")

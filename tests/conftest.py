@@ -27,7 +27,7 @@ import pytest
 from sqlalchemy import event
 
 import migrations
-from store.session import Database
+from store.database.session import Database
 
 _numbers = itertools.count(1)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICE, DOORBELL = "tests/workers/test_service.py::", "tests/workers/test_doorbell.py::"
+SERVICE, DOORBELL = "tests/workers/parent/test_service.py::", "tests/workers/parent/test_listener.py::"
 
 
 @dataclass(frozen=True)
@@ -34,74 +34,74 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "a message is delivered again: the row is claimed",
-        "store/claims.py", "is_in(Run.state, RunState.queued), Run.queue ==", "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
-        "tests/store/test_claims.py::test_nothing_is_claimed_twice",
+        "store/runs/claims.py", "is_in(Run.state, RunState.queued), Run.queue ==", "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
+        "tests/store/runs/test_claims.py::test_nothing_is_claimed_twice",
     ),
     Mutation(
         "a child is killed: its run is queued again",
-        "store/endings.py", "if failure in RETRIED:", "if failure in set():",
+        "store/runs/failures.py", "if failure in RETRIED:", "if failure in set():",
         SERVICE + "test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone",
     ),
     Mutation(
         "a crashing run is started without end: attempts are counted when claimed",
-        "store/claims.py", "charged=Run.charged + 1", "charged=Run.charged",
-        "tests/store/test_endings.py::test_a_run_whose_workers_die_without_a_word_is_dead_after_three_attempts",
+        "store/runs/claims.py", "charged=Run.charged + 1", "charged=Run.charged",
+        "tests/store/runs/test_failures.py::test_a_run_whose_workers_die_without_a_word_is_dead_after_three_attempts",
     ),
     Mutation(
         "a whole worker is killed: the reaper takes its runs back",
-        "store/endings.py", "expired.limit(_BATCH)", "expired.limit(0)",
+        "store/runs/failures.py", "expired.limit(_BATCH)", "expired.limit(0)",
         SERVICE + "test_another_worker_finishes_what_a_killed_one_began",
     ),
     Mutation(
         "a revoked job runs all the same: cancellation is a column",
-        "store/cancellation.py", "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])", "pass",
+        "store/runs/cancellation.py", "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])", "pass",
         SERVICE + "test_what_was_cancelled_while_no_worker_was_up_never_runs",
     ),
     Mutation(
         "a pool's children cannot use CUDA: the listener never loads PyTorch",
-        "workers/supervisor.py", "import logging\n", "import logging\nimport torch\n",
+        "workers/parent/supervisor.py", "import logging\n", "import logging\nimport torch\n",
         DOORBELL + "test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes",
     ),
     Mutation(
         "a busy pool misses its heartbeats: the handler only puts a ring into a queue",
-        "workers/doorbell.py", "self._rings.put(None)", "threading.Event().wait(60)",
+        "workers/parent/listener.py", "self._rings.put(None)", "threading.Event().wait(60)",
         DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
     ),
     Mutation(
         "Redis orders priorities the other way round: the database orders",
-        "store/claims.py", "Run.priority.desc()", "Run.priority",
-        "tests/store/test_claims.py::test_priority_goes_first_and_age_second",
+        "store/runs/claims.py", "Run.priority.desc()", "Run.priority",
+        "tests/store/runs/test_claims.py::test_priority_goes_first_and_age_second",
     ),
     Mutation(
         "one worker hoards messages: a message is no job",
-        "workers/supervisor.py", "len(self._running) < self._slots and not self._stopping", "not self._stopping",
+        "workers/parent/supervisor.py", "len(self._running) < self._slots and not self._stopping", "not self._stopping",
         SERVICE + "test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another",
     ),
     Mutation(
         "Redis loses its queue: the caretaker rings again",
-        "workers/caretaker.py", "for queue in reaped.unclaimed:", "for queue in ():",
-        "tests/workers/test_caretaker.py::test_it_rings_again_for_a_run_that_nobody_claims",
+        "workers/parent/caretaker.py", "for queue in reaped.unclaimed:", "for queue in ():",
+        "tests/workers/parent/test_caretaker.py::test_it_rings_again_for_a_run_that_nobody_claims",
     ),
     Mutation(
         "results pile up: there is no result backend",
-        "workers/doorbell.py", "self._app.task(name=MESSAGE, ignore_result=True, shared=False)",
+        "workers/parent/listener.py", "self._app.task(name=MESSAGE, ignore_result=True, shared=False)",
         "self._app.conf.update(result_backend=redis_url, task_ignore_result=False); RING_OPTIONS.update(ignore_result=False); self._app.task(name=MESSAGE)",
         DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
     ),
     Mutation(
         "a message overtakes its transaction: it is rung after the commit",
         "api/routes/jobs.py", "    with database.reading() as session:", '    doorbell.ring({"cil"})\n    with database.reading() as session:',
-        "tests/api/test_doorbell.py::test_a_refused_submission_does_not_ring",
+        "tests/api/live/test_ringer.py::test_a_refused_submission_does_not_ring",
     ),
     Mutation(
         "a pickle executes code: JSON only",
-        "store/doorbell.py", '"accept_content": ["json"]', '"accept_content": ["json", "pickle"]',
+        "store/celery_config.py", '"accept_content": ["json"]', '"accept_content": ["json", "pickle"]',
         DOORBELL + "test_a_pickle_is_refused_unread_and_rings_are_still_heard",
     ),
     Mutation(
         "a fenced-out writer writes: every write carries the attempt",
-        "store/transitions.py", "Run.attempt == holder.attempt", "Run.attempt >= 0",
-        "tests/store/test_model.py",
+        "store/runs/transitions.py", "Run.attempt == holder.attempt", "Run.attempt >= 0",
+        "tests/store/runs/test_model.py",
     ),
 )  # fmt: skip
 

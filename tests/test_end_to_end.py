@@ -17,9 +17,9 @@ import pytest
 
 from api.client import Client, ClientError, Job
 from api.client.connection import Connection
-from cil_core.engine import run
-from cil_core.events import RunFinished
-from cil_core.spec import RunSpec
+from cil_core.engine.run import run
+from cil_core.spec.events import RunFinished
+from cil_core.spec.jobs import RunSpec
 
 TRACK = "digits-b0-inc2-m50-convnet"
 SHORT = {"epochs": 4, "batch_size": 32, "lr": 0.05, "milestones": []}

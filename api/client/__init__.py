@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from api.client.answers import Event, Job, Leaderboard, Method, Run
     from api.client.errors import ApiError, ClientError, NoServerError, UnreachableError
+    from api.client.models import Event, Job, Leaderboard, Method, Run
     from api.client.sdk import Client
 
 __all__ = ["ApiError", "Client", "ClientError", "Event", "Job", "Leaderboard", "Method", "NoServerError", "Run", "UnreachableError"]

@@ -3,7 +3,7 @@
 Exit codes: 0 done; 1 the job or a run did not succeed, or the service could not be started; 2 wrong usage, or something is not installed;
 3 the server refused the request; 4 no server is known, or it does not answer; 130 interrupted.
 
-What needs more than the small install (`run`, `worker`, `up` …) is offered by its own package: see `api.client.mounted`.
+What needs more than the small install (`run`, `worker`, `up` …) is offered by its own package: see `api.client.plugin_commands`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 
 from api.client import compare_command, job_commands, result_commands, status_command, suite_command
 from api.client.errors import ClientError
-from api.client.mounted import Commands
+from api.client.plugin_commands import Commands
 
 app = typer.Typer(
     cls=Commands,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.client.options import AsJson, Server, connect, show, show_json
-from api.client.variants import titled
+from api.shared.variants import titled
 
 if TYPE_CHECKING:
     from rich.table import Table

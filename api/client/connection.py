@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from api.client.errors import NoServerError
+from api.shared.private_files import write_private
 
 FILE = "connection.json"
 DEFAULT_DATA_DIRS = (Path("var/serve"), Path("var/demo"))
@@ -52,15 +53,6 @@ def find(server: str | None = None, token: str | None = None) -> Connection:
             return Connection(server=found.server, token=token or found.token)
     looked = ", ".join(map(str, places))
     raise NoServerError(f"no server is known: give --server, set CIL_SERVER, run `cil login URL`, or start one here with `cil up` (looked for {looked})")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def login_file() -> Path:

@@ -14,7 +14,7 @@ from api.client.options import AsJson, Server, Token, connect, progress_console,
 from api.client.options import show as show_table
 
 if TYPE_CHECKING:
-    from api.client.answers import Job
+    from api.client.models import Job
     from api.client.sdk import Client
 
 MethodName = Annotated[str | None, typer.Option("--method", "-m", help="Method, e.g. icarl; see `cil methods`.")]
@@ -77,7 +77,7 @@ def jobs(
     server: Server = None,
 ) -> None:
     """The newest jobs."""
-    from api.client.answers import Job
+    from api.client.models import Job
     from api.client.tables import jobs_table
 
     filters = {name: value for name, value in {"state": state, "method": method, "track": track}.items() if value}
@@ -88,7 +88,7 @@ def jobs(
 
 def show(identifier: Annotated[str, typer.Argument(help="A job (job_…) or a run (run_…).")], as_json: AsJson = False, server: Server = None) -> None:
     """A job with its runs, or a run with its results."""
-    from api.client.answers import Job, Run
+    from api.client.models import Job, Run
     from api.client.tables import job_table, run_tables
 
     with connect(server) as client:

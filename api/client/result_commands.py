@@ -24,7 +24,7 @@ def leaderboard(
     server: Server = None,
 ) -> None:
     """The leaderboard of a track."""
-    from api.client.answers import Leaderboard
+    from api.client.models import Leaderboard
     from api.client.tables import LeaderboardTable
 
     if written and as_json:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from api.client import snapshot
-from api.client.answers import Event, Job, Leaderboard, Method, Run
 from api.client.connection import find
 from api.client.errors import ApiError, UnreachableError
+from api.client.models import Event, Job, Leaderboard, Method, Run
 from api.client.transport import StreamBroken, Transport
 
 PATIENCE_SECONDS = 60.0

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from api.client.cells import safe_cell
 from api.client.errors import ClientError
+from api.shared.csv import safe_cell
 
 FORMAT = "cil-snapshot"
 MANIFEST, RECORDS = "manifest.json", "snapshot.jsonl"

@@ -12,7 +12,7 @@ from api.client.options import AsJson, Server, Token, connect, progress_console,
 from api.client.options import show as show_table
 
 if TYPE_CHECKING:
-    from cil_core.suites import Suite
+    from cil_core.spec.suites import Suite
 
 suite = typer.Typer(no_args_is_help=True, help="Suites: several methods on several tracks, submitted, watched and read as one thing.", rich_markup_mode=None)
 
@@ -24,7 +24,7 @@ Seeds = Annotated[str | None, typer.Option(help="Comma-separated, instead of the
 @suite.command("list")
 def list_(as_json: AsJson = False) -> None:
     """The suites."""
-    from cil_core.suites import SUITES
+    from cil_core.spec.suites import SUITES
 
     if as_json:
         show_json([each.model_dump(mode="json") | {"runs": each.runs} for each in SUITES.values()])
@@ -54,7 +54,7 @@ def show(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJs
 def run(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJson = False, server: Server = None, token: Token = None) -> None:
     """Submit a suite, watch it, and print its tables beside the published ones. Interrupted, it goes on when it is called again."""
     from api.client import suites
-    from api.client.answers import Leaderboard
+    from api.client.models import Leaderboard
 
     chosen, console = _chosen(name, dataset, seeds), progress_console()
     with connect(server, token) as client:
@@ -73,7 +73,7 @@ def run(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJso
 
 
 def _chosen(name: str, dataset: str | None, seeds: str | None) -> Suite:
-    from cil_core.suites import SUITES
+    from cil_core.spec.suites import SUITES
 
     if name not in SUITES:
         raise typer.BadParameter(f"there is no suite {name!r}; there are {', '.join(SUITES)}")

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.client.answers import Job, Leaderboard
+from api.client.models import Job, Leaderboard
 from api.client.sdk import Client
 from api.client.tables import LeaderboardTable, reported_table
-from cil_core.suites import Suite
+from cil_core.spec.suites import Suite
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from api.client.answers import Classifier, Entry, Job, Leaderboard, Run, Statistic
-from api.client.variants import brief, titled
+from api.client.models import Classifier, Entry, Job, Leaderboard, Run, Statistic
+from api.shared.variants import brief, titled
 
 BARS = "▁▂▃▄▅▆▇█"
 MISSING = "–"

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.client.answers import Event, Job
+from api.client.models import Event, Job
 from api.client.sdk import Client
 from api.client.tables import sparkline
 

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
-from api.pages import figures, svg, templating
-from api.pages.figures import Figure
-from api.routes.comparisons import Slugs
-from api.strict import StrictRoute
-from cil_core.recipes import BY_NAME
-from store.budgets import Budgets, budgets
+from api.http.parameters import Slugs
+from api.http.strict_requests import StrictRoute
+from api.pages import templating
+from api.pages.figures import charts, svg
+from api.pages.figures.charts import Figure
+from cil_core.spec.recipes import BY_NAME
+from store.leaderboard.budgets import Budgets, budgets
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -35,7 +36,7 @@ def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
 def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
     """The figure of the page alone."""
     with database.reading() as session:
-        return figures.download([curves_of(budgets(session, track))], file)
+        return charts.download([curves_of(budgets(session, track))], file)
 
 
 def curves_of(found: Budgets) -> Figure:
@@ -44,4 +45,4 @@ def curves_of(found: Budgets) -> Figure:
         svg.Series(curve.title, [(point.megabytes, point.average_accuracy) for point in curve.points], look=svg.Look(place))
         for place, curve in enumerate(found.curves)
     ]
-    return figures.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")
+    return charts.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")

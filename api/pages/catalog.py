@@ -7,21 +7,21 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.answers.catalog import recipe_named
-from api.answers.leaderboards import every_track
 from api.deps import DatabaseDep
+from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.proposals import first_job
-from api.strict import StrictRoute
-from cil_core.catalog import BACKBONES
-from cil_core.recipes import RECIPES
-from cil_core.recipes.base import Recipe
-from cil_core.suites import SUITES
+from api.schemas.catalog import recipe_named
+from api.schemas.leaderboards import every_track
+from cil_core.spec.catalog import BACKBONES
+from cil_core.spec.recipes import RECIPES
+from cil_core.spec.recipes.base import Recipe
+from cil_core.spec.suites import SUITES
 from store.datasets import dataset_cards
-from store.leaderboard import entries
-from store.queues import queues, setbacks
-from store.tracks import list_tracks
-from store.workers import list_workers
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.tracks import list_tracks
+from store.queries.queues import queues, setbacks
+from store.runs import list_workers
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 

@@ -13,16 +13,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
-from api.pages import figures, templating
-from api.pages.columns import labels
-from api.pages.diagrams import Bars, Interval
-from api.pages.figures import Figure
+from api.http.parameters import Baseline, Classifier, Entries
+from api.http.strict_requests import StrictRoute
+from api.pages import templating
+from api.pages.figures import charts
+from api.pages.figures.charts import Figure
+from api.pages.figures.columns import labels
+from api.pages.figures.diagrams import Bars, Interval
 from api.pages.track import Zoom, looks_of, series_of
-from api.routes.comparisons import Baseline, Entries
-from api.routes.tracks import Classifier
-from api.strict import StrictRoute
-from store.comparison import METRICS, Comparison, compare
-from store.significance import ALPHA, PairedTest
+from store.leaderboard.comparison import METRICS, Comparison, compare
+from store.leaderboard.significance import ALPHA, PairedTest
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -49,25 +49,25 @@ def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline
     """A figure of the page alone."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
-    return figures.download(figures_of(comparison, zoom), file)
+    return charts.download(figures_of(comparison, zoom), file)
 
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
     """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
     names, looks = labels(comparison.items), looks_of(comparison.items)
     where = f"on {comparison.track_slug}"
-    found = [figures.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
+    found = [charts.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
     for metric in METRICS:
         tests = [(one.entry, one.tests[metric]) for one in comparison.differences]
         rows = [Interval(names[entry], looks[entry], test.mean, *(test.interval or (None, None))) for entry, test in tests]
-        found.append(figures.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}"))
+        found.append(charts.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}"))
     tasks = len(comparison.matrices[0].forgetting)
     if tasks:
         lost = [Bars(names[matrix.entry], looks[matrix.entry], matrix.forgetting) for matrix in comparison.matrices]
-        found.append(figures.bars("forgetting", [f"task {task + 1}" for task in range(tasks)], lost, f"Accuracy lost on each task by the end {where}"))
+        found.append(charts.bars("forgetting", [f"task {task + 1}" for task in range(tasks)], lost, f"Accuracy lost on each task by the end {where}"))
         parts = ("old_accuracy", "new_accuracy")
         kept = [Bars(names[item.id], looks[item.id], [item.metrics[part].mean for part in parts]) for item in comparison.items]
-        found.append(figures.bars("old_and_new", ["old classes", "new classes"], kept, f"Accuracy on old and on new classes after the last task {where}"))
+        found.append(charts.bars("old_and_new", ["old classes", "new classes"], kept, f"Accuracy on old and on new classes after the last task {where}"))
     return found
 
 

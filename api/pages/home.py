@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from api.answers.jobs import job_brief
-from api.answers.leaderboards import track_answer
 from api.deps import DatabaseDep
+from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.proposals import first_job
-from api.strict import StrictRoute
-from cil_core.recipes import BY_NAME
-from store.entries import Entry
-from store.jobs import JobFilter, list_jobs
-from store.leaderboard import entries
-from store.tracks import list_tracks
+from api.schemas.jobs import job_brief
+from api.schemas.leaderboards import track_answer
+from cil_core.spec.recipes import BY_NAME
+from store.leaderboard.entries import Entry
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.tracks import list_tracks
+from store.queries.jobs import JobFilter, list_jobs
 
 LATEST = 8
 """Jobs that are shown."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.http.problems import KINDS, Problem, not_found
+from api.http.strict_requests import StrictRoute
 from api.pages import templating
-from api.problems import KINDS, Problem, not_found
-from api.strict import StrictRoute
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 

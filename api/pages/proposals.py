@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cil_core import validation
-from cil_core.catalog import DATASETS, DatasetCard
-from cil_core.errors import InvalidSpec
-from cil_core.recipes import BY_NAME
-from cil_core.recipes.base import Recipe
-from cil_core.spec import Track
-from cil_core.suites import SEEDS
+from cil_core.spec import validation
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.recipes.base import Recipe
+from cil_core.spec.suites import SEEDS
 
 TRACK = "digits-b0-inc2-m50-convnet"
 """Takes every method, and needs no download."""

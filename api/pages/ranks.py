@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
-from api.pages import figures, templating
-from api.pages.figures import Figure
-from api.routes.comparisons import Slugs
-from api.strict import StrictRoute
-from store.comparison import TracksComparison, compare_tracks
+from api.http.parameters import Slugs
+from api.http.strict_requests import StrictRoute
+from api.pages import templating
+from api.pages.figures import charts
+from api.pages.figures.charts import Figure
+from store.leaderboard.comparison import TracksComparison, compare_tracks
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -27,11 +28,11 @@ def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
 def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
     """The figure of the page alone."""
     with database.reading() as session:
-        return figures.download([diagram_of(compare_tracks(session, track))], file)
+        return charts.download([diagram_of(compare_tracks(session, track))], file)
 
 
 def diagram_of(found: TracksComparison) -> Figure:
     """Average ranks with the critical difference."""
     ranking = found.ranking
     title = f"Average ranks of {len(ranking.names)} methods over {len(found.tracks)} tracks"
-    return figures.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)
+    return charts.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)

@@ -16,22 +16,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from api.answers.jobs import job_answer
-from api.answers.runs import RunAnswer, run_answer
 from api.deps import DatabaseDep
-from api.pages import figures, svg, templating
+from api.http.parameters import JobId, RunId
+from api.http.strict_requests import StrictRoute
+from api.pages import templating
 from api.pages.compare import shade
-from api.pages.figures import Figure
-from api.routes.jobs import JobId
-from api.routes.runs import RunId
-from api.strict import StrictRoute
-from cil_core.recipes import BY_NAME
-from store import census
-from store.events import losses
-from store.jobs import get_job
-from store.queues import queue_position
-from store.replays import lineage
-from store.results import get_run, wanted_by
+from api.pages.figures import charts, svg
+from api.pages.figures.charts import Figure
+from api.schemas.jobs import job_answer
+from api.schemas.runs import RunAnswer, run_answer
+from cil_core.spec.recipes import BY_NAME
+from store.queries import counts
+from store.queries.jobs import get_job
+from store.queries.queues import queue_position
+from store.queries.runs import get_run, wanted_by
+from store.runs import lineage, losses
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -58,7 +57,7 @@ def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
     """A figure of the page alone."""
     with database.reading() as session:
         run = run_answer(get_run(session, run_id), lineage(session, run_id))
-        return figures.download(figures_of(run, losses(session, run_id)), file)
+        return charts.download(figures_of(run, losses(session, run_id)), file)
 
 
 @router.get("/jobs/{job_id}")
@@ -77,7 +76,7 @@ def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response
 
 def outlook(session: Session, position: int) -> str:
     """Why a run waits, and about how long, as far as that can be told."""
-    workers, seconds = census.workers_heard_of(session), census.seconds_of_a_run(session)
+    workers, seconds = counts.workers_heard_of(session), counts.seconds_of_a_run(session)
     if not workers:
         return "No worker is there: it begins when one is."
     there = f"{workers} worker{'s' if workers > 1 else ''} {'are' if workers > 1 else 'is'} there"
@@ -92,12 +91,12 @@ def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]
     """Accuracy after each task so far, and the loss of each recorded epoch; those of which there is something."""
     title, found = BY_NAME[run.method].title, []
     if series := curves_of(run):
-        found.append(figures.curves("curves", series, f"Accuracy of {title} after each task"))
+        found.append(charts.curves("curves", series, f"Accuracy of {title} after each task"))
     points = [(float(place), math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1)]
     if points:
         starts = [place for place, epoch in enumerate(epochs, start=1) if place == 1 or epoch["task"] != epochs[place - 2]["task"]]
         begins = [(float(place), f"task {epochs[place - 1]['task'] + 1}") for place in starts]
-        found.append(figures.trace("losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins))
+        found.append(charts.trace("losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins))
     return found
 
 

@@ -19,27 +19,29 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api import problems, submission
-from api.answers.catalog import recipe_named
-from api.answers.leaderboards import every_track
+from api import submission
 from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
+from api.http import problems
+from api.http.parameters import JobId
+from api.http.problems import Problem
+from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.proposals import TRACK, proposed_job
-from api.pages.shell import as_command, as_curl
-from api.problems import Problem
-from api.routes.jobs import JobId, cancel_as, submit_as
+from api.pages.snippets import as_command, as_curl
+from api.schemas.catalog import recipe_named
+from api.schemas.leaderboards import every_track
 from api.settings import Settings
-from api.strict import StrictRoute
-from cil_core.errors import InvalidSpec
-from cil_core.recipes import RECIPES
-from cil_core.recipes.base import Recipe
-from cil_core.schedule import Schedule
-from cil_core.spec import JobSpec, Track
-from cil_core.suites import SEEDS
-from store.accounts import Scope
+from api.submission import cancel_as, submit_as
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import JobSpec, Track
+from cil_core.spec.recipes import RECIPES
+from cil_core.spec.recipes.base import Recipe
+from cil_core.spec.schedule import Schedule
+from cil_core.spec.suites import SEEDS
+from store.access.accounts import Scope
 from store.datasets import dataset_cards
-from store.jobs import get_job
-from store.leaderboard import entries
+from store.leaderboard.leaderboard import entries
+from store.queries.jobs import get_job
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 

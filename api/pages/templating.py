@@ -1,7 +1,7 @@
 """`render`: a Jinja2 template as an HTML answer, and the filters that turn values into text.
 
 Decisions:
-    * Everything is escaped; only SVG drawn by `api.pages.svg` is passed as markup.
+    * Everything is escaped; only SVG drawn by `api.pages.figures.svg` is passed as markup.
     * A missing value is an en dash, never an empty cell or a zero.
     * An undefined name in a template is an error, not an empty string.
 """
@@ -20,10 +20,10 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from api.client.variants import brief
-from api.doorbell import Doorbell
-from api.pages.shell import as_command, as_curl
-from store.statistics import Statistic
+from api.live.ringer import Doorbell
+from api.pages.snippets import as_command, as_curl
+from api.shared.variants import brief
+from store.leaderboard.statistics import Statistic
 
 FOLDER = Path(__file__).parent
 MISSING = "–"

@@ -14,24 +14,25 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers.leaderboards import CLASSIFIERS, beside_reported, track_named
 from api.deps import AnswersDep, DatabaseDep
-from api.pages import figures, svg, templating
-from api.pages.columns import COLUMNS, USUAL, cells, chosen, label, labels
-from api.pages.diagrams import Point
-from api.pages.figures import Figure
+from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
+from api.http.strict_requests import StrictRoute
+from api.pages import templating
+from api.pages.figures import charts, svg
+from api.pages.figures.charts import Figure
+from api.pages.figures.columns import COLUMNS, USUAL, cells, chosen, label, labels
+from api.pages.figures.diagrams import Point
 from api.pages.proposals import proposed_job
-from api.routes.tracks import BestPerMethod, Classifier, ExemplarFree, Sort
-from api.strict import StrictRoute
-from cil_core.recipes import BY_NAME
-from store.budgets import other_budgets
+from api.schemas.leaderboards import CLASSIFIERS, beside_reported, track_named
+from cil_core.spec.recipes import BY_NAME
 from store.datasets import dataset_cards
-from store.entries import Entry
-from store.leaderboard import entries
-from store.orders import order_sensitivity
-from store.standings import frontier
-from store.statistics import MIN_SEEDS_FOR_INTERVAL
-from store.tracks import revision
+from store.leaderboard.budgets import other_budgets
+from store.leaderboard.class_orders import order_sensitivity
+from store.leaderboard.entries import Entry
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.ranking import frontier
+from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL
+from store.leaderboard.tracks import revision
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -86,13 +87,13 @@ def picture(
     with database.reading() as session:
         track_named(session, slug)
         found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
-    return figures.download((curves(slug, found, zoom), pareto(slug, found)), file)
+    return charts.download((curves(slug, found, zoom), pareto(slug, found)), file)
 
 
 def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
     """Accuracy after each task of the best entries; None without any."""
     drawn = _drawn(found)
-    return figures.curves("curves", series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None
+    return charts.curves("curves", series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None
 
 
 def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
@@ -103,7 +104,7 @@ def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
     best = frontier({entry.id: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes) for entry in shown})
     names = labels(shown)
     points = [Point(names[entry.id], entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best) for entry in shown]
-    return figures.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
+    return charts.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
 
 
 def leading(found: Sequence[Entry]) -> dict[str, Any] | None:

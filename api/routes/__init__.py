@@ -1,1 +1,1 @@
-"""TODO."""
+"""The JSON API: one module per resource."""

@@ -6,16 +6,16 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
-from api import problems
-from api.answers import catalog as answers
 from api.deps import DatabaseDep
-from api.problems import documented
-from api.strict import StrictRoute
-from cil_core.catalog import BACKBONES
-from cil_core.suites import SUITES
+from api.http import problems
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from api.schemas import catalog as answers
+from cil_core.spec.catalog import BACKBONES
+from cil_core.spec.suites import SUITES
 from store.datasets import dataset_cards
-from store.queues import queues, setbacks
-from store.workers import list_workers
+from store.queries.queues import queues, setbacks
+from store.runs import list_workers
 
 router = APIRouter(tags=["catalogue"], route_class=StrictRoute, responses=documented(problems.INVALID_QUERY))
 

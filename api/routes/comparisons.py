@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Query
-
-from api import problems
 from api.deps import DatabaseDep
-from api.problems import documented
-from api.routes.tracks import Classifier
-from api.strict import StrictRoute
-from store.budgets import Budgets, budgets
-from store.comparison import Comparison, TracksComparison, compare, compare_tracks
+from api.http import problems
+from api.http.parameters import Baseline, Classifier, Entries, Slugs
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from store.leaderboard.budgets import Budgets, budgets
+from store.leaderboard.comparison import Comparison, TracksComparison, compare, compare_tracks
 
 router = APIRouter(prefix="/compare", tags=["leaderboards"], route_class=StrictRoute)
 
-Entries = Annotated[list[str], Query(description="Ids of 2 to 8 entries of one track, as the leaderboard gives them.", max_length=100)]
-Baseline = Annotated[str | None, Query(description="One of the entries, with which the others are compared; the first if left out.")]
-Slugs = Annotated[list[str], Query(description="Two tracks or more.", max_length=100)]
 _REFUSED = documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.NOT_COMPARABLE)
 
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.deps import SettingsDep
-from api.metrics import MEDIA_TYPE
-from api.strict import StrictRoute
+from api.http.metrics import MEDIA_TYPE
+from api.http.strict_requests import StrictRoute
 
 log = logging.getLogger(__name__)
 

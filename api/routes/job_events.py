@@ -19,17 +19,17 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api import problems
-from api.answers.jobs import Events, event_answer
 from api.deps import DatabaseDep, FeedDep
-from api.feed import EventFeed
-from api.problems import Problem, documented
-from api.routes.jobs import JobId
-from api.strict import StrictRoute
-from store.errors import NotFound
-from store.events import job_events
-from store.session import Database
-from store.watching import Progress, progress
+from api.http import problems
+from api.http.parameters import JobId
+from api.http.problems import Problem, documented
+from api.http.strict_requests import StrictRoute
+from api.live.event_feed import EventFeed
+from api.schemas.jobs import Events, event_answer
+from store.database.errors import NotFound
+from store.database.session import Database
+from store.queries.progress import Progress, progress
+from store.runs import job_events
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Lt
 from anyio import to_thread
-from fastapi import APIRouter, BackgroundTasks, Body, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
-from api import problems, submission
-from api.answers.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
-from api.cursors import link_next
+from api import submission
 from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, SubmissionsDep, Submitter, writing
 from api.examples import JOBS
-from api.idempotent import IdempotencyKey, once
-from api.problems import Problem, documented
-from api.settings import Settings
-from api.strict import StrictRoute
-from cil_core import ENGINE_VERSION
-from cil_core.spec import JobSpec
-from store import runs
-from store.accounts import Principal, Scope
-from store.datasets import fingerprint_of
-from store.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
-from store.models import Job
-from store.queues import queue_position
-from store.session import Database
-from store.states import JobState, RunState
+from api.http import problems
+from api.http.cursors import link_next
+from api.http.idempotent import IdempotencyKey, once
+from api.http.parameters import JobId
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from api.schemas.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
+from cil_core.spec.jobs import JobSpec
+from store.database.states import JobState, RunState
+from store.queries.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
+from store.queries.queues import queue_position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
-JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
 Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))]  # others overflow when brought to UTC
 
 
@@ -68,7 +61,9 @@ async def submit_job(
         submission.check(spec, database, settings)
         with writing(database, principal) as session:
             meaning = {"spec": spec.model_dump(mode="json"), "force": force}
-            job_id = once(session, principal, idempotency_key, meaning, lambda: _submit(session, principal, spec, force, settings), response)
+            job_id = once(
+                session, principal, idempotency_key, meaning, lambda: submission.submit(session, principal, spec, force=force, settings=settings), response
+            )
         with database.reading() as session:
             job = get_job(session, job_id)
             answer = job_answer(job, queue_position(session, job_id))
@@ -131,57 +126,12 @@ def cancel_job(principal: Submitter, job_id: JobId, response: Response, database
     """
 
     def cancel() -> str:
-        cancel_as(session, principal, job_id)
+        submission.cancel_as(session, principal, job_id)
         return job_id
 
     with writing(database, principal) as session:
         once(session, principal, idempotency_key, {"cancel": job_id}, cancel, response)
         return _answer(session, job_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A job that was just made, and the queues whose doorbells shall be rung."""
-
-    id: str
-    queues: frozenset[str]
-
-
-def submit_as(principal: Principal, spec: JobSpec, database: Database, settings: Settings) -> Submitted:
-    """Submit a checked job on behalf of `principal`.
-
-    Raises:
-        Problem: too many of their runs wait.
-    """
-    with writing(database, principal) as session:
-        job = get_job(session, _submit(session, principal, spec, force=False, settings=settings))
-        return Submitted(job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued))
-
-
-def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
-    """Ask for the end of a job on behalf of `principal`.
-
-    Raises:
-        Problem: it is somebody else's.
-        NotFound, AlreadyTerminal: as `runs.cancel`.
-    """
-    _check_owner(session, principal, job_id)
-    runs.cancel(session, job_id)
-
-
-def _submit(session: Session, principal: Principal, spec: JobSpec, force: bool, settings: Settings) -> str:
-    fingerprint = fingerprint_of(session, spec.track.dataset)
-
-    def submit() -> Job:
-        return runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
-
-    return submission.within_quota(session, principal.user_id, settings, submit)
-
-
-def _check_owner(session: Session, principal: Principal, job_id: str) -> None:
-    job = get_job(session, job_id)
-    if job.user_id != principal.user_id and not principal.may(Scope.admin):
-        raise Problem(problems.FORBIDDEN, "only who submitted a job, or an administrator, may cancel it")
 
 
 def _answer(session: Session, job_id: str) -> JobAnswer:

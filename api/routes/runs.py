@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Path, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Request, Response
 
-from api import caching, problems, submission
-from api.answers.jobs import JobAnswer, job_answer
-from api.answers.runs import RunAnswer, run_answer
+from api import submission
 from api.deps import DatabaseDep, DoorbellDep, Reader, SettingsDep, Submitter, writing
-from api.idempotent import IdempotencyKey, once
-from api.problems import documented
-from api.strict import StrictRoute
+from api.http import caching, problems
+from api.http.idempotent import IdempotencyKey, once
+from api.http.parameters import RunId
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from api.schemas.jobs import JobAnswer, job_answer
+from api.schemas.runs import RunAnswer, run_answer
 from cil_core import ENGINE_VERSION
-from store import replays
-from store.accounts import Scope
-from store.jobs import get_job
-from store.models import Job
-from store.queues import queue_position
-from store.results import get_run, submitters
+from store.access.accounts import Scope
+from store.database.models import Job
+from store.queries.jobs import get_job
+from store.queries.queues import queue_position
+from store.queries.runs import get_run, submitters
+from store.runs import lineage, replay
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
-
-RunId = Annotated[str, Path(pattern=r"^run_[0-9a-z]{26}$", description="A run's id.", examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
 
 
 @router.get(
@@ -44,7 +43,7 @@ def read_run(run_id: RunId, reader: Reader, database: DatabaseDep, request: Requ
     with database.reading() as session:
         run = get_run(session, run_id)
         whole = reader is not None and (reader.may(Scope.admin) or reader.user_id in submitters(session, run_id))
-        family = replays.lineage(session, run_id)
+        family = lineage(session, run_id)
     response.headers["Vary"] = "Authorization"
     if run.state.is_terminal:
         tag = caching.strong(run.id, whole, *(f"{row.run_id}{row.agrees}" for row in family.replays))
@@ -82,7 +81,7 @@ def replay_run(
     """
 
     def again() -> Job:
-        return replays.replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
+        return replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
 
     with writing(database, principal) as session:
         make = partial(submission.within_quota, session, principal.user_id, settings, again)

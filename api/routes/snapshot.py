@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api import problems
 from api.deps import DatabaseDep, SettingsDep, rates_of, within
-from api.problems import documented
-from api.strict import StrictRoute
-from store.session import Database
+from api.http import problems
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from store.database.session import Database
 from store.snapshot import records
 
 router = APIRouter(tags=["snapshot"], route_class=StrictRoute)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 
-from api import problems
-from api.answers.tokens import NewTokenAnswer, TokenAnswer, TokenRequest, Tokens, token_answer
 from api.deps import DatabaseDep, requires, writing
-from api.idempotent import IdempotencyKey, once
-from api.problems import Fault, Problem, documented
-from api.strict import StrictRoute
-from store import accounts
-from store.accounts import Principal, Scope
+from api.http import problems
+from api.http.idempotent import IdempotencyKey, once
+from api.http.problems import Fault, Problem, documented
+from api.http.strict_requests import StrictRoute
+from api.schemas.tokens import NewTokenAnswer, TokenAnswer, TokenRequest, Tokens, token_answer
+from store.access import accounts
+from store.access.accounts import Principal, Scope
 
 router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=StrictRoute)
 

@@ -8,10 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api import caching, problems
-from api.answers.leaderboards import (
-    CLASSIFIERS,
-    SORT_NAMES,
+from api.deps import AnswersDep, DatabaseDep, RevisionsDep, one_of
+from api.exports import WRITERS
+from api.http import caching, problems
+from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
+from api.http.problems import documented
+from api.http.strict_requests import StrictRoute
+from api.schemas.leaderboards import (
     Leaderboard,
     Orders,
     TrackAnswer,
@@ -22,27 +25,15 @@ from api.answers.leaderboards import (
     track_named,
     untouched,
 )
-from api.deps import AnswersDep, DatabaseDep, RevisionsDep, one_of
-from api.exports import WRITERS
-from api.problems import documented
-from api.strict import StrictRoute
-from store.leaderboard import entries
-from store.orders import order_sensitivity
-from store.session import Database
-from store.tracks import list_tracks, revision
+from store.database.session import Database
+from store.leaderboard.class_orders import order_sensitivity
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.tracks import list_tracks, revision
 
 router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
 
 FORMATS = ("json", *WRITERS)
 
-Sort = Annotated[str, one_of(*SORT_NAMES), Query(description="What to rank by; the best comes first.", json_schema_extra={"enum": list(SORT_NAMES)})]
-Classifier = Annotated[
-    str | None,
-    one_of(*CLASSIFIERS),
-    Query(description="Which accuracy curve; each method's own ranking classifier when left out.", json_schema_extra={"enum": list(CLASSIFIERS)}),
-]
-ExemplarFree = Annotated[bool, Query(description="Only entries that keep no exemplars.")]
-BestPerMethod = Annotated[bool, Query(description="Of each method only the entry that comes first.")]
 Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]
 
 
@@ -73,7 +64,7 @@ async def read_leaderboard(
 ) -> Response:
     """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
     asked = _Asked(slug, sort, classifier, exemplar_free, best_per_method, format)
-    tag = asked.tag(await revisions.of(slug))
+    tag = asked.tag(await revisions.get(slug))
     if caching.holds(request, tag):
         return caching.unchanged(tag)
     if (body := answers.get(tag)) is None:

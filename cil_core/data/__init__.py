@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from cil_core import folders
-from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.data import folder
 from cil_core.data.download import Progress
 from cil_core.data.source import Source
-from cil_core.errors import InvalidSpec
-from cil_core.spec import Track
+from cil_core.spec import folder_datasets
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import Track
 
 Loader = Callable[[DatasetCard, Path], Source]
 
@@ -41,8 +41,8 @@ def load(track: Track, data_root: Path) -> Source:
         InvalidSpec: if there is no such dataset.
         DataError: if it is missing, damaged, or not the one the track names.
     """
-    if track.dataset.startswith(folders.PREFIX):
-        return folder.load(track.dataset.removeprefix(folders.PREFIX), data_root)
+    if track.dataset.startswith(folder_datasets.PREFIX):
+        return folder.load(track.dataset.removeprefix(folder_datasets.PREFIX), data_root)
     if track.dataset not in DATASETS:
         raise InvalidSpec(f"unknown dataset {track.dataset!r}; known: {', '.join(sorted(DATASETS))}", ("track", "dataset"))
     return loader(track.dataset)(DATASETS[track.dataset], data_root)

@@ -111,11 +111,11 @@ class ArrayDataset:
         device = self.labels.device
         order = _shuffled(len(self), generator).to(device) if generator else torch.arange(len(self), device=device)
         end = len(self) - len(self) % batch_size if drop_last else len(self)
-        for index, raw in self.drawn([order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]):
+        for index, raw in self.read_batches([order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]):
             x = self.transform.train(raw, generator) if augment and generator else self.transform.plain(raw)
             yield Batch(x, self.labels[index], index, raw)
 
-    def drawn(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def read_batches(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Each of these index tensors with its images, on the device."""
         for index in indices:
             yield index, self.images[index]

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.catalog import DatasetCard
+from cil_core.spec.catalog import DatasetCard
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """(uint8 (B, C, H, W), generator) → uint8 (B, C, H, W)."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from cil_core.catalog import DatasetCard
 from cil_core.data.source import Arrays, Source
+from cil_core.spec.catalog import DatasetCard
 
 SPLIT_SEED = 0
 

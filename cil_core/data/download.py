@@ -14,7 +14,7 @@ from typing import IO, Literal, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from cil_core.errors import DataError
+from cil_core.spec.errors import DataError
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30
@@ -64,7 +64,7 @@ def download(archive: Archive, root: Path) -> Iterator[Progress]:
     while True:
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            yield from _carry_on(archive, part)
+            yield from _resume(archive, part)
             break
         except HTTPError as error:
             if error.code != _NOTHING_LEFT:
@@ -78,7 +78,7 @@ def download(archive: Archive, root: Path) -> Iterator[Progress]:
     part.rename(path)
 
 
-def _carry_on(archive: Archive, part: Path) -> Iterator[Progress]:
+def _resume(archive: Archive, part: Path) -> Iterator[Progress]:
     have = _size(part)
     request = Request(archive.url, headers={"User-Agent": "cil-leaderboard", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310
     with _opened(request) as response:

@@ -18,16 +18,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cil_core.catalog import DatasetCard
 from cil_core.data import prepared
 from cil_core.data.augment import Transform
 from cil_core.data.images import decode, side
 from cil_core.data.listing import Listing, list_images
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError
-from cil_core.folders import Registration, registration
-from cil_core.frozen import Frozen
-from cil_core.layout import PREFIX, arrays_directory, is_here, registration_file
+from cil_core.spec.base import Frozen
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.data_root import PREFIX, arrays_directory, is_local, registration_file
+from cil_core.spec.errors import DataError
+from cil_core.spec.folder_datasets import Registration, registration
 
 _NAME = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+)*")
 
@@ -90,7 +90,7 @@ def load(name: str, data_root: Path) -> Source:
     registered = registration(name, data_root)
     arrays = arrays_directory(PREFIX + name, data_root)
     with prepared.lock(arrays):
-        if not is_here(PREFIX + name, data_root):
+        if not is_local(PREFIX + name, data_root):
             found = _source(registered)
             _check_fingerprint(registered, found, registered.path)
             prepared.write(arrays, found.arrays)

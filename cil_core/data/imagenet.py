@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cil_core.catalog import DatasetCard
 from cil_core.data import prepared
 from cil_core.data.download import Progress
 from cil_core.data.images import EXTENSIONS, decode
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError
-from cil_core.layout import arrays_directory, is_here
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.data_root import arrays_directory, is_local
+from cil_core.spec.errors import DataError
 
 CLASSES = 1000
 SUBSET_SEED = 1993
@@ -56,7 +56,7 @@ def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
     """
     arrays = arrays_directory(card.name, data_root)
     with prepared.lock(arrays):
-        if is_here(card.name, data_root):
+        if is_local(card.name, data_root):
             return
         chosen = subset(classes(data_root / "imagenet"), card.classes)
         unfinished = prepared.begin(arrays)

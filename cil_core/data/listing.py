@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from cil_core.data.images import EXTENSIONS
-from cil_core.errors import DataError
+from cil_core.spec.errors import DataError
 
 Listing = dict[str, list[tuple[Path, str]]]
 """For `train` and `test`: files with their class names, sorted."""

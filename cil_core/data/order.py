@@ -20,8 +20,8 @@ from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.data.source import Source
 from cil_core.data.streamed import StreamedDataset
-from cil_core.errors import DataError, InvalidSpec
-from cil_core.spec import Protocol, Track
+from cil_core.spec.errors import DataError, InvalidSpec
+from cil_core.spec.jobs import Protocol, Track
 
 HOLDOUT_SEED = 1993
 RESIDENT_BYTES = 8 * 2**30
@@ -69,7 +69,7 @@ def task_stream(source: Source, track: Track, device: torch.device | str = "cpu"
     transform = Transform(source.card)
     arrays = source.arrays
     streamed = arrays.train_images.nbytes + arrays.test_images.nbytes > resident_bytes
-    dataset = StreamedDataset.of if streamed else ArrayDataset
+    dataset = StreamedDataset.from_arrays if streamed else ArrayDataset
     if track.holdout:
         every = dataset(arrays.train_images, position[arrays.train_labels], transform)
         held_out = _held_out(source, track.holdout)

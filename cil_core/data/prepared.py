@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cil_core.catalog import DatasetCard
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError
-from cil_core.layout import MANIFEST
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.data_root import MANIFEST
+from cil_core.spec.errors import DataError
 
 
 def write(directory: Path, arrays: Arrays) -> None:
@@ -57,7 +57,7 @@ def commit(directory: Path, arrays: Arrays) -> None:
     """
     unfinished = _unfinished(directory)
     try:
-        for name, array in arrays.named().items():
+        for name, array in arrays.arrays_by_name().items():
             if not (unfinished / f"{name}.npy").exists():
                 np.save(unfinished / f"{name}.npy", array.numpy())
         (unfinished / MANIFEST).write_text(json.dumps({"sha256": arrays.digests}, indent=1))

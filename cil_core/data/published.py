@@ -16,12 +16,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cil_core.catalog import DatasetCard
 from cil_core.data import prepared
 from cil_core.data.download import Archive, Progress, download
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError
-from cil_core.layout import arrays_directory, is_here
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.data_root import arrays_directory, is_local
+from cil_core.spec.errors import DataError
 
 Split = tuple[Tensor, Tensor]
 """uint8 images (N, C, H, W) and int64 labels (N,)."""
@@ -60,7 +60,7 @@ class Published:
         """
         root, arrays = data_root / card.name, arrays_directory(card.name, data_root)
         with prepared.lock(arrays):
-            if is_here(card.name, data_root):
+            if is_local(card.name, data_root):
                 return
             for archive in self.archives:
                 yield from download(archive, root)

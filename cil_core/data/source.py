@@ -10,8 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from cil_core.catalog import DatasetCard
-from cil_core.errors import DataError
+from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Arrays:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of each array, by name."""
-        return {name: hashlib.sha256(array.contiguous().numpy().data).hexdigest() for name, array in self.named().items()}
+        return {name: hashlib.sha256(array.contiguous().numpy().data).hexdigest() for name, array in self.arrays_by_name().items()}
 
-    def named(self) -> dict[str, Tensor]:
+    def arrays_by_name(self) -> dict[str, Tensor]:
         """The four arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(Arrays)}
 

@@ -52,7 +52,7 @@ class StreamedDataset(ArrayDataset):
             raise ValueError(f"labels are int64 ({len(self.rows)},) for {len(self.rows)} rows, not {self.labels.dtype} {tuple(self.labels.shape)}")
 
     @classmethod
-    def of(cls, images: Tensor, labels: Tensor, transform: Transform) -> StreamedDataset:
+    def from_arrays(cls, images: Tensor, labels: Tensor, transform: Transform) -> StreamedDataset:
         """All of `images`, in their order."""
         return cls(images, labels, transform, torch.arange(len(images)), images[:0])
 
@@ -77,7 +77,7 @@ class StreamedDataset(ArrayDataset):
         """Labels and batches on `device`; the images stay."""
         return dataclasses.replace(self, labels=self.labels.to(device))
 
-    def drawn(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def read_batches(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Each of these index tensors with its images, read ahead and moved to the device."""
         device = self.labels.device
         rows = iter([self.rows[index.cpu()] for index in indices])

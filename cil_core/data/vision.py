@@ -19,10 +19,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torchvision import datasets
 
-from cil_core.catalog import DatasetCard
 from cil_core.data.download import Archive
 from cil_core.data.images import decode
 from cil_core.data.published import Published, Split
+from cil_core.spec.catalog import DatasetCard
 
 SPLIT_SEED = 0
 

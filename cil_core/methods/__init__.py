@@ -1,1 +1,1 @@
-"""One short file a paper. `cil_core.registry` finds them by the name of their recipe."""
+"""One short file a paper. `cil_core.engine.registry` finds them by the name of their recipe."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from cil_core.analytic import AnalyticHead
 from cil_core.data.features import FeatureDataset
-from cil_core.method import Method
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Phase, Task
+from cil_core.nets.analytic import AnalyticHead
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import LinearHead
-from cil_core.nets.incremental import IncrementalNet, frozen
-from cil_core.phase import Phase, Task
-from cil_core.recipes import ACIL as Recipe
+from cil_core.nets.incremental import IncrementalNet, freeze
+from cil_core.spec.recipes import ACILRecipe
 
 
 class ACIL(Method):
@@ -24,7 +24,7 @@ class ACIL(Method):
     Reports: the analytic head. R, D × D in float64, is kept and charged: 512 MiB at D = 8192.
     """
 
-    recipe: Recipe
+    recipe: ACILRecipe
     net: IncrementalNet[LinearHead | AnalyticHead]
 
     def build(self, backbone: Backbone) -> IncrementalNet[LinearHead | AnalyticHead]:
@@ -34,11 +34,11 @@ class ACIL(Method):
     def learn(self, task: Task) -> Iterator[Phase]:
         """Gradient descent in the first task alone."""
         if task.is_first:
-            yield self.fit(task)
+            yield self.standard_phase(task)
 
     def consolidate(self, task: Task) -> None:
         """Absorb this task's features."""
-        frozen(self.net.backbone)
+        freeze(self.net.backbone)
         head = self.analytic_head()
         for batch in FeatureDataset(self.raw_features(task.train), task.train.labels).batches(self.recipe.analytic_batch):
             head.absorb(batch.x, batch.y)
@@ -46,14 +46,14 @@ class ACIL(Method):
     def analytic_head(self) -> AnalyticHead:
         """The analytic head, put in the place of the one that trained the backbone."""
         if isinstance(self.net.head, LinearHead):
-            generator = self.setting.randomness.on_cpu("expansion")
+            generator = self.context.randomness.on_cpu("expansion")
             self.net.head = AnalyticHead.replacing(self.net.head, self.recipe.expansion, self.recipe.ridge, generator)
         return self.net.head
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """After a checkpoint the backbone is frozen and the head analytic."""
         super().match_structure(state)
-        frozen(self.net.backbone)
+        freeze(self.net.backbone)
         self.analytic_head()
 
 

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.gradients import flat_gradient, gradient_of, project_on_average, set_gradient
-from cil_core.losses import task_cross_entropy
-from cil_core.memory import HERDING
-from cil_core.method import Method
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes import AGEM as Recipe
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.gradients import flat_gradient, gradient_of, project_on_average, set_gradient
+from cil_core.learning.losses import task_cross_entropy
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
+from cil_core.spec.recipes import AGEMRecipe
 
 
 class AGEM(Method):
@@ -25,14 +25,14 @@ class AGEM(Method):
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 
-    recipe: Recipe
+    recipe: AGEMRecipe
     policy = HERDING
     classifiers = (Logits(), NearestMean())
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data; exemplars enter through the reference gradient alone."""
         guard = self.respect_memory if len(self.memory) else None
-        yield self.fit(task, data=task.train, after_backward=guard)
+        yield self.standard_phase(task, data=task.train, after_backward=guard)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy, masked or not."""
@@ -45,7 +45,7 @@ class AGEM(Method):
 
     def respect_memory(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — the batch has left its gradient
         """Remove from the gradient what raises the loss on a random batch of exemplars."""
-        generator = self.setting.randomness.on_device("reference", step.task.index, step.iteration)
+        generator = self.context.randomness.on_device("reference", step.task.index, step.iteration)
         drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[: self.recipe.reference_batch]
         sample = self.memory.data.select(drawn)
         parameters = list(self.net.parameters())

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from cil_core.classifiers import Logits, NearestMean
 from cil_core.data.arrays import ArrayDataset
-from cil_core.losses import shared_objective
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.losses import shared_objective
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.correction import CorrectedHead
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes.rectification import BiC as Recipe
+from cil_core.spec.recipes.rectification import BiCRecipe
 
 
 class BiC(Method):
@@ -28,7 +28,7 @@ class BiC(Method):
     Reports: the corrected linear head; the nearest mean of exemplars, which the correction does not change, beside it; α and β as diagnostics.
     """
 
-    recipe: Recipe
+    recipe: BiCRecipe
     net: IncrementalNet[CorrectedHead]
     policy = HERDING
     classifiers = (Logits(), NearestMean())
@@ -41,10 +41,10 @@ class BiC(Method):
     def learn(self, task: Task) -> Iterator[Phase]:
         """Train on what is not held out; then fit the newest correction, everything else at rest."""
         if task.is_first:
-            yield self.fit(task)
+            yield self.standard_phase(task)
             return
         train, held_out = self.split(task)
-        yield self.fit(task, data=train)
+        yield self.standard_phase(task, data=train)
         newest = self.net.head.newest.requires_grad_(True)
         yield Phase("correct bias", held_out, self.correction_losses, self.recipe.correction, newest)
         newest.requires_grad_(False)

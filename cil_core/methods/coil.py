@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cil_core.classifiers import Logits, NearestMean, unit_means
-from cil_core.losses import distillation, shared_objective
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean, unit_means
+from cil_core.learning.losses import distillation, shared_objective
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.optimal_transport import carried_rows, class_cost, describe, transport_plan
+from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import CosineHead, cosines
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.recipes.rectification import COIL as Recipe
-from cil_core.transport import carried_rows, class_cost, describe, transport_plan
+from cil_core.spec.recipes.rectification import COILRecipe
 
 
 class COIL(Method):
@@ -26,7 +26,7 @@ class COIL(Method):
     Reports: the cosine head; the nearest mean of exemplars beside it; marginal error and contrast (max / mean) of the last plan each way.
     """
 
-    recipe: Recipe
+    recipe: COILRecipe
     net: IncrementalNet[CosineHead]
     policy = HERDING
     classifiers = (Logits(), NearestMean())

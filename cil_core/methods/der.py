@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cil_core.classifiers import Logits, NearestMean
 from cil_core.data.arrays import ArrayDataset
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.expandable import ExpandableNet, auxiliary_labels
-from cil_core.nets.incremental import frozen
+from cil_core.nets.incremental import freeze
 from cil_core.nets.masking import Masks, reestimate_statistics
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes.expansion import DER as Recipe
+from cil_core.spec.recipes.expansion import DERRecipe
 
 
 class DER(Method):
@@ -29,7 +29,7 @@ class DER(Method):
     Reports: the linear head; the nearest mean of exemplars beside it; parameters of the new extractor before and after pruning as diagnostics.
     """
 
-    recipe: Recipe
+    recipe: DERRecipe
     net: ExpandableNet
     policy = HERDING
     classifiers = (Logits(), NearestMean())
@@ -57,15 +57,15 @@ class DER(Method):
     def learn(self, task: Task) -> Iterator[Phase]:
         """Representation learning, pruning, classifier learning."""
         if not self.recipe.prune:
-            yield self.fit(task, name="representation")
+            yield self.standard_phase(task, name="representation")
         else:
             self.masks = Masks(self.net.newest, self.recipe.mask_spread, self.recipe.slope_max, self.init_generator(task, "masks"))
             parameters = [p for p in self.net.parameters() if p.requires_grad and all(p is not e for e in self.masks.parameters)]
-            yield self.fit(task, name="representation", params=parameters, undecayed=self.masks.parameters, after_step=self.clamp_masks)
+            yield self.standard_phase(task, name="representation", params=parameters, undecayed=self.masks.parameters, after_step=self.clamp_masks)
             self.prune(task, self.masks)
         self.net.auxiliary = None
         if not task.is_first:
-            frozen(self.net.newest)
+            freeze(self.net.newest)
             self.net.reset_heads(self.init_generator(task, "classifier"))
             balanced = (task.train + self.memory.data).balanced(self.init_generator(task, "balance"))
             yield Phase("classifier", balanced, self.classifier_losses, self.recipe.classifier, self.net.head)
@@ -107,7 +107,7 @@ class DER(Method):
 
     def _reestimate(self, task: Task, data: ArrayDataset) -> None:
         batches: list[Tensor] = []
-        generator = self.setting.randomness.on_device("statistics", task.index)
+        generator = self.context.randomness.on_device("statistics", task.index)
         schedule = self.recipe.first_task if task.is_first else self.recipe.later_tasks
         while len(batches) < self.recipe.statistics_batches:
             batches.extend(batch.x for batch in data.batches(schedule.batch_size, generator, augment=True))

@@ -6,14 +6,14 @@ import copy
 
 import torch.nn.functional as F
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.expandable import ExpandableNet, auxiliary_labels
 from cil_core.nets.heads import align_new_rows
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.recipes.expansion import DERWA as Recipe
+from cil_core.spec.recipes.expansion import DERWARecipe
 
 
 class DERWA(Method):
@@ -23,7 +23,7 @@ class DERWA(Method):
     Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic `alignment`.
     """
 
-    recipe: Recipe
+    recipe: DERWARecipe
     net: ExpandableNet
     policy = HERDING
     classifiers = (Logits(), NearestMean())

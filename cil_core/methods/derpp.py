@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.losses import stored_logits_distance
-from cil_core.memory import ONLINE
-from cil_core.method import Method, Setting
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes import DERpp as Recipe
-from cil_core.reservoir import Reservoir, capacity
+from cil_core.learning.losses import stored_logits_distance
+from cil_core.learning.memory import ONLINE
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
+from cil_core.learning.reservoir import Reservoir, capacity
+from cil_core.spec.recipes import DERppRecipe
 
 
 class DERpp(Method):
@@ -26,17 +26,17 @@ class DERpp(Method):
         Stored logits are charged as kept bytes, and share a budget that is given in bytes.
     """
 
-    recipe: Recipe
+    recipe: DERppRecipe
     policy = ONLINE
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.reservoir = Reservoir()
         self.latest = torch.zeros(0, 0)  # logits of the batch in hand; between steps they mean nothing
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data; the memory is drawn from beside it."""
-        yield self.fit(task, data=task.train, after_step=self.record)
+        yield self.standard_phase(task, data=task.train, after_step=self.record)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy on the batch and, once something is stored, both rehearsals."""
@@ -44,7 +44,7 @@ class DERpp(Method):
         losses = {"classification": F.cross_entropy(self.latest, batch.y)}
         if not len(self.memory):
             return losses
-        generator = self.setting.randomness.on_device("rehearsal", step.task.index, step.iteration)
+        generator = self.context.randomness.on_device("rehearsal", step.task.index, step.iteration)
         if self.recipe.alpha:
             drawn, logits = self.rehearse(len(batch), generator)
             stored, widths = self.reservoir.logits[drawn], self.reservoir.widths[drawn]
@@ -61,10 +61,10 @@ class DERpp(Method):
 
     def record(self, batch: Batch, step: Step) -> None:
         """After the step: offer the batch to the reservoir."""
-        setting, task = self.setting, step.task
-        places = capacity(setting.budget, task.seen, setting.dataset.image_bytes, sum(setting.task_sizes))
+        context, task = self.context, step.task
+        places = capacity(context.budget, task.seen, context.dataset.image_bytes, sum(context.task_sizes))
         offered = task.train.select(batch.index)
-        self.reservoir.offer(self.memory, offered, self.latest.detach(), places, setting.randomness.on_cpu("reservoir", task.index, step.iteration))
+        self.reservoir.offer(self.memory, offered, self.latest.detach(), places, context.randomness.on_cpu("reservoir", task.index, step.iteration))
 
 
 METHOD = DERpp

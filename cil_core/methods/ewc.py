@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cil_core.importance import Importance, batch_fisher, fisher
-from cil_core.losses import slice_cross_entropy
-from cil_core.method import Method, Setting
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.recipes import EWC as Recipe
+from cil_core.learning.importance import Importance, batch_fisher, fisher
+from cil_core.learning.losses import slice_cross_entropy
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Step, Task
+from cil_core.spec.recipes import EWCRecipe
 
 
 class EWC(Method):
@@ -20,12 +20,12 @@ class EWC(Method):
     Reports: the linear head. F is kept between tasks and charged; θ* is then a copy of the network.
     """
 
-    recipe: Recipe
+    recipe: EWCRecipe
     keeps_teacher = True
     plain_first_task = True
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.importance = Importance()
 
     def losses(self, batch: Batch, step: Step) -> Losses:
@@ -37,7 +37,7 @@ class EWC(Method):
 
     def consolidate(self, task: Task) -> None:
         """Estimate this task's F and merge it with the old one."""
-        recipe, generator = self.recipe, self.setting.randomness.on_device("fisher", task.index)
+        recipe, generator = self.recipe, self.context.randomness.on_device("fisher", task.index)
         if recipe.fisher == "batch":
             fresh = batch_fisher(self.net, task.train, recipe.later_tasks.batch_size, recipe.labels, generator)
         else:

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cil_core.data.features import FeatureDataset
-from cil_core.method import Method, Setting
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
+from cil_core.learning.prototypes import mean_features, with_translated
 from cil_core.nets.heads import LinearHead
-from cil_core.nets.incremental import IncrementalNet, frozen
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.prototypes import mean_features, with_translated
-from cil_core.recipes import FeTrIL as Recipe
+from cil_core.nets.incremental import IncrementalNet, freeze
+from cil_core.spec.recipes import FeTrILRecipe
 
 
 class FeTrIL(Method):
@@ -27,23 +27,23 @@ class FeTrIL(Method):
     Reports: the linear head. One mean feature a class is kept.
     """
 
-    recipe: Recipe
+    recipe: FeTrILRecipe
     net: IncrementalNet[LinearHead]
     means: Tensor
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.register_buffer("means", torch.zeros(0, self.net.head.weight.shape[1]))
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """The whole network in the first task, the head alone afterwards."""
         if task.is_first:
-            card = self.setting.dataset
+            card = self.context.dataset
             extra = ("autoaugment", f"cutout:{card.size // 2}") if self.recipe.augmentation == "strong" else ()
-            yield self.fit(task, data=task.train.augmented_by(*card.augment, *extra))
+            yield self.standard_phase(task, data=task.train.augmented_by(*card.augment, *extra))
         real = FeatureDataset(self.raw_features(task.train), task.train.labels)
         self.means = torch.cat([self.means, mean_features(real.features, real.labels, task.known, task.seen)])
-        frozen(self.net.backbone)
+        freeze(self.net.backbone)
         if not task.is_first:
             data = with_translated(real, self.means, task.known, self.recipe.similarity)
             yield Phase("classifier", data, self.head_loss, self.recipe.head, self.net.head)
@@ -55,7 +55,7 @@ class FeTrIL(Method):
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """After a checkpoint the extractor is frozen."""
         super().match_structure(state)
-        frozen(self.net.backbone)
+        freeze(self.net.backbone)
 
 
 METHOD = FeTrIL

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from cil_core.losses import slice_cross_entropy
-from cil_core.method import Method
-from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes.baselines import Finetune as Recipe
+from cil_core.learning.losses import slice_cross_entropy
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Step
+from cil_core.spec.recipes.baselines import FinetuneRecipe
 
 
 class Finetune(Method):
@@ -16,7 +16,7 @@ class Finetune(Method):
     Reports: the linear head. With `logits="slice"` the loss leaves the rows of old classes alone, and only weight decay changes them.
     """
 
-    recipe: Recipe
+    recipe: FinetuneRecipe
     plain_first_task = True
 
     def losses(self, batch: Batch, step: Step) -> Losses:

@@ -10,16 +10,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.classifiers import Boosted, Logits
 from cil_core.data.arrays import ArrayDataset
-from cil_core.losses import balanced_distillation, distillation, effective_number_weights
-from cil_core.memory import HERDING
-from cil_core.method import Method, Setting, features_of
+from cil_core.learning.classifiers import Classified, Logits, Scorer
+from cil_core.learning.losses import balanced_distillation, distillation, effective_number_weights
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method, RunContext, features_of
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.expandable import ExpandableNet
 from cil_core.nets.heads import LinearHead, align_new_rows
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes.expansion import FOSTER as Recipe
+from cil_core.spec.recipes.expansion import FOSTERRecipe
+
+
+class Boosted:
+    """The logits of FOSTER's two branches before they were compressed into one; in the first task there is only one."""
+
+    name = "boosted"
+
+    def prepare(self, method: Classified) -> Scorer:
+        """The boosted network's logits."""
+        assert isinstance(method, FOSTER)  # noqa: S101 — only FOSTER names this classifier
+        boosted = method.boosted
+        if boosted is None:
+            return lambda x, outputs: outputs.logits  # noqa: ARG005
+        boosted.eval()
+        return lambda x, outputs: boosted(x).logits  # noqa: ARG005
 
 
 class FOSTER(Method):
@@ -31,14 +46,14 @@ class FOSTER(Method):
         bytes are still those of the compressed one. Exemplars are herded by the boosted one's features.
     """
 
-    recipe: Recipe
+    recipe: FOSTERRecipe
     net: IncrementalNet[LinearHead]
     policy = HERDING
     classifiers = (Logits(), Boosted())
     keeps_teacher = True
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self._boosted: list[ExpandableNet] = []  # none or one; no submodule, since it lives from growth to the end of testing only
         self.weights = torch.ones(0)
 
@@ -60,18 +75,18 @@ class FOSTER(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One network in the first task; boosting and compression later."""
-        whole = self.augmented(self.fit(task).data)
+        whole = self.augmented(self.standard_phase(task).data)
         if self.boosted is None:
-            yield self.fit(task, data=whole)
+            yield self.standard_phase(task, data=whole)
             return
         counts = torch.bincount(whole.labels, minlength=task.seen)
         self.weights = effective_number_weights(counts, self.recipe.boosting_beta_of(task.index))
-        yield self.fit(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_again)
+        yield self.standard_phase(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_again)
         self.boosted.eval()
         if self.recipe.align_boosted:
             self.diagnostics["alignment"] = align_new_rows(self.boosted.head.weight, task.known)
         self.weights = effective_number_weights(counts, self.recipe.compression_beta)
-        yield self.fit(task, name="compress", data=whole, loss=self.compression_losses, schedule=self.recipe.compression)
+        yield self.standard_phase(task, name="compress", data=whole, loss=self.compression_losses, schedule=self.recipe.compression)
 
     def augmented(self, data: Any) -> ArrayDataset:
         """With AutoAugment and Cutout, if the recipe wants them."""
@@ -110,10 +125,10 @@ class FOSTER(Method):
         """Features of both branches while there are two: exemplars are herded by them."""
         return features_of(self.boosted or self.net, data)
 
-    def retire(self) -> None:
+    def finish_task(self) -> None:
         """The boosted network has been tested and goes."""
         self._boosted.clear()
-        super().retire()
+        super().finish_task()
 
 
 METHOD = FOSTER

@@ -8,13 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.gradients import flat_gradient, gradient_of, project_on_tasks, set_gradient
-from cil_core.losses import task_cross_entropy
-from cil_core.memory import HERDING
-from cil_core.method import Method
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes import GEM as Recipe
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.gradients import flat_gradient, gradient_of, project_on_tasks, set_gradient
+from cil_core.learning.losses import task_cross_entropy
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
+from cil_core.spec.recipes import GEMRecipe
 
 
 class GEM(Method):
@@ -26,13 +26,13 @@ class GEM(Method):
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 
-    recipe: Recipe
+    recipe: GEMRecipe
     policy = HERDING
     classifiers = (Logits(), NearestMean())
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data, with projected gradients from the second task on."""
-        yield self.fit(task, data=task.train, after_backward=None if task.is_first else self.project)
+        yield self.standard_phase(task, data=task.train, after_backward=None if task.is_first else self.project)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy among the new classes."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.losses import distillation, icarl_binary_cross_entropy
-from cil_core.memory import HERDING
-from cil_core.method import Method, Setting
-from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes.rectification import ICaRL as Recipe
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.losses import distillation, icarl_binary_cross_entropy
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Step
+from cil_core.spec.recipes.rectification import ICaRLRecipe
 
 
 class ICaRL(Method):
@@ -24,11 +24,11 @@ class ICaRL(Method):
     Reports: nearest mean of exemplars; the linear head beside it.
     """
 
-    recipe: Recipe
+    recipe: ICaRLRecipe
     keeps_teacher = True
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.policy = replace(HERDING, selection=self.recipe.selection)
         self.classifiers = (NearestMean(flip=self.recipe.nme_flip), Logits())
         self.plain_first_task = self.recipe.loss == "ce"
@@ -38,7 +38,7 @@ class ICaRL(Method):
         logits = self.net(batch.x).logits
         teacher = None if self.teacher is None else self.old_logits(batch.x)
         if self.recipe.loss == "bce":
-            return {"binary": icarl_binary_cross_entropy(logits, batch.y, teacher, sum(self.setting.task_sizes))}
+            return {"binary": icarl_binary_cross_entropy(logits, batch.y, teacher, sum(self.context.task_sizes))}
         losses = {"classification": F.cross_entropy(logits, batch.y)}
         if teacher is not None:
             losses["distillation"] = distillation(logits[:, : step.task.known], teacher, self.recipe.temperature)

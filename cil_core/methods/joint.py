@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cil_core.memory import EVERYTHING
-from cil_core.method import Method
-from cil_core.phase import Task
+from cil_core.learning.memory import EVERYTHING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Task
 
 
 class Joint(Method):
@@ -17,7 +17,7 @@ class Joint(Method):
 
     def grow(self, task: Task) -> None:
         """Start again from new weights, with room for all seen classes."""
-        self.net = self.build(self.fresh_backbone(task.index)).to(self.setting.device)
+        self.net = self.build(self.fresh_backbone(task.index)).to(self.context.device)
         self.net.grow(task.seen, self.init_generator(task))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cil_core.losses import distillation, l2_distance, slice_cross_entropy
-from cil_core.method import Method
-from cil_core.phase import Batch, Losses, Step
-from cil_core.recipes.regularisation import LwF as Recipe
+from cil_core.learning.losses import distillation, l2_distance, slice_cross_entropy
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Step
+from cil_core.spec.recipes.regularisation import LwFRecipe
 
 
 class LwF(Method):
@@ -16,7 +16,7 @@ class LwF(Method):
     Reports: the linear head.
     """
 
-    recipe: Recipe
+    recipe: LwFRecipe
     keeps_teacher = True
     plain_first_task = True
 

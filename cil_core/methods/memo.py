@@ -6,15 +6,15 @@ import copy
 
 import torch.nn.functional as F
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.expandable import ExpandableNet, auxiliary_labels
 from cil_core.nets.heads import align_new_rows
-from cil_core.nets.incremental import frozen
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.recipes.expansion import MEMO as Recipe
+from cil_core.nets.incremental import freeze
+from cil_core.spec.recipes.expansion import MEMORecipe
 
 
 class MEMO(Method):
@@ -25,7 +25,7 @@ class MEMO(Method):
     Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic `alignment`.
     """
 
-    recipe: Recipe
+    recipe: MEMORecipe
     net: ExpandableNet
     policy = HERDING
     compilable = False  # a trunk and last stages, no whole backbones
@@ -41,7 +41,7 @@ class MEMO(Method):
             super().grow(task)
             return
         if not self.recipe.train_trunk:
-            frozen(self.net.trunk)
+            freeze(self.net.trunk)
         self.net.expand(copy.deepcopy(self.net.newest), task.new, self.init_generator(task), inherit=True)
 
     def losses(self, batch: Batch, step: Step) -> Losses:

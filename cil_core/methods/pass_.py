@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.losses import frobenius_distance
-from cil_core.method import Method, Setting
+from cil_core.learning.losses import frobenius_distance
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Step, Task
+from cil_core.learning.prototypes import mean_features, spreads
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.rotation import TURNS, RotationHead, rotated, rotated_labels
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.prototypes import mean_features, spreads
-from cil_core.recipes import PASS as Recipe
+from cil_core.spec.recipes import PASSRecipe
 
 
 class PASS(Method):
@@ -27,14 +27,14 @@ class PASS(Method):
     Reports: the unturned outputs of the linear head. One prototype and one spread a class are kept.
     """
 
-    recipe: Recipe
+    recipe: PASSRecipe
     net: IncrementalNet[RotationHead]
     keeps_teacher = True
     prototypes: Tensor
     spreads: Tensor
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.register_buffer("prototypes", torch.zeros(0, self.net.head.weight.shape[1]))
         self.register_buffer("spreads", torch.zeros(0))
 
@@ -59,14 +59,14 @@ class PASS(Method):
 
     def noisy_prototypes(self, count: int, step: Step) -> tuple[Tensor, Tensor]:
         """Features μ_c + r ε of random old classes, (count, d), and their labels 4c."""
-        generator = self.setting.randomness.on_device("prototypes", step.task.index, step.iteration)
+        generator = self.context.randomness.on_device("prototypes", step.task.index, step.iteration)
         classes = torch.randint(step.task.known, (count,), generator=generator, device=generator.device)
         noise = torch.randn(count, self.prototypes.shape[1], generator=generator, device=generator.device)
         return self.prototypes[classes] + self.radius() * noise, TURNS * classes
 
     def radius(self) -> Tensor:
         """r: root of the mean spread of the classes the recipe says."""
-        counted = self.setting.task_sizes[0] if self.recipe.radius == "first" else len(self.spreads)
+        counted = self.context.task_sizes[0] if self.recipe.radius == "first" else len(self.spreads)
         return self.spreads[:counted].mean().sqrt()
 
     def consolidate(self, task: Task) -> None:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.losses import feature_distillation, neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.losses import feature_distillation, neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.proxies import ProxyHead, proxy_directions
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes.rectification import PODNet as Recipe
+from cil_core.spec.recipes.rectification import PODNetRecipe
 
 
 class PODNet(Method):
@@ -31,7 +31,7 @@ class PODNet(Method):
     Reports: the proxies; the nearest mean of exemplars beside them.
     """
 
-    recipe: Recipe
+    recipe: PODNetRecipe
     net: IncrementalNet[ProxyHead]
     teacher: IncrementalNet[ProxyHead] | None
     policy = HERDING
@@ -53,10 +53,10 @@ class PODNet(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """All data; then, from the second task on, a class-balanced set."""
-        yield self.fit(task, after_backward=self.clip_gradient)
+        yield self.standard_phase(task, after_backward=self.clip_gradient)
         if task.is_first:
             return
-        balanced = self.fit(task, name="fine-tune", data=self.preview(task), schedule=self.recipe.balanced, after_backward=self.clip_gradient)
+        balanced = self.standard_phase(task, name="fine-tune", data=self.preview(task), schedule=self.recipe.balanced, after_backward=self.clip_gradient)
         yield balanced if self.recipe.finetune == "all" else replace(balanced, loss=self.proxy_losses, model=self.net.head)
 
     def losses(self, batch: Batch, step: Step) -> Losses:

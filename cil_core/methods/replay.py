@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
 
 
 class Replay(Method):

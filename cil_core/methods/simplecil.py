@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from cil_core.method import Method
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Phase, Task
+from cil_core.learning.prototypes import mean_features
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import CosineHead
-from cil_core.nets.incremental import IncrementalNet, frozen
-from cil_core.phase import Phase, Task
-from cil_core.prototypes import mean_features
-from cil_core.recipes import SimpleCIL as Recipe
+from cil_core.nets.incremental import IncrementalNet, freeze
+from cil_core.spec.recipes import SimpleCILRecipe
 
 
 class SimpleCIL(Method):
@@ -24,7 +24,7 @@ class SimpleCIL(Method):
     Reports: the cosine head. Its rows are all that is kept of old classes.
     """
 
-    recipe: Recipe
+    recipe: SimpleCILRecipe
     net: IncrementalNet[CosineHead]
 
     def build(self, backbone: Backbone) -> IncrementalNet[CosineHead]:
@@ -33,20 +33,20 @@ class SimpleCIL(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """The first task's training, unless the extractor is pre-trained; later nothing."""
-        if task.is_first and self.setting.weights is None:
-            yield self.fit(task)
+        if task.is_first and self.context.weights is None:
+            yield self.standard_phase(task)
 
     def consolidate(self, task: Task) -> None:
         """Overwrite the new rows by class means, and freeze everything."""
         means = mean_features(self.raw_features(task.train), task.train.labels, task.known, task.seen)
         with torch.no_grad():
             self.net.head.weight[task.known :] = means
-        frozen(self.net)
+        freeze(self.net)
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """After a checkpoint nothing is trained."""
         super().match_structure(state)
-        frozen(self.net)
+        freeze(self.net)
 
 
 METHOD = SimpleCIL

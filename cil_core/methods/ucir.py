@@ -8,15 +8,15 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from cil_core.classifiers import Logits, NearestMean, unit_means
-from cil_core.losses import feature_distillation, margin_ranking
-from cil_core.memory import HERDING
-from cil_core.method import Method, Setting
+from cil_core.learning.classifiers import Logits, NearestMean, unit_means
+from cil_core.learning.losses import feature_distillation, margin_ranking
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method, RunContext
+from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.proxies import ProxyHead
-from cil_core.phase import Batch, Losses, Step, Task
-from cil_core.recipes.rectification import UCIR as Recipe
+from cil_core.spec.recipes.rectification import UCIRRecipe
 
 
 class UCIR(Method):
@@ -27,12 +27,12 @@ class UCIR(Method):
     Reports: the cosine head; the nearest mean of exemplars beside it.
     """
 
-    recipe: Recipe
+    recipe: UCIRRecipe
     net: IncrementalNet[ProxyHead]
     keeps_teacher = True
 
-    def __init__(self, recipe: Any, setting: Setting) -> None:
-        super().__init__(recipe, setting)
+    def __init__(self, recipe: Any, context: RunContext) -> None:
+        super().__init__(recipe, context)
         self.policy = replace(HERDING, selection=self.recipe.selection)
         self.classifiers = (Logits(), NearestMean(flip=self.recipe.nme_flip))
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import torch
 
-from cil_core.classifiers import Logits, NearestMean
-from cil_core.losses import shared_objective
-from cil_core.memory import HERDING
-from cil_core.method import Method
+from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.losses import shared_objective
+from cil_core.learning.memory import HERDING
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import LinearHead, align_new_rows
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.phase import Batch, Losses, Phase, Step, Task
-from cil_core.recipes.rectification import WA as Recipe
+from cil_core.spec.recipes.rectification import WARecipe
 
 
 class WA(Method):
@@ -26,7 +26,7 @@ class WA(Method):
     Reports: the linear head; the nearest mean of exemplars, which aligning does not change, beside it; γ as diagnostic `alignment`.
     """
 
-    recipe: Recipe
+    recipe: WARecipe
     net: IncrementalNet[LinearHead]
     policy = HERDING
     classifiers = (Logits(), NearestMean())
@@ -39,7 +39,7 @@ class WA(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase, clipping after every step."""
-        yield self.fit(task, after_step=self.clip if self.recipe.clip_weights else None)
+        yield self.standard_phase(task, after_step=self.clip if self.recipe.clip_weights else None)
 
     def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — λ follows from the widths
         """Classification, and from the second task on distillation."""

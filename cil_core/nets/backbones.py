@@ -20,9 +20,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cil_core.catalog import BACKBONES
-from cil_core.compilation import compiled
 from cil_core.nets import convnet, resnet
+from cil_core.nets.compilation import compiled
+from cil_core.spec.catalog import BACKBONES
 
 SIGNED = "cosine_"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cil_core.nets.heads import LinearHead
-from cil_core.nets.incremental import Net, Outputs, frozen
+from cil_core.nets.incremental import Net, Outputs, freeze
 
 
 class ExpandableNet(Net):
@@ -63,7 +63,7 @@ class ExpandableNet(Net):
             inherit: whether the old head is kept as the block of old rows and columns; otherwise the whole head is fresh.
             outputs: of the auxiliary head; by default `new` + 1.
         """
-        frozen(self.extractors)
+        freeze(self.extractors)
         extractor.requires_grad_(True)
         self.extractors.append(extractor)
         self.head.widen(self.width, generator)

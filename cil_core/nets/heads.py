@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cil_core.errors import Diverged
+from cil_core.spec.errors import Diverged
 
 
 class LinearHead(nn.Module):

@@ -105,7 +105,7 @@ class IncrementalNet(Net, Generic[H]):
         return sum(parameter.numel() for parameter in self.backbone.parameters())
 
 
-def frozen(module: nn.Module) -> None:
+def freeze(module: nn.Module) -> None:
     """Freeze a module: no gradients, evaluation mode. Whoever calls `train()` on a parent must put it back into evaluation mode."""
     module.zero_grad(set_to_none=True)
     module.requires_grad_(False)

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from cil_core.errors import DataError
+from cil_core.spec.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,14 @@ from sqlalchemy import func, select
 from api.main import create_app
 from api.settings import Settings
 from cil_core import ENGINE_VERSION
-from cil_core.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
-from cil_core.metrics import matrix_digest
-from cil_core.recipes import BY_NAME
-from cil_core.spec import RunSpec
-from store import accounts, runs
-from store.models import Job, Run, Track
-from store.session import Database
+from cil_core.spec.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
+from cil_core.spec.jobs import RunSpec
+from cil_core.spec.metrics import matrix_digest
+from cil_core.spec.recipes import BY_NAME
+from store import runs
+from store.access import accounts
+from store.database.models import Job, Run, Track
+from store.database.session import Database
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 TASKS, IMAGES = 5, 100

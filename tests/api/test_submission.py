@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from api.examples import JOBS
-from cil_core.catalog import DATASETS
+from cil_core.spec.catalog import DATASETS
+from store.access.quotas import take_turn
 from store.datasets import register_dataset
-from store.quotas import take_turn
 
 TRACK = {"dataset": "digits", "protocol": {"first": 2, "increment": 2}, "memory": {"kind": "total", "amount": 50}, "backbone": "convnet"}
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from store.models import Attempt, Event, Job, Run, TaskResult
-from store.states import TERMINAL, RunState
+from store.database.models import Attempt, Event, Job, Run, TaskResult
+from store.database.states import TERMINAL, RunState
 from tests.chaos.faults import Record
 from tests.chaos.stage import Stage
 

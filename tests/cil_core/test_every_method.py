@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from cil_core.checkpoint import Checkpoints
 from cil_core.data import load
 from cil_core.data.order import task_stream
-from cil_core.engine import learn_task, run, setting_of
-from cil_core.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated
-from cil_core.method import Method
-from cil_core.phase import Task
-from cil_core.recipes import BY_NAME
-from cil_core.recipes.base import Recipe
-from cil_core.registry import create
-from cil_core.spec import RunSpec, Track
+from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.registry import create
+from cil_core.engine.run import context_of, learn_task, run
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Task
+from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.recipes.base import Recipe
 
 NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
 
@@ -33,7 +33,7 @@ every_method = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.
 def short_recipe(name: str, epochs: int = 3) -> Recipe:
     """The method's `small` preset with every schedule cut to a few epochs."""
     recipe = BY_NAME[name].from_preset("small")
-    cut = {field: schedule.shortened(min(epochs, schedule.epochs)) for field, schedule in recipe.schedules.items()}
+    cut = {field: schedule.rescaled(min(epochs, schedule.epochs)) for field, schedule in recipe.schedules.items()}
     return BY_NAME[name].model_validate({**recipe.model_dump(), **{field: schedule.model_dump() for field, schedule in cut.items()}})
 
 
@@ -57,7 +57,7 @@ def tasks_of(name: str, slug: str) -> Iterator[tuple[Method, Task]]:
     source = load(spec.track, NOWHERE)
     sizes = spec.track.protocol.task_sizes(source.card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
-    method = create(spec.method, setting_of(spec, source.card, "cpu"))
+    method = create(spec.method, context_of(spec, source.card, "cpu"))
     for index, data in enumerate(task_stream(source, spec.track)):
         yield method, Task(index, bounds[: index + 2], data.train)
 
@@ -146,7 +146,7 @@ def test_any_split_works_and_the_head_is_as_wide_as_the_classes_seen(name: str, 
         assert method.net.classes == task.seen
         with torch.no_grad():
             assert method.net(method.transform.plain(task.train.images[:3])).logits.shape == (3, task.seen)
-        method.retire()
+        method.finish_task()
 
 
 @every_method
@@ -155,11 +155,11 @@ def test_destroying_old_training_images_changes_nothing(name: str) -> None:
     undamaged = []
     for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50"):
         list(learn_task(method, task))
-        method.retire()
+        method.finish_task()
         undamaged.append(state(method))
     for index, (method, task) in enumerate(tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50")):
         list(learn_task(method, task))
-        method.retire()
+        method.finish_task()
         task.train.images.zero_()
         assert differing(state(method), undamaged[index]) == []
 
@@ -172,7 +172,7 @@ def test_the_teacher_is_bit_identical_after_training_against_it(name: str) -> No
         after = method.teacher.state_dict() if method.teacher is not None else {}
         assert differing(before, after) == []
         assert method.keeps_teacher or method.teacher is None
-        method.retire()
+        method.finish_task()
 
 
 @every_method

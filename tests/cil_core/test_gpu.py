@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from cil_core import compilation
-from cil_core.checkpoint import Checkpoints
-from cil_core.engine import run
-from cil_core.events import Event, RunFinished, RunStarted, TaskEvaluated
+from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.run import run
+from cil_core.nets import compilation
 from cil_core.nets.backbones import PRECISIONS, build_backbone
-from cil_core.recipes import BY_NAME
+from cil_core.spec.events import Event, RunFinished, RunStarted, TaskEvaluated
+from cil_core.spec.recipes import BY_NAME
 from tests.cil_core.test_every_method import NOWHERE, short_spec
 
 DEVICE = "cuda:0"

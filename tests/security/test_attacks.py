@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from store.accounts import Scope
+from store.access.accounts import Scope
 
 BOARD = "/api/v1/leaderboards/digits-b0-inc2-m50-convnet"
 EVIL = '=HYPERLINK("http://evil","x")<script>alert(1)</script>\'--'

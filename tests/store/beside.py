@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import psycopg
 from psycopg.rows import dict_row
 
-from store.session import Database
+from store.database.session import Database
 
 TABLES = ("jobs", "runs", "job_runs", "attempts", "task_results", "summaries", "events")
 

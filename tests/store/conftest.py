@@ -8,18 +8,18 @@ import pytest
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cil_core.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
-from cil_core.metrics import matrix_digest
-from cil_core.recipes import BY_NAME
-from cil_core.spec import JobSpec, RunSpec
+from cil_core.spec.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
+from cil_core.spec.jobs import JobSpec, RunSpec
+from cil_core.spec.metrics import matrix_digest
+from cil_core.spec.recipes import BY_NAME
 from store import runs
-from store.base import Base
-from store.clock import now
-from store.events import job_events
-from store.jobs import get_job
-from store.models import Event, Job, Run
-from store.results import get_run
-from store.session import Database
+from store.database.base import Base
+from store.database.clock import now
+from store.database.models import Event, Job, Run
+from store.database.session import Database
+from store.queries.jobs import get_job
+from store.queries.runs import get_run
+from store.runs.events import job_events
 
 LEASE = timedelta(seconds=60)
 TASKS = 3

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cil_core.catalog import DATASETS, DatasetCard
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from store.database.errors import AlreadyExists
+from store.database.session import Database
 from store.datasets import dataset_cards, fingerprint_of, register_dataset
-from store.errors import AlreadyExists
-from store.session import Database
 
 BIRDS = DATASETS["digits"].model_copy(update={"name": "folder:birds", "title": "Birds"})
 

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from store import runs
-from store.accounts import create_user
-from store.errors import ResultConflict
-from store.leaderboard import entries
-from store.models import ReportedResult, Run, Summary, TaskResult
-from store.replays import replay
-from store.reported import Report, report
-from store.session import Database
+from store.access.accounts import create_user
+from store.database.errors import ResultConflict
+from store.database.models import ReportedResult, Run, Summary, TaskResult
+from store.database.session import Database
+from store.leaderboard.leaderboard import entries
+from store.leaderboard.reported import Report, report
+from store.runs.replays import replay
 from store.snapshot import load, records
 
 if TYPE_CHECKING:

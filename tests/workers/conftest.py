@@ -22,13 +22,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from cil_core import ENGINE_VERSION
-from cil_core.spec import JobSpec
+from cil_core.spec.jobs import JobSpec
 from store import runs
-from store.models import Event, JobRun, Run, TaskResult
-from store.session import Database
-from workers import process
-from workers.reports import Order, Ready, Report
-from workers.settings import WorkerSettings
+from store.database.models import Event, JobRun, Run, TaskResult
+from store.database.session import Database
+from workers.parent import process
+from workers.parent.settings import WorkerSettings
+from workers.protocol import Order, Ready, Report
 
 TRACK = "digits-b0-inc2-m50-convnet"
 QUICK = {"name": "finetune", "first_task": {"epochs": 2, "lr": 0.05, "milestones": []}, "later_tasks": {"epochs": 1, "lr": 0.05, "milestones": []}}
@@ -92,7 +92,7 @@ class WorkerProcess:
 
     def __init__(self, log: Path, arguments: list[str], environment: dict[str, str]) -> None:
         self.log = log
-        code = "import typer; from workers.commands import worker; typer.run(worker)"
+        code = "import typer; from workers.cli.commands import worker; typer.run(worker)"
         with log.open("w") as output:
             self.process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT)
 
@@ -236,7 +236,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     directory = tmp_path_factory.mktemp("reference")
     spec = directory / "spec.json"
     spec.write_text(json.dumps({"method": STEADY, "track": TRACK, "seed": 1}))
-    code = "import typer; from workers.commands import run; typer.run(run)"
+    code = "import typer; from workers.cli.commands import run; typer.run(run)"
     command = [sys.executable, "-c", code, str(spec), "--data-dir", str(directory)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -246,7 +246,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Children started by the tests themselves come from a server that has imported the engine. Gives their environment."""
-    process._CONTEXT.set_forkserver_preload(["workers.child"])
+    process._CONTEXT.set_forkserver_preload(["workers.child.main"])
     child = process.ChildProcess(Order(None, "cpu", 1, None, 60, tmp_path_factory.getbasetemp()))
     reports: list[Report] = []
     until(lambda: reports.extend(child.read(1)) or child.ended)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from store.session import Database
-from workers.execution import Execution, Place
+from store.database.session import Database
+from workers.parent.execution import Execution, Place
 
 
 class Cable:

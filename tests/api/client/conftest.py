@@ -22,7 +22,7 @@ import pytest
 
 from api.client import Client
 from api.client.cli import main
-from store.session import Database
+from store.database.session import Database
 
 
 @pytest.fixture

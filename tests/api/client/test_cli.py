@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cil_core.recipes import BY_NAME
+from cil_core.spec.recipes import BY_NAME
 from store import runs
 
 DIGITS = "digits-b0-inc2-m50-convnet"

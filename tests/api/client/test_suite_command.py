@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cil_core.suites import SUITES
+from cil_core.spec.suites import SUITES
 
 
 @pytest.fixture

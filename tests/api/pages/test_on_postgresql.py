@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cil_core.events import EpochFinished
+from cil_core.spec.events import EpochFinished
 from store import runs
-from store.session import Database
+from store.database.session import Database
 
 TRACKS = ("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m100-convnet")
 

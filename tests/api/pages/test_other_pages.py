@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cil_core.catalog import BACKBONES, DATASETS
-from cil_core.events import EpochFinished
-from cil_core.recipes import BY_NAME, RECIPES
+from cil_core.spec.catalog import BACKBONES, DATASETS
+from cil_core.spec.events import EpochFinished
+from cil_core.spec.recipes import BY_NAME, RECIPES
 from store import runs
 
 

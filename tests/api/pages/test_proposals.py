@@ -9,8 +9,8 @@ from html import unescape
 
 import pytest
 
-from cil_core.presets import PRESETS
-from cil_core.recipes import BY_NAME
+from cil_core.spec.presets import PRESETS
+from cil_core.spec.recipes import BY_NAME
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from cil_core.recipes import BY_NAME
+from cil_core.spec.recipes import BY_NAME
 
 TRACK = "digits-b0-inc2-m50-convnet"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cil_core.catalog import DatasetCard
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
+from cil_core.spec.catalog import DatasetCard
 
 from .formats import Site
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cil_core.catalog import DATASETS, DatasetCard
+from cil_core.spec.catalog import DATASETS, DatasetCard
 
 RANDOM = np.random.default_rng(0)
 

@@ -8,8 +8,8 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop, v2
 
-from cil_core.catalog import DATASETS, DatasetCard
 from cil_core.data.augment import Transform, crop_boxes, parse, scaled_together
+from cil_core.spec.catalog import DATASETS, DatasetCard
 
 from .conftest import CARD
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cil_core.data.download import Archive, download
-from cil_core.errors import DataError
+from cil_core.spec.errors import DataError
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 MD5 = hashlib.md5(CONTENT).hexdigest()

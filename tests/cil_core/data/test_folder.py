@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from cil_core import folders
 from cil_core.data import load
 from cil_core.data.folder import Preparation, register, verify
 from cil_core.data.order import task_stream
-from cil_core.errors import DataError
-from cil_core.layout import arrays_directory
-from cil_core.spec import Track
+from cil_core.spec import folder_datasets
+from cil_core.spec.data_root import arrays_directory
+from cil_core.spec.errors import DataError
+from cil_core.spec.jobs import Track
 
 SIZED = Preparation(size=8)
 TRACK = Track.from_slug("folder:pets-b0-inc2-m0-convnet")
@@ -71,10 +71,10 @@ def test_a_folder_feeds_a_stream_of_tasks(pictures: Path, data_root: Path) -> No
 
 
 def test_registered_folders_join_the_catalogue(pictures: Path, data_root: Path) -> None:
-    assert "folder:pets" not in folders.cards(data_root)
+    assert "folder:pets" not in folder_datasets.cards(data_root)
     card = register("pets", pictures, data_root, SIZED).card
-    assert folders.cards(data_root)["folder:pets"] == card
-    assert "digits" in folders.cards(data_root)
+    assert folder_datasets.cards(data_root)["folder:pets"] == card
+    assert "digits" in folder_datasets.cards(data_root)
 
 
 def test_registering_twice_changes_nothing(pictures: Path, data_root: Path) -> None:
@@ -145,7 +145,7 @@ def refused(pictures: Path, data_root: Path, preparation: Preparation = SIZED, n
     """The message with which registering is refused; nothing may be left behind."""
     with pytest.raises(DataError) as error:
         register(name, pictures, data_root, preparation)
-    assert folders.cards(data_root).keys() == folders.cards(data_root / "empty").keys()
+    assert folder_datasets.cards(data_root).keys() == folder_datasets.cards(data_root / "empty").keys()
     return str(error.value)
 
 
@@ -302,7 +302,7 @@ def test_a_damaged_manifest_is_named(pictures: Path, data_root: Path, content: s
 @pytest.mark.parametrize("content", ["", "{}", "not JSON"])
 def test_a_damaged_registration_is_named(pictures: Path, data_root: Path, content: str) -> None:
     register("pets", pictures, data_root, SIZED)
-    folders.registration_file("pets", data_root).write_text(content)
-    for look in (lambda: load(TRACK, data_root), lambda: folders.cards(data_root)):
+    folder_datasets.registration_file("pets", data_root).write_text(content)
+    for look in (lambda: load(TRACK, data_root), lambda: folder_datasets.cards(data_root)):
         with pytest.raises(DataError, match=r"the registration .*pets.json is damaged"):
             look()

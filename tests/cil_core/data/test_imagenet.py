@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cil_core.catalog import DATASETS
 from cil_core.data import imagenet
 from cil_core.data.source import Source
-from cil_core.engine import run
-from cil_core.errors import DataError
-from cil_core.events import RunFinished
-from cil_core.layout import arrays_directory
-from cil_core.spec import RunSpec
+from cil_core.engine.run import run
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.data_root import arrays_directory
+from cil_core.spec.errors import DataError
+from cil_core.spec.events import RunFinished
+from cil_core.spec.jobs import RunSpec
 
 CARD = DATASETS["imagenet100"]
 WNIDS = [f"n{number:08d}" for number in range(1000)]

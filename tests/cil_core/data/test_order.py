@@ -6,8 +6,8 @@ import torch
 
 from cil_core.data.order import class_order, task_stream
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError, InvalidSpec
-from cil_core.spec import MemoryBudget, Protocol, Track
+from cil_core.spec.errors import DataError, InvalidSpec
+from cil_core.spec.jobs import MemoryBudget, Protocol, Track
 
 CIFAR_100 = (
     68, 56, 78, 8, 23, 84, 90, 65, 74, 76, 40, 89, 3, 92, 55, 9, 26, 80, 43, 38, 58, 70, 77, 1, 85, 19, 17, 50, 28, 53, 13, 81, 45, 82, 6, 59, 83, 16, 15, 44,

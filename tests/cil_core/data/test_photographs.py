@@ -10,9 +10,9 @@ import torch
 from scipy.io import savemat
 from torchvision import datasets
 
-from cil_core.catalog import DATASETS
 from cil_core.data import vision
-from cil_core.errors import DataError
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.errors import DataError
 
 from .formats import Site, picture, shades, small, tarred, unpacked, zipped
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from cil_core.catalog import DATASETS
 from cil_core.data import load, loader
 from cil_core.data.source import Arrays, Source
-from cil_core.errors import DataError, InvalidSpec
-from cil_core.spec import Track
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.errors import DataError, InvalidSpec
+from cil_core.spec.jobs import Track
 
 DIGITS = Track.from_slug("digits-b0-inc2-m50-convnet")
 

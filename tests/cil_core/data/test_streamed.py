@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from cil_core.catalog import DATASETS
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.data.streamed import StreamedDataset
-from cil_core.engine import run
-from cil_core.events import RunFinished
-from cil_core.recipes import BY_NAME
-from cil_core.schedule import Schedule
-from cil_core.spec import RunSpec
+from cil_core.engine.run import run
+from cil_core.spec.catalog import DATASETS
+from cil_core.spec.events import RunFinished
+from cil_core.spec.jobs import RunSpec
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.schedule import Schedule
 
 TRANSFORM = Transform(DATASETS["cifar10"])
 
@@ -29,7 +29,7 @@ def both(tmp_path: Path) -> tuple[ArrayDataset, StreamedDataset]:
     np.save(tmp_path / "images.npy", images)
     mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
     labels = torch.arange(30) % 5
-    return ArrayDataset(torch.from_numpy(images), labels, TRANSFORM), StreamedDataset.of(mapped, labels, TRANSFORM)
+    return ArrayDataset(torch.from_numpy(images), labels, TRANSFORM), StreamedDataset.from_arrays(mapped, labels, TRANSFORM)
 
 
 def batches(data: ArrayDataset, **options: bool) -> list[tuple[Tensor, ...]]:
@@ -89,9 +89,9 @@ def test_a_pass_that_is_left_early_leaves_no_reader_behind(both: tuple[ArrayData
 
 def test_images_on_a_device_are_not_streamed() -> None:
     with pytest.raises(ValueError, match="streamed images are uint8"):
-        StreamedDataset.of(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long), TRANSFORM)
+        StreamedDataset.from_arrays(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long), TRANSFORM)
     with pytest.raises(ValueError, match=r"labels are int64 \(2,\) for 2 rows"):
-        StreamedDataset.of(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), TRANSFORM)
+        StreamedDataset.from_arrays(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), TRANSFORM)
 
 
 @pytest.mark.parametrize("name", ["icarl", "bic", "derpp", "gem", "podnet", "fetril", "der", "joint"])

@@ -16,8 +16,8 @@ from torchvision import datasets
 from cil_core.data import vision
 from cil_core.data.published import Published
 from cil_core.data.source import Source
-from cil_core.errors import DataError
-from cil_core.layout import arrays_directory
+from cil_core.spec.data_root import arrays_directory
+from cil_core.spec.errors import DataError
 
 from .formats import Site, idx, md5, pixels, small, tarred, zipped
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from cil_core.data import load
 from cil_core.data.order import task_stream
-from cil_core.engine import learn_task, setting_of
-from cil_core.method import Method
-from cil_core.phase import Batch, Phase, Step, Task
-from cil_core.recipes import BY_NAME
-from cil_core.registry import create
-from cil_core.spec import RunSpec, Track
-from cil_core.trainer import train
+from cil_core.engine.registry import create
+from cil_core.engine.run import context_of, learn_task
+from cil_core.engine.trainer import train
+from cil_core.learning.method import Method
+from cil_core.learning.phase import Batch, Phase, Step, Task
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.recipes import BY_NAME
 
 
 class Walk:
@@ -34,15 +34,15 @@ class Walk:
 
     def __init__(self, name: str, track: str = "digits-b4-inc3-m60-convnet", epochs: int = 1, **changes: Any) -> None:
         small = BY_NAME[name].model_validate({"preset": "small", **changes})
-        schedules = {field: schedule.shortened(epochs) for field, schedule in small.schedules.items()}
+        schedules = {field: schedule.rescaled(epochs) for field, schedule in small.schedules.items()}
         self.recipe = BY_NAME[name].model_validate({**small.model_dump(), **{field: value.model_dump() for field, value in schedules.items()}})
         spec = RunSpec(method=self.recipe, track=Track.from_slug(track), seed=7)
         source = load(spec.track, Path("/nonexistent"))  # digits come with scikit-learn
         self.stream = task_stream(source, spec.track)
-        setting = setting_of(spec, source.card, "cpu")
-        self.bounds = tuple(accumulate(setting.task_sizes, initial=0))
-        self.randomness = setting.randomness
-        self.method: Any = create(self.recipe, setting)
+        context = context_of(spec, source.card, "cpu")
+        self.bounds = tuple(accumulate(context.task_sizes, initial=0))
+        self.randomness = context.randomness
+        self.method: Any = create(self.recipe, context)
 
     def task(self, index: int) -> Task:
         return Task(index, self.bounds[: index + 2], self.stream[index].train)
@@ -50,7 +50,7 @@ class Walk:
     def finish(self, index: int) -> Method:
         """Learn a task completely; the network becomes the next teacher."""
         list(learn_task(self.method, self.task(index)))
-        self.method.retire()
+        self.method.finish_task()
         return self.method
 
     def grown(self, index: int) -> Task:

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.analytic import AnalyticHead
-from cil_core.footprint import measure
+from cil_core.engine.footprint import measure
+from cil_core.nets.analytic import AnalyticHead
 from cil_core.nets.heads import LinearHead
 
 SMALL = {"expansion": 200, "ridge": 0.5}

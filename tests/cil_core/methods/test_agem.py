@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
-from cil_core.gradients import flat_gradient
+from cil_core.engine.run import learn_task
+from cil_core.learning.gradients import flat_gradient
+from cil_core.spec.events import EpochFinished
 
 WHOLE = 1000
 """A reference batch larger than the memory: all exemplars."""

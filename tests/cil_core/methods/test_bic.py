@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.errors import InvalidSpec
-from cil_core.recipes import BY_NAME
-from cil_core.spec import Track
-from cil_core.validation import check
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.validation import check
 
 
 def rows(data: Any) -> set[tuple[int, bytes]]:
@@ -36,7 +36,7 @@ def test_the_split_is_drawn_anew_for_every_task_and_repeatable(start: Any) -> No
     first = walk.method.split(task)[1].of_classes(4, 7)
     list(walk.phases(task))
     walk.method.remember(task)
-    walk.method.retire()
+    walk.method.finish_task()
     walk.method.grow(walk.task(2))
     assert not rows(walk.method.split(walk.task(2))[1]) >= rows(first)
 

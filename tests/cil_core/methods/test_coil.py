@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.classifiers import class_means
-from cil_core.transport import carried_rows, class_cost, transport_plan
+from cil_core.learning.classifiers import class_means
+from cil_core.learning.optimal_transport import carried_rows, class_cost, transport_plan
 
 
 def test_the_first_task_is_plain_cross_entropy(start: Any) -> None:

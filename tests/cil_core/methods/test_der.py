@@ -13,13 +13,13 @@ import torch.nn.functional as F
 
 from cil_core.data import load
 from cil_core.data.order import task_stream
-from cil_core.engine import learn_task, setting_of
+from cil_core.engine.registry import create
+from cil_core.engine.run import context_of, learn_task
+from cil_core.engine.trainer import train
+from cil_core.learning.phase import Step, Task
 from cil_core.methods.der import DER
-from cil_core.phase import Step, Task
-from cil_core.recipes.expansion import DER as Recipe
-from cil_core.registry import create
-from cil_core.spec import RunSpec
-from cil_core.trainer import train
+from cil_core.spec.jobs import RunSpec
+from cil_core.spec.recipes.expansion import DERRecipe
 
 SHORT = {"epochs": 2, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 0}
 
@@ -29,7 +29,7 @@ def tasks(**recipe: object) -> Iterator[tuple[DER, Task]]:
     spec = RunSpec.model_validate({"method": fields, "track": "digits-b4-inc3-m60-convnet", "seed": 1})
     source = load(spec.track, Path("/nonexistent"))
     bounds = tuple(accumulate(spec.track.protocol.task_sizes(10), initial=0))
-    method = create(spec.method, setting_of(spec, source.card, "cpu"))
+    method = create(spec.method, context_of(spec, source.card, "cpu"))
     assert isinstance(method, DER)
     for index, data in enumerate(task_stream(source, spec.track)):
         yield method, Task(index, bounds[: index + 2], data.train)
@@ -47,7 +47,7 @@ def test_no_gradient_outlives_its_phase() -> None:
     for method, task in tasks():
         method.grow(task)
         for number, phase in enumerate(method.learn(task)):
-            list(train(phase, task, method.setting.randomness, number))
+            list(train(phase, task, method.context.randomness, number))
             assert [name for name, parameter in method.named_parameters() if parameter.grad is not None] == []
         method.remember(task)
 
@@ -58,13 +58,13 @@ def test_the_second_stage_changes_nothing_but_the_head() -> None:
         for number, phase in enumerate(method.learn(task)):
             if phase.name == "classifier":
                 before = copy.deepcopy(method.net.state_dict())
-                list(train(phase, task, method.setting.randomness, number))
+                list(train(phase, task, method.context.randomness, number))
                 changed = {name for name, value in method.net.state_dict().items() if not torch.equal(value, before[name])}
                 assert changed == {"head.weight", "head.bias"}
                 counts = torch.bincount(torch.cat([batch.y for batch in phase.data.batches(999)]))
                 assert counts.unique().numel() == 1
             else:
-                list(train(phase, task, method.setting.randomness, number))
+                list(train(phase, task, method.context.randomness, number))
         method.remember(task)
 
 
@@ -88,7 +88,7 @@ def test_every_extractor_is_smaller_after_pruning_and_the_next_starts_whole() ->
         whole = whole or newest
         assert newest == whole
         for number, phase in enumerate(method.learn(task)):
-            list(train(phase, task, method.setting.randomness, number))
+            list(train(phase, task, method.context.randomness, number))
         method.remember(task)
         after = sum(parameter.numel() for parameter in method.net.newest.parameters())
         assert after < whole
@@ -117,23 +117,23 @@ def test_only_the_newest_extractor_the_masks_and_the_heads_train_in_the_first_st
             assert method.net.auxiliary.classes == task.new + 1
             expected |= set(map(id, method.net.auxiliary.parameters()))
         assert trained == expected
-        list(train(phase, task, method.setting.randomness))
+        list(train(phase, task, method.context.randomness))
         for number, later in enumerate(phases, start=1):
-            list(train(later, task, method.setting.randomness, number))
+            list(train(later, task, method.context.randomness, number))
         method.remember(task)
 
 
 def test_a_track_with_less_than_one_exemplar_a_class_is_refused() -> None:
-    from cil_core.errors import InvalidSpec
-    from cil_core.spec import Track
-    from cil_core.validation import check
+    from cil_core.spec.errors import InvalidSpec
+    from cil_core.spec.jobs import Track
+    from cil_core.spec.validation import check
 
     with pytest.raises(InvalidSpec, match="at least 1 exemplar"):
-        check(Recipe(), Track.from_slug("digits-b0-inc2-m9-convnet"))
+        check(DERRecipe(), Track.from_slug("digits-b0-inc2-m9-convnet"))
 
 
 def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_after_warming_up() -> None:
-    official = Recipe.from_preset("official")
+    official = DERRecipe.from_preset("official")
     assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (False, False, False, True)
     warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 1}
     for method, task in tasks(prune=False, head_bias=False, reset_heads_after_warmup=True, later_tasks=warm):
@@ -149,5 +149,5 @@ def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_a
                     phase.loss(batch, Step(task, epoch, 3, 0, 9))
                     assert torch.equal(heads[0], method.net.head.weight) is not resets
                     assert torch.equal(heads[1], method.net.auxiliary.weight) is not resets
-            list(train(phase, task, method.setting.randomness, number))
+            list(train(phase, task, method.context.randomness, number))
         method.remember(task)

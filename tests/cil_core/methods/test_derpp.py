@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
-from cil_core.footprint import measure
+from cil_core.engine.footprint import measure
+from cil_core.engine.run import learn_task
+from cil_core.spec.events import EpochFinished
 
 
 def test_without_rehearsal_it_is_finetuning_over_all_classes(start: Any) -> None:

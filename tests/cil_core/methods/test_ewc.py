@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
-from cil_core.importance import batch_fisher, fisher
+from cil_core.engine.run import learn_task
+from cil_core.learning.importance import batch_fisher, fisher
+from cil_core.spec.events import EpochFinished
 
 
 def importances(walk: Any) -> dict[str, torch.Tensor]:
-    return {name: walk.method.importance.of(name).clone() for name, _ in walk.method.net.named_parameters()}
+    return {name: walk.method.importance.get(name).clone() for name, _ in walk.method.net.named_parameters()}
 
 
 def test_the_first_task_has_no_penalty(start: Any) -> None:
@@ -37,7 +37,7 @@ def test_the_penalty_weighs_the_distance_of_old_rows_by_their_importance_and_lea
     with torch.no_grad():
         walk.method.net.head.weight.add_(0.3)
     expected = 50 * importances(walk)["head.weight"].sum().item() * 0.3**2 / 2
-    assert walk.method.importance.of("head.weight").shape == (4, 64)
+    assert walk.method.importance.get("head.weight").shape == (4, 64)
     assert walk.method.losses(walk.batch(task), walk.step(task))["penalty"].item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from cil_core.footprint import measure
+from cil_core.engine.footprint import measure
+from cil_core.learning.prototypes import most_similar
 from cil_core.nets.heads import LinearHead
-from cil_core.prototypes import most_similar
-from cil_core.recipes import BY_NAME
+from cil_core.spec.recipes import BY_NAME
 
 
 def test_the_extractor_is_bit_identical_after_the_first_task_statistics_included(start: Any, differing: Any) -> None:

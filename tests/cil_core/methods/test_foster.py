@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
-from cil_core.catalog import BACKBONES, DATASETS
-from cil_core.classifiers import Boosted
-from cil_core.errors import InvalidSpec
-from cil_core.evaluation import evaluate
-from cil_core.losses import balanced_distillation, distillation, effective_number_weights
+from cil_core.engine.evaluation import evaluate
+from cil_core.learning.classifiers import Boosted
+from cil_core.learning.losses import balanced_distillation, distillation, effective_number_weights
 from cil_core.nets.incremental import Outputs
-from cil_core.recipes.expansion import FOSTER
+from cil_core.spec.catalog import BACKBONES, DATASETS
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.recipes.expansion import FOSTERRecipe
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -141,13 +141,13 @@ def test_in_the_first_task_both_curves_are_one_and_nothing_of_the_boosted_networ
 
 
 def test_betas_are_given_once_or_task_by_task() -> None:
-    assert FOSTER().boosting_beta_of(3) == 0.96
-    listed = FOSTER.from_preset("paper-b0-inc10")
+    assert FOSTERRecipe().boosting_beta_of(3) == 0.96
+    listed = FOSTERRecipe.from_preset("paper-b0-inc10")
     assert [listed.boosting_beta_of(task) for task in (1, 2, 9, 12)] == [0.98, 0.975, 0.94, 0.94]
     with pytest.raises(ValidationError, match="in \\[0, 1\\)"):
-        FOSTER(boosting_beta=1.0)
+        FOSTERRecipe(boosting_beta=1.0)
     with pytest.raises(ValidationError, match="in \\[0, 1\\)"):
-        FOSTER(boosting_beta=())
+        FOSTERRecipe(boosting_beta=())
 
 
 def test_autoaugment_is_added_on_request_and_refused_where_it_is_not_defined(start: Any) -> None:
@@ -157,4 +157,4 @@ def test_autoaugment_is_added_on_request_and_refused_where_it_is_not_defined(sta
     assert phase.data.transform.tokens[-2:] == ("autoaugment", "cutout:16")
     four = DATASETS["cifar100"].model_copy(update={"channels": 4})
     with pytest.raises(InvalidSpec, match="AutoAugment needs 1 or 3 channels"):
-        FOSTER(autoaugment=True).check_track(four, BACKBONES["resnet32"])
+        FOSTERRecipe(autoaugment=True).check_track(four, BACKBONES["resnet32"])

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
-from cil_core.gradients import flat_gradient
+from cil_core.engine.run import learn_task
+from cil_core.learning.gradients import flat_gradient
+from cil_core.spec.events import EpochFinished
 
 UNEVEN = "digits-b5-inc2-m60-convnet"
 """Tasks of 5, 2, 2 and 1 classes, so that no arithmetic on increments finds the boundaries."""

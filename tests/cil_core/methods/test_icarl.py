@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.classifiers import NearestMean, class_means
-from cil_core.memory import select
+from cil_core.learning.classifiers import NearestMean, class_means
+from cil_core.learning.memory import select
 from cil_core.nets.incremental import Outputs
 
 

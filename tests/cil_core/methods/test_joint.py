@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
+from cil_core.engine.run import learn_task
+from cil_core.spec.events import EpochFinished
 
 
 def losses_of(walk: Any) -> list[dict[str, float]]:

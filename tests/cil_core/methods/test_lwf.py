@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
+from cil_core.engine.run import learn_task
+from cil_core.spec.events import EpochFinished
 
 
 def test_the_first_task_has_no_distillation(start: Any) -> None:

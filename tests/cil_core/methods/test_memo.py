@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.catalog import BACKBONES, DATASETS
-from cil_core.errors import InvalidSpec
 from cil_core.nets.expandable import auxiliary_labels
-from cil_core.recipes.expansion import MEMO
+from cil_core.spec.catalog import BACKBONES, DATASETS
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.recipes.expansion import MEMORecipe
 
 
 def images() -> torch.Tensor:
@@ -97,4 +97,4 @@ def test_new_rows_are_aligned_to_the_norm_of_the_old_ones(start: Any) -> None:
 def test_a_backbone_that_cannot_be_split_is_refused() -> None:
     whole = BACKBONES["resnet32"].model_copy(update={"name": "monolith", "stages": 1})
     with pytest.raises(InvalidSpec, match="MEMO: it shares all stages of a backbone but the last, and 'monolith' has 1"):
-        MEMO().check_track(DATASETS["cifar100"], whole)
+        MEMORecipe().check_track(DATASETS["cifar100"], whole)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.footprint import measure
+from cil_core.engine.footprint import measure
 from cil_core.nets.rotation import rotated, rotated_labels
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from cil_core.catalog import BACKBONES, DATASETS
-from cil_core.errors import InvalidSpec
-from cil_core.losses import neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
-from cil_core.recipes import BY_NAME
+from cil_core.learning.losses import neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
+from cil_core.spec.catalog import BACKBONES, DATASETS
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.recipes import BY_NAME
 
 
 def test_the_first_task_is_nca_alone(start: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from cil_core.engine import learn_task
-from cil_core.events import EpochFinished
-from cil_core.memory import select
-from cil_core.registry import create
-from cil_core.spec import MemoryBudget
+from cil_core.engine.registry import create
+from cil_core.engine.run import learn_task
+from cil_core.learning.memory import select
+from cil_core.spec.events import EpochFinished
+from cil_core.spec.jobs import MemoryBudget
 
 
 def test_new_data_and_exemplars_are_shuffled_together(start: Any) -> None:
@@ -56,7 +56,7 @@ def test_without_a_memory_it_is_finetuning_over_all_classes(start: Any) -> None:
 
     def losses(name: str, **changes: Any) -> list[dict[str, float]]:
         walk = start(name, epochs=2, later_tasks={"epochs": 2, "batch_size": 32, "milestones": []}, **changes)
-        method = create(walk.recipe, replace(walk.method.setting, budget=MemoryBudget(kind="none")))
+        method = create(walk.recipe, replace(walk.method.context, budget=MemoryBudget(kind="none")))
         tasks = [walk.task(0), walk.task(1)]
         return [event.losses for task in tasks for event in learn_task(method, task) if isinstance(event, EpochFinished)]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cil_core.prototypes import mean_features
+from cil_core.learning.prototypes import mean_features
 
 
 def test_the_first_task_is_cross_entropy_on_scaled_cosines(start: Any) -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from cil_core.catalog import BACKBONES, BackboneCard
 from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
+from cil_core.spec.catalog import BACKBONES, BackboneCard
 
 CONVOLUTIONAL = {name: card for name, card in BACKBONES.items() if card.stages}
 EVERY = pytest.mark.parametrize("card", CONVOLUTIONAL.values(), ids=CONVOLUTIONAL)

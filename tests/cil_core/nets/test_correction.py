@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cil_core.checkpoint import restore
+from cil_core.engine.checkpoint import restore
 from cil_core.nets.correction import CorrectedHead
 
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from cil_core.checkpoint import restore
+from cil_core.engine.checkpoint import restore
 from cil_core.nets.backbones import build_backbone
 from cil_core.nets.expandable import ExpandableNet, auxiliary_labels
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cil_core.catalog import BACKBONES, BackboneCard
 from cil_core.nets.backbones import Backbone, build_backbone
 from cil_core.nets.folding import folded
+from cil_core.spec.catalog import BACKBONES, BackboneCard
 
 
 def trained(name: str, size: int) -> tuple[Backbone, Tensor]:

@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 from torchvision.models import vit_b_16
 
-from cil_core.catalog import BACKBONES
 from cil_core.data.folder import Preparation, register
-from cil_core.engine import run
-from cil_core.errors import DataError, InvalidSpec
-from cil_core.events import EpochFinished, Event, RunFinished, TaskEvaluated
+from cil_core.engine.run import run
 from cil_core.nets import pretrained
 from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
 from cil_core.nets.pretrained import Weights
-from cil_core.recipes import BY_NAME
-from cil_core.spec import RunSpec, Track
-from cil_core.validation import check
+from cil_core.spec.catalog import BACKBONES
+from cil_core.spec.errors import DataError, InvalidSpec
+from cil_core.spec.events import EpochFinished, Event, RunFinished, TaskEvaluated
+from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.validation import check
 
 
 @pytest.fixture(scope="module")

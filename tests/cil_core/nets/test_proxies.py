@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.checkpoint import restore
+from cil_core.engine.checkpoint import restore
 from cil_core.nets.heads import CosineHead
 from cil_core.nets.proxies import ProxyHead, proxy_directions
 

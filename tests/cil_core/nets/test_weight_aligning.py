@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cil_core.errors import Diverged
 from cil_core.nets.heads import align_new_rows
+from cil_core.spec.errors import Diverged
 
 
 def weight() -> nn.Parameter:

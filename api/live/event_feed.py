@@ -1,0 +1,149 @@
+"""`EventFeed`: the events of a job as they are written, for any number of listeners, read from the database alone.
+
+Decisions:
+    * One task in each process asks how far all followed jobs have come, a few times a second; a stream sleeps on an asyncio event until its own job
+      has moved. An idle stream costs no thread, no connection and no query of its own, and Redis is not needed.
+    * A stream reads its events in pages, at its listener's speed: a slow one holds up nobody and fills no memory.
+    * While the database is away streams wait; they go on from where they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from api.http import problems
+from api.http.problems import Problem
+from api.schemas.jobs import has_ended
+from store.database.models import Event
+from store.database.session import Database
+from store.queries.progress import Progress, progress
+from store.runs import job_events
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+
+
+@dataclass(eq=False)
+class _Follower:
+    """One listener: what it follows and how far it has come."""
+
+    job_id: str
+    after: int
+    address: str
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class EventFeed:
+    """The event feed of one process.
+
+    Args:
+        database: where the events are.
+        poll: how often to look while anybody listens.
+        max_streams: listeners at a time.
+        max_of_one: of these, from one address.
+    """
+
+    def __init__(self, database: Database, poll: timedelta, max_streams: int, max_of_one: int) -> None:
+        self._database = database
+        self._poll_seconds = poll.total_seconds()
+        self._max_streams = max_streams
+        self._max_of_one = max_of_one
+        self._followers: set[_Follower] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """Streams that are open now."""
+        return len(self._followers)
+
+    def check_room(self, address: str) -> None:
+        """Refuse one stream too many, of all or of one address.
+
+        Raises:
+            Problem: too-many-streams.
+        """
+        if sum(follower.address == address for follower in self._followers) >= self._max_of_one:
+            raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_of_one} event streams to your address are open already", headers={"Retry-After": "10"})
+        if len(self._followers) >= self._max_streams:
+            raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_streams} event streams are open already", headers={"Retry-After": "10"})
+
+    async def follow(self, job_id: str, after: int, patience: timedelta, address: str) -> AsyncGenerator[Event | None]:
+        """The events of a job with a sequence above `after`, until its last one.
+
+        Args:
+            job_id: an existing job.
+            after: sequence of the last event that is known; 0 for all.
+            patience: None is yielded whenever nothing happened for so long.
+            address: of the listener.
+        """
+        follower = _Follower(job_id, after, address)
+        self._followers.add(follower)
+        self._ensure_watching()
+        try:
+            while True:
+                page = await self._page(follower)
+                for event in page:
+                    follower.after = event.sequence
+                    yield event
+                if page and has_ended(page[-1]):
+                    return
+                if len(page) < PAGE and not await _waited(follower.moved, patience):
+                    yield None
+        finally:
+            self._followers.discard(follower)
+
+    async def close(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def _page(self, follower: _Follower) -> list[Event]:
+        follower.moved.clear()  # before reading: what is written from now on sets it again
+        try:
+            return await run_in_threadpool(self._read, follower.job_id, follower.after)
+        except SQLAlchemyError as error:
+            log.warning("the events of %s cannot be read, its stream waits: %s", follower.job_id, error)
+            return []
+
+    def _read(self, job_id: str, after: int) -> list[Event]:
+        with self._database.reading() as session:
+            return job_events(session, job_id, after, PAGE)
+
+    def _ensure_watching(self) -> None:
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watching(), name="event feed")
+
+    async def _watching(self) -> None:
+        while self._followers:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                latest = await run_in_threadpool(self._look, {follower.job_id for follower in self._followers})
+            except SQLAlchemyError as error:
+                log.warning("the event log cannot be read, streams wait: %s", error)
+                continue
+            for follower in self._followers:  # one that came meanwhile has just read for itself
+                if follower.job_id in latest and latest[follower.job_id].last_sequence > follower.after:
+                    follower.moved.set()
+
+    def _look(self, job_ids: set[str]) -> dict[str, Progress]:
+        with self._database.reading() as session:
+            return progress(session, job_ids)
+
+
+async def _waited(moved: asyncio.Event, patience: timedelta) -> bool:
+    """Whether the event was set within that time."""
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            await moved.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Figures and table columns as SVG and HTML."""

@@ -1,0 +1,112 @@
+"""Results that users report, as the API takes and answers them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME
+from store.database.models import ReportedResult
+from store.leaderboard.reported import Report
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or any(character.isspace() for character in text):
+        raise ValueError(f"{text[:80]!r} is not an http or https address")
+    return text
+
+
+class ResultRequest(BaseModel):
+    """What somebody reports for one method on one track. Accuracies are fractions: 64.4 % is 0.644."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "track": "digits-b0-inc2-m50-convnet",
+                    "title": "iCaRL",
+                    "method": "icarl",
+                    "citation": "Rebuffi et al., iCaRL, CVPR 2017; our own run of the authors' code",
+                    "link": "https://example.org/code",
+                    "seeds": 3,
+                    "curve": [0.997, 0.981, 0.963, 0.947, 0.941],
+                }
+            ]
+        },
+    )
+
+    track: Track = Field(description="A slug or a whole track.")
+    title: str = Field(min_length=1, max_length=80, description="The method as its authors name it.")
+    citation: str = Field(min_length=1, max_length=500, description="Where the numbers stand, or how they were computed.")
+    method: str | None = Field(default=None, max_length=40, description="The method of this service that it is, for the gap to our own entry.")
+    link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(default=None, description="To code or paper, http or https.")
+    note: str | None = Field(default=None, max_length=500, description="What a reader should know.")
+    seeds: int | None = Field(default=None, ge=1, le=10_000, description="Over how many runs the numbers are means.")
+    curve: list[Fraction] | None = Field(default=None, min_length=1, max_length=1000, description="Accuracy over all seen classes after each task.")
+    matrix: list[list[Fraction]] | None = Field(
+        default=None, min_length=1, max_length=200, description="Row t: accuracy on each task seen, after task t. The curve follows from it."
+    )
+    average_accuracy: Fraction | None = Field(default=None, description="As stated; must agree with the curve to 0.001.")
+    last_accuracy: Fraction | None = Field(default=None, description="As stated; must agree with the curve to 0.001.")
+    forgetting: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = Field(default=None, description="As stated; must agree with the matrix.")
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _track_by_slug(cls, value: Any) -> Any:
+        return Track.from_slug(value) if isinstance(value, str) else value
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in BY_NAME:
+            raise ValueError(f"unknown method {name!r}; known: {', '.join(BY_NAME)}; leave it out for a method this service does not have")
+        return name
+
+    def report(self) -> Report:
+        """As the store takes it."""
+        return Report(**{name: getattr(self, name) for name in Report.__slots__})
+
+
+class ResultAnswer(BaseModel):
+    """A reported result."""
+
+    id: str = Field(examples=["res_01k9x3v8h2m4n6p8q0r2s4t6v8"])
+    trust: str = Field(default="reported", description="Always `reported`: it did not run here.")
+    track: str
+    title: str
+    method: str | None
+    citation: str
+    link: str | None
+    note: str | None
+    seeds: int | None
+    curve: list[float]
+    matrix: list[list[float]] | None
+    average_accuracy: float
+    last_accuracy: float
+    forgetting: float | None
+    user: str = Field(description="Who reported it.")
+    created_at: datetime
+
+
+class Results(BaseModel):
+    """A page of reported results, the newest first."""
+
+    items: list[ResultAnswer]
+    next_cursor: str | None
+
+
+def result_answer(row: ReportedResult) -> ResultAnswer:
+    """A reported result with its `user` loaded."""
+    return ResultAnswer(
+        id=row.id, track=row.track_slug, title=row.title, method=row.method, citation=row.citation, link=row.link, note=row.note, seeds=row.seeds,
+        curve=row.curve, matrix=row.matrix, average_accuracy=row.average_accuracy, last_accuracy=row.last_accuracy, forgetting=row.forgetting,
+        user=row.user.name, created_at=row.created_at,
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""`cil admin`: users and tokens, managed on the server with access to its database.
+
+Importing this module imports only typer: what a command needs is imported when it runs.
+"""
+
+# ruff: noqa: PLC0415 - see above
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from store.access.accounts import Role
+    from store.database.models import User
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help="Users and tokens, on the server.")
+
+DatabaseUrl = Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service.")]
+RoleName = Annotated[str, typer.Option("--role", help="viewer, submitter or admin.")]
+UserName = Annotated[str, typer.Argument(help="A user's name.")]
+
+
+@app.command()
+def create_user(user: UserName, database_url: DatabaseUrl, role: RoleName = "submitter") -> None:
+    """Add a user."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        typer.echo(accounts.create_user(session, user, _role(role)).id)
+
+
+@app.command()
+def set_role(user: UserName, role: Annotated[str, typer.Argument(help="viewer, submitter or admin.")], database_url: DatabaseUrl) -> None:
+    """Change what a user may do, with all their tokens."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        accounts.set_role(session, _named(session, user).id, _role(role))
+
+
+@app.command()
+def create_token(
+    user: UserName,
+    database_url: DatabaseUrl,
+    scope: Annotated[list[str] | None, typer.Option(help="What it allows, repeatable; jobs:write if not given.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="How long it is valid; for ever if not given.")] = None,
+    name: Annotated[str, typer.Option(help="A note for people.")] = "cil admin",
+) -> None:
+    """Make a token; it is printed here and never again."""
+    from store.access import accounts
+
+    lifetime = timedelta(days=days) if days else None
+    with _writing(database_url) as session:
+        typer.echo(accounts.issue_token(session, _named(session, user).id, name, scope or ["jobs:write"], lifetime).plain)
+
+
+@app.command()
+def tokens(user: UserName, database_url: DatabaseUrl) -> None:
+    """A user's tokens as JSON, the newest first; the plain text of none."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        found = accounts.list_tokens(session, _named(session, user).id)
+    fields = ("id", "name", "hint", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
+    typer.echo(json.dumps([{field: getattr(token, field) for field in fields} for token in found], indent=2, default=str))
+
+
+@app.command(name="revoke")
+def revoke_token(user: UserName, token_id: Annotated[str, typer.Argument(help="A token (tok_…).")], database_url: DatabaseUrl) -> None:
+    """Refuse a token from now on."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        accounts.revoke_token(session, _named(session, user).id, token_id)
+
+
+@app.command()
+def disable_user(user: UserName, database_url: DatabaseUrl) -> None:
+    """Refuse all tokens of a user from now on."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        accounts.disable_user(session, _named(session, user).id)
+
+
+@contextmanager
+def _writing(database_url: str) -> Iterator[Session]:
+    """A transaction; what the store refuses ends the program with code 2 and the reason."""
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    from store.database.errors import StoreError
+    from store.database.session import Database
+
+    try:
+        with ExitStack() as stack:
+            database = Database(database_url)
+            stack.callback(database.dispose)
+            yield stack.enter_context(database.transaction())
+    except (StoreError, ValueError, ArgumentError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from None
+    except SQLAlchemyError as error:
+        typer.secho(f"the database cannot be used (has it been migrated?): {getattr(error, 'orig', None) or error}", fg="red", err=True)
+        raise typer.Exit(4) from None
+
+
+def _role(name: str) -> Role:
+    from store.access.accounts import Role
+
+    if name not in {role.value for role in Role}:
+        raise ValueError(f"unknown role {name!r}; known: {', '.join(Role)}")
+    return Role(name)
+
+
+def _named(session: Session, name: str) -> User:
+    from store.access import accounts
+    from store.database.errors import NotFound
+
+    user = accounts.user_named(session, name)
+    if user is None:
+        raise NotFound(f"there is no user named {name!r}")
+    return user

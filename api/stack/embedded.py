@@ -1,0 +1,232 @@
+"""`Stack`: the whole service on one machine, with nothing else installed. `cil up` runs it.
+
+One supervisor starts Redis, brings the database to the newest schema, starts the API and the workers, and starts again whatever dies. Everything it
+keeps lies in one data directory, so a later start carries on where this one was, killed or not.
+
+Decisions:
+    * `CIL_DATABASE_URL` and `CIL_REDIS_URL`, where given, replace the embedded SQLite file and Redis server.
+    * Its processes die with the supervisor (Linux: PR_SET_PDEATHSIG). Leftovers of a killed one are found by process id *and* start time.
+    * `connection.json` (URL and token, for its owner only) is there exactly while the service runs, so that `cil` never asks one that has stopped. The
+      token itself is kept, and is the same at the next start.
+    * The API starts while the database is migrated: it opens the database only when it is asked something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from alembic.util import CommandError
+from sqlalchemy import URL
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+import migrations
+from api.client.connection import FILE, Connection, link_running
+from api.shared.private_files import write_private
+from api.stack import ports, redis_server
+from api.stack.processes import Service, stop_leftovers
+from store.access import accounts
+from store.access.accounts import Role, Scope
+from store.database.session import Database
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 60
+STOP_SECONDS = 30
+API_STOP_SECONDS = 3
+"""How long open event streams may hold up the API's end."""
+LOCAL_USER = "local"
+
+
+class CannotStartError(Exception):
+    """The stack cannot be started; the message says why and what to do."""
+
+
+@dataclass
+class Stack:
+    """The services of one data directory.
+
+    Args:
+        data_dir: holds the database, Redis's file, datasets, checkpoints, logs and `connection.json`.
+        host: where the API listens.
+        port: of the API; 0 takes a free one.
+        workers: worker processes.
+        slots: runs each worker executes at a time.
+        device: `cpu` or `cuda:N`.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    workers: int = 1
+    slots: int = 1
+    device: str = "cpu"
+    services: list[Service] = field(default_factory=list, init=False)
+    stopping: bool = field(default=False, init=False)
+
+    def run(self, ready: Callable[[Connection], None]) -> None:
+        """Start everything, call `ready`, and keep it running until SIGINT or SIGTERM.
+
+        Raises:
+            CannotStartError: the data directory is in use, the port is taken, or a service does not come up.
+        """
+        self.data_dir = self.data_dir.resolve()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with _only_one(self.data_dir), self._stopped_at_the_end():
+            stop_leftovers(self._pid_file)
+            connection = self._start()
+            if not self.stopping:
+                self._publish(connection)
+                ready(connection)
+            while not self.stopping:
+                self._supervise()
+                time.sleep(0.2)
+
+    # ------------------------------------------------------------------ starting
+
+    def _start(self) -> Connection:
+        try:
+            self.port = ports.claim(self.host, self.port)
+        except ports.PortTakenError as error:
+            raise CannotStartError(f"{error}; give another --port, or 0 for any free one") from None
+        database_url = os.environ.get("CIL_DATABASE_URL") or URL.create("sqlite", database=str(self.data_dir / "cil.sqlite3")).render_as_string()
+        environment = {**os.environ, "CIL_DATA_DIR": str(self.data_dir), "CIL_DATABASE_URL": database_url, "CIL_SECRET_KEY": self._secret()}
+        environment["CIL_REDIS_URL"] = os.environ.get("CIL_REDIS_URL") or self._start_redis()
+        self._start_api(environment)
+        _migrate(database_url)
+        self._start_workers(environment)
+        connection = Connection(server=ports.url(self.host, self.port), token=self._token(database_url))
+        self._wait_until_ready(connection.server)
+        return connection
+
+    def _start_redis(self) -> str:
+        server = redis_server.configure(self.data_dir / "redis")
+        self._launch("redis", server.command, dict(os.environ))
+        return server.url
+
+    def _start_api(self, environment: dict[str, str]) -> None:
+        listening = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
+        self._launch("api", [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", *listening], environment)
+
+    def _start_workers(self, environment: dict[str, str]) -> None:
+        options = ["--device", self.device, "--slots", str(self.slots), "--data-dir", str(self.data_dir)]
+        share = max(1, len(os.sched_getaffinity(0)) // max(1, self.workers * self.slots))  # of the cores, which the workers do not know they share
+        environment = {"CIL_THREADS": str(share), **environment}
+        for number in range(1, self.workers + 1):
+            self._launch(f"worker-{number}", [sys.executable, "-m", "api.client", "worker", *options], environment)
+
+    def _launch(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        service = Service(name, command, environment, self.data_dir / "logs" / f"{name}.log")
+        service.start()
+        self.services.append(service)
+        self._note_processes()
+
+    def _secret(self) -> str:
+        path = self.data_dir / "secret"
+        if not path.exists():
+            write_private(path, secrets.token_hex(32))
+        return path.read_text()
+
+    def _token(self, database_url: str) -> str:
+        """The token of the last start if it is still good, else a new one."""
+        kept = self.data_dir / "token"
+        database = Database(database_url)
+        try:
+            with database.transaction() as session:
+                if kept.exists() and accounts.authenticate(session, kept.read_text()):
+                    return kept.read_text()
+                user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(session, LOCAL_USER, Role.admin)
+                token = accounts.issue_token(session, user.id, "cil up", [Scope.admin]).plain
+        finally:
+            database.dispose()
+        write_private(kept, token)
+        return token
+
+    def _wait_until_ready(self, server: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and not self.stopping:
+            self._supervise()
+            with contextlib.suppress(httpx.TransportError):  # it is not listening yet
+                if httpx.get(f"{server}/readyz", timeout=2, trust_env=False).is_success:
+                    return
+            time.sleep(0.05)
+        if not self.stopping:
+            raise CannotStartError(f"the API did not come up within {READY_SECONDS} s; see {self.data_dir / 'logs'}")
+
+    def _publish(self, connection: Connection) -> None:
+        connection.write(self.data_dir / FILE)
+        try:
+            link_running(self.data_dir / FILE)
+        except OSError as error:  # the service runs all the same
+            log.warning("`cil` will find this service in this directory only: %s", error)
+
+    # ------------------------------------------------------------------ keeping alive, stopping
+
+    def _supervise(self) -> None:
+        if [service for service in self.services if service.revive()]:
+            self._note_processes()
+
+    @contextlib.contextmanager
+    def _stopped_at_the_end(self) -> Iterator[None]:
+        def stop(_signal: int, _frame: object) -> None:
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        (self.data_dir / FILE).unlink(missing_ok=True)  # of a start that was killed
+        try:
+            yield
+        finally:
+            self.stopping = True
+            (self.data_dir / FILE).unlink(missing_ok=True)
+            self._stop_services()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop_services(self) -> None:
+        """Workers first, so that they can give their runs back; Redis last. All of a kind at once."""
+        for kind in ("worker", "api", "redis"):
+            group = [service for service in self.services if service.name.startswith(kind)]
+            for service in group:
+                service.ask_to_stop()
+            for service in group:
+                service.wait(STOP_SECONDS)
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.data_dir / "processes.json"
+
+    def _note_processes(self) -> None:
+        write_private(self._pid_file, json.dumps([service.identity() for service in self.services]))
+
+
+def _migrate(database_url: str) -> None:
+    try:
+        migrations.upgrade(database_url)
+    except (ArgumentError, ValueError) as error:
+        raise CannotStartError(f"CIL_DATABASE_URL: {error}") from error
+    except OperationalError as error:
+        raise CannotStartError(f"the database cannot be opened: {error.orig}") from error
+    except CommandError as error:
+        raise CannotStartError(f"the database belongs to another version of this software: {error}") from error
+
+
+@contextlib.contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    with (data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStartError(f"a service is already running on {data_dir}; stop it, or give another --data-dir") from None
+        yield

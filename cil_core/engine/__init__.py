@@ -1,0 +1,1 @@
+"""Executes a run: the task loop, training, evaluation and checkpoints."""

@@ -1,0 +1,177 @@
+"""Save and restore a run at task boundaries.
+
+Decisions:
+    * A checkpoint is two files: `task-003.pt` (the method's state dict) and `task-003.json` (the manifest: SHA-256, spec, finished results).
+      Each is written to a temporary name, flushed to disk and renamed; the manifest comes last, so one that exists is complete.
+    * Tensors are loaded with `weights_only=True`: a checkpoint cannot run code.
+    * A damaged checkpoint is reported and the one before it is used; the newest two of an attempt are kept for that.
+    * Structure follows state: modules create the parts that the state dict has weights for, then parameters take the shapes found there.
+    * No generator state is stored, because every generator is derived from the seed and its purpose (`seeding`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.errors import CheckpointError
+from cil_core.spec.events import TaskEvaluated
+
+KEPT = 2
+
+
+class Manifest(Frozen):
+    """What stands beside the tensors of a checkpoint."""
+
+    spec_digest: str
+    engine_version: str
+    dataset_fingerprint: str
+    sha256: str
+    finished: tuple[TaskEvaluated, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A valid checkpoint: the method's state and the results of the tasks it has finished."""
+
+    state: dict[str, Tensor]
+    finished: tuple[TaskEvaluated, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a checkpoint must agree with to be continued: spec, engine and data."""
+
+    spec_digest: str
+    engine_version: str
+    dataset_fingerprint: str
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: where this attempt writes; created when needed.
+        earlier: directories of earlier attempts, which are only read.
+    """
+
+    def __init__(self, directory: Path, earlier: Sequence[Path] = ()) -> None:
+        self.directory = directory
+        self.earlier = tuple(earlier)
+
+    def save(self, identity: Identity, state: Mapping[str, Tensor], finished: Sequence[TaskEvaluated]) -> None:
+        """Write the state after the last finished task.
+
+        Raises:
+            CheckpointError: if the disk refuses, with its reason; nothing half-written is left under a final name.
+        """
+        content = io.BytesIO()
+        torch.save(dict(state), content)
+        data = content.getvalue()
+        manifest = Manifest(
+            spec_digest=identity.spec_digest,
+            engine_version=identity.engine_version,
+            dataset_fingerprint=identity.dataset_fingerprint,
+            sha256=hashlib.sha256(data).hexdigest(),
+            finished=tuple(finished),
+        )
+        stem = self.directory / f"task-{len(finished):03d}"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(stem.with_suffix(".pt"), data)
+            write_atomically(stem.with_suffix(".json"), manifest.model_dump_json().encode())
+            self._prune()
+        except OSError as error:
+            raise CheckpointError(f"cannot write checkpoint {stem}: {error.strerror or error}") from error
+
+    def latest(self, identity: Identity) -> tuple[Checkpoint | None, tuple[str, ...]]:
+        """The newest valid checkpoint of this run, and why newer ones were passed over."""
+        manifests = [path for folder in (self.directory, *self.earlier) for path in folder.glob("task-*.json")]
+        skipped: list[str] = []
+        for path in sorted(manifests, key=lambda path: path.name, reverse=True):
+            try:
+                return _read(path, identity), tuple(skipped)
+            except (CheckpointError, ValidationError, OSError, RuntimeError, EOFError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                skipped.append(f"{path.parent.name}/{path.stem}: {reason}")
+        return None, tuple(skipped)
+
+    def _prune(self) -> None:
+        for manifest in sorted(self.directory.glob("task-*.json"))[:-KEPT]:
+            manifest.unlink()
+            manifest.with_suffix(".pt").unlink(missing_ok=True)
+
+
+def _read(path: Path, identity: Identity) -> Checkpoint:
+    manifest = Manifest.model_validate_json(path.read_bytes())
+    if (manifest.spec_digest, manifest.engine_version, manifest.dataset_fingerprint) != (
+        identity.spec_digest,
+        identity.engine_version,
+        identity.dataset_fingerprint,
+    ):
+        raise CheckpointError("it belongs to another spec, engine version or dataset")
+    data = path.with_suffix(".pt").read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise CheckpointError("its tensors do not match their SHA-256")
+    return Checkpoint(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), manifest.finished)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write atomically: all of `data` under `path`, or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def restore(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Bring a freshly built module into a saved state, structure first.
+
+    Raises:
+        RuntimeError: if the state does not fit.
+    """
+    _match_structure(module, state)
+    _adopt_shapes(module, state)
+    module.load_state_dict(dict(state))
+
+
+def _match_structure(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    match = getattr(module, "match_structure", None)
+    if match is not None:
+        match(state)
+    for name, child in module.named_children():
+        prefix = f"{name}."
+        _match_structure(child, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+
+
+def _adopt_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give every parameter and buffer the shape and type it has in `state`."""
+    for path, owner in module.named_modules():
+        prefix = f"{path}." if path else ""
+        for name, parameter in list(owner.named_parameters(recurse=False)):
+            saved = state.get(prefix + name)
+            if saved is not None and saved.shape != parameter.shape:
+                setattr(owner, name, nn.Parameter(torch.empty_like(saved, device=parameter.device), requires_grad=parameter.requires_grad))
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            saved = state.get(prefix + name)
+            if saved is not None and (saved.shape != buffer.shape or saved.dtype != buffer.dtype):
+                setattr(owner, name, torch.empty_like(saved, device=buffer.device))

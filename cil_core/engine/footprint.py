@@ -1,0 +1,24 @@
+"""What a method keeps between tasks, counted in both ways the field uses."""
+
+from __future__ import annotations
+
+from cil_core.learning.method import Method
+from cil_core.spec.aligned_budgets import FLOAT32_BYTES
+from cil_core.spec.events import Footprint
+
+
+def measure(method: Method) -> Footprint:
+    """The footprint after a task.
+
+    `counted_bytes` follows the survey: exemplars as uint8 and backbone parameters as float32, nothing else. `kept_bytes` is everything in the
+    state dict, except the teacher, which at this moment is a copy of the network.
+    """
+    backbone = method.net.backbone_parameters()
+    exemplars = len(method.memory)
+    return Footprint(
+        parameters=sum(parameter.numel() for parameter in method.net.parameters()),
+        backbone_parameters=backbone,
+        exemplars=exemplars,
+        counted_bytes=exemplars * method.context.dataset.image_bytes + backbone * FLOAT32_BYTES,
+        kept_bytes=sum(value.numel() * value.element_size() for name, value in method.state_dict().items() if not name.startswith("teacher.")),
+    )

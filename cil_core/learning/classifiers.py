@@ -1,0 +1,104 @@
+"""From outputs to class scores: the network's own logits, or the nearest mean of exemplars.
+
+A classifier is prepared once after each task and then scores every test batch, so that one pass over the test set serves all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cil_core.data.arrays import ArrayDataset
+from cil_core.learning.memory import Memory
+from cil_core.nets.incremental import Net, Outputs
+
+Scorer = Callable[[Tensor, Outputs], Tensor]
+"""(Prepared images of a batch, outputs of the method's network for them) → scores (B, n); the largest wins."""
+
+
+class Classified(Protocol):
+    """What a classifier needs of a method: `Method` offers it."""
+
+    memory: Memory
+
+    @property
+    def net(self) -> Net:
+        """The network whose outputs are scored."""
+        ...
+
+    def unit_features(self, data: ArrayDataset) -> Tensor:
+        """Features (N, d) of unit norm: evaluation mode, no augmentation."""
+        ...
+
+
+class Classifier(Protocol):
+    """A way of classifying with a method's network; `name` labels its accuracy curve."""
+
+    name: str
+
+    def prepare(self, method: Classified) -> Scorer:
+        """What scores test batches until the next task."""
+        ...
+
+
+class Logits:
+    """The head's logits."""
+
+    name = "linear"
+
+    def prepare(self, method: Classified) -> Scorer:  # noqa: ARG002 — the head needs no preparation
+        """The logits themselves."""
+        return lambda x, outputs: outputs.logits  # noqa: ARG005
+
+
+class NearestMean:
+    """Nearest mean of exemplars (iCaRL): unit features against the unit mean of each class's unit exemplar features.
+
+    Args:
+        flip: average over each exemplar and its mirror image, as the official code does.
+    """
+
+    name = "nme"
+
+    def __init__(self, *, flip: bool = False) -> None:
+        self.flip = flip
+
+    def prepare(self, method: Classified) -> Scorer:
+        """Class means of the exemplars under the current extractor."""
+        means = class_means(method, flip=self.flip)  # (n, d)
+        return lambda x, outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)  # noqa: ARG005
+
+
+def class_means(method: Classified, *, flip: bool = False) -> Tensor:
+    """Unit-norm means of each class's unit exemplar features, shape (n, d).
+
+    Raises:
+        ValueError: if a seen class has no exemplar.
+    """
+    data = method.memory.data
+    features = method.unit_features(data)
+    if flip:
+        features = (features + method.unit_features(data.flipped())) / 2
+    return unit_means(features, data.labels, method.net.classes)
+
+
+def unit_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The mean feature of each class, scaled to unit norm, shape (classes, d).
+
+    Args:
+        features: (N, d).
+        labels: (N,), in 0 … classes − 1.
+        classes: how many there are.
+
+    Raises:
+        ValueError: if a class has no sample.
+    """
+    counts = torch.bincount(labels, minlength=classes)
+    if bool((counts == 0).any()):
+        raise ValueError(f"classes without a sample: {torch.nonzero(counts == 0).flatten().tolist()}")
+    sums = F.one_hot(labels, classes).T.to(features) @ features  # a product, because scattered additions are not deterministic on a GPU
+    return F.normalize(sums / counts[:, None], dim=1)

@@ -1,0 +1,88 @@
+"""`Memory`: the exemplars, as raw uint8 images, class after class, each class in the order of its selection.
+
+Decisions:
+    * Quotas are rounded down, so a budget is never exceeded; a class with fewer images than its quota keeps them all.
+    * Old classes are only truncated to the first m of their order, never selected anew (iCaRL).
+    * Everything is a buffer: the state dict is the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cil_core.data.arrays import ArrayDataset
+from cil_core.data.augment import Transform
+from cil_core.learning.selection import SELECTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPolicy:
+    """What a method keeps: nothing, exemplars chosen by `selection` after each task, its own choice (online), or all data (upper bound)."""
+
+    keeps: Literal["nothing", "exemplars", "online", "everything"]
+    selection: str = "herding_greedy"
+
+
+NO_MEMORY = MemoryPolicy("nothing")
+HERDING = MemoryPolicy("exemplars")
+ONLINE = MemoryPolicy("online")
+EVERYTHING = MemoryPolicy("everything")
+
+
+class Memory(nn.Module):
+    """Exemplars of the classes seen so far.
+
+    Args:
+        image_shape: (C, H, W) of one image.
+        transform: how images are prepared for training.
+        device: where they live.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __init__(self, image_shape: tuple[int, int, int], transform: Transform, device: torch.device) -> None:
+        super().__init__()
+        self.transform = transform
+        self.register_buffer("images", torch.zeros((0, *image_shape), dtype=torch.uint8, device=device))
+        self.register_buffer("labels", torch.zeros(0, dtype=torch.long, device=device))
+
+    def __len__(self) -> int:
+        """Number of exemplars."""
+        return len(self.labels)
+
+    @property
+    def data(self) -> ArrayDataset:
+        """The exemplars as training data."""
+        return ArrayDataset(self.images, self.labels, self.transform)
+
+    def truncated(self, quota: int) -> ArrayDataset:
+        """The first `quota` exemplars of every class."""
+        kept = [torch.nonzero(self.labels == label).flatten()[:quota] for label in self.labels.unique().tolist()]
+        return self.data.select(torch.cat(kept)) if kept else self.data
+
+    def replace(self, data: ArrayDataset) -> None:
+        """Keep exactly these images, in this order."""
+        self.images, self.labels = data.pixels().clone(), data.labels.clone()
+
+
+def select(data: ArrayDataset, quota: int, selection: str, features: Callable[[ArrayDataset], Tensor]) -> ArrayDataset:
+    """The best `quota` images of each class of `data`, class after class, in order of priority.
+
+    Args:
+        data: candidates; classes are treated independently.
+        quota: images a class; a smaller class is kept whole.
+        selection: a name in `SELECTIONS`.
+        features: gives unit-norm features (N, d) of a dataset, without augmentation.
+    """
+    chosen = []
+    for label in data.labels.unique().tolist():
+        members = torch.nonzero(data.labels == label).flatten()
+        order = SELECTIONS[selection](features(data.select(members)), quota)
+        chosen.append(members[order])
+    return data.select(torch.cat(chosen))

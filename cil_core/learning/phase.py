@@ -1,0 +1,113 @@
+"""What a method hands to the trainer: `Phase`, and what the trainer hands back at every step: `Batch`, `Step`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cil_core.data.arrays import ArrayDataset, Batch
+from cil_core.spec.schedule import Schedule
+
+__all__ = ["Batch", "Losses", "Phase", "Step", "Task", "TrainingData"]
+
+Losses = dict[str, Tensor]
+"""Named, weighted scalar terms; their sum is minimised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The arrival of new classes, as a method sees it: its own training data, never test data, never the future.
+
+    Args:
+        index: 0 for the first task.
+        bounds: class boundaries of the tasks so far, `(0, first, …, seen)`.
+        train: the training images of this task's classes.
+    """
+
+    index: int
+    bounds: tuple[int, ...]
+    train: ArrayDataset
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no class was seen before."""
+        return self.index == 0
+
+    @property
+    def known(self) -> int:
+        """o: classes seen before this task; the new ones are labels known … seen − 1."""
+        return self.bounds[-2]
+
+    @property
+    def seen(self) -> int:
+        """n: classes seen including this task."""
+        return self.bounds[-1]
+
+    @property
+    def new(self) -> int:
+        """k = n − o: classes that arrive with this task."""
+        return self.seen - self.known
+
+    @property
+    def old_share(self) -> float:
+        """λ = o / n, the weight BiC, WA and COIL give to keeping."""
+        return self.known / self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where training stands: `index` of `steps` in `epoch` of `epochs`, all 0-based."""
+
+    task: Task
+    epoch: int
+    epochs: int
+    index: int
+    steps: int
+
+    @property
+    def iteration(self) -> int:
+        """Optimiser steps taken in this phase before this one."""
+        return self.epoch * self.steps + self.index
+
+
+class TrainingData(Protocol):
+    """What a phase can train on: images, or features (for methods with a frozen extractor)."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def batches(self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False) -> Iterator[Batch]:
+        """Batches, shuffled and augmented by `generator`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One optimisation run inside a task.
+
+    Args:
+        name: shown in progress and events.
+        data: what to train on.
+        loss: the terms of the objective for one batch.
+        schedule: epochs, batch size, optimiser, learning-rate curve.
+        model: the module put into training mode; everything else stays as it is.
+        params: what the optimiser changes; by default the parameters of `model` that require gradients.
+        undecayed: more of what it changes, without weight decay.
+        after_backward: gradient surgery before the optimiser's step.
+        after_step: what must hold or be recorded after every step.
+    """
+
+    name: str
+    data: TrainingData
+    loss: Callable[[Batch, Step], Losses]
+    schedule: Schedule
+    model: nn.Module
+    params: Iterable[nn.Parameter] | None = None
+    undecayed: Iterable[nn.Parameter] = ()
+    after_backward: Callable[[Batch, Step], None] | None = None
+    after_step: Callable[[Batch, Step], None] | None = None

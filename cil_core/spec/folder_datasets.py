@@ -1,0 +1,54 @@
+"""Datasets that an operator registered from a directory of images: what is known of them without PyTorch and without the images.
+
+A registration is one file, `<data root>/folders/<name>.json`; jobs name the dataset `folder:<name>`.
+Registering and loading is `cil_core.data.folder`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.data_root import PREFIX, registration_file
+from cil_core.spec.errors import DataError
+
+__all__ = ["PREFIX", "Registration", "cards", "registration", "registration_file"]
+
+
+class Registration(Frozen):
+    """A directory of images as it was registered."""
+
+    path: str = Field(description="The directory, with `train/` and `test/` in it unless a split file says otherwise.")
+    split_file: str | None = Field(default=None, description="CSV with the columns path, class, split.")
+    resize: bool = Field(description="Whether images of other sizes are scaled and cropped; otherwise they are refused.")
+    class_names: tuple[str, ...] = Field(description="In the order of their numbers.")
+    card: DatasetCard
+
+
+def registration(name: str, data_root: Path) -> Registration:
+    """What was registered as `name` (without prefix).
+
+    Raises:
+        DataError: if there is no such registration, or its file is damaged.
+    """
+    file = registration_file(name, data_root)
+    try:
+        return Registration.model_validate_json(file.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none"
+        raise DataError(f"no folder dataset {name!r} is registered in {file.parent}; registered: {known}") from None
+    except (OSError, ValidationError) as error:
+        raise DataError(f"the registration {file} is damaged: {error}") from error
+
+
+def cards(data_root: Path) -> dict[str, DatasetCard]:
+    """Every dataset that can be named here: the built-in ones and the registered folders.
+
+    Raises:
+        DataError: if a registration is damaged.
+    """
+    names = sorted(path.stem for path in (data_root / "folders").glob("*.json"))
+    return DATASETS | {PREFIX + name: registration(name, data_root).card for name in names}

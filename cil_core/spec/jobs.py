@@ -1,0 +1,203 @@
+"""What is asked for: `Track`, `JobSpec` and `RunSpec`, all torch-free and frozen.
+
+Decisions:
+    * A track is everything that must be equal for two methods to be comparable. It has a readable slug, and the slug can be parsed back.
+    * The class order belongs to the track; the seed of a run drives initialisation, data order and augmentation only.
+    * Whether a spec can be *run* (names known, increments fit, budget large enough) is `validation.check`, which needs the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.recipes import Recipe
+
+DEFAULT_CLASS_ORDER = 1993
+"""The field's customary order: `numpy.random.RandomState(1993).permutation(classes)`."""
+
+_NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
+_SLUG = re.compile(
+    rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
+    rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
+)
+
+
+class Protocol(Frozen):
+    """How classes arrive: `first` classes, then `increment` per task; a smaller last task takes what is left."""
+
+    first: int = Field(ge=2, le=100_000, description="Classes of the first task. B0-Inc10 is first=10, B50-Inc10 is first=50.")
+    increment: int = Field(ge=1, le=100_000, description="Classes of every later task.")
+    class_order: int | tuple[int, ...] = Field(
+        default=DEFAULT_CLASS_ORDER,
+        description="Seed of numpy's RandomState permutation, or the classes themselves in the order in which they arrive.",
+    )
+
+    @field_validator("class_order")
+    @classmethod
+    def _order_is_valid(cls, order: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if isinstance(order, int):
+            if not 0 <= order < 2**32:
+                raise ValueError(f"a class-order seed lies in 0 … 4294967295, not {order}")
+        elif sorted(order) != list(range(len(order))) or len(order) < 2:
+            raise ValueError(f"an explicit class order names each of the classes 0 … {len(order) - 1} once")
+        return order
+
+    def task_sizes(self, classes: int) -> tuple[int, ...]:
+        """Number of classes of each task.
+
+        Raises:
+            ValueError: if the first task asks for more classes than there are.
+        """
+        if self.first > classes:
+            raise ValueError(f"the first task asks for {self.first} classes; the dataset has {classes}")
+        full, rest = divmod(classes - self.first, self.increment)
+        return (self.first, *[self.increment] * full, *([rest] if rest else []))
+
+
+class MemoryBudget(Frozen):
+    """How much a method may keep between tasks: an upper bound, never a duty."""
+
+    kind: Literal["none", "total", "per_class", "bytes", "aligned"] = Field(
+        description="none: no exemplars; total: exemplars in all; per_class: exemplars a class; bytes: bytes of exemplars in all; "
+        "aligned: memory-aligned, exemplars and networks together take no more than unpruned DER with `amount` exemplars in all."
+    )
+    amount: int = Field(default=0, ge=0, le=10**15)
+
+    @model_validator(mode="after")
+    def _amount_fits_kind(self) -> MemoryBudget:
+        if (self.kind == "none") != (self.amount == 0):
+            raise ValueError(f"a budget of kind {self.kind!r} {'has amount 0' if self.kind == 'none' else 'needs an amount of at least 1'}, not {self.amount}")
+        return self
+
+    def quota(self, seen_classes: int, bytes_per_exemplar: int) -> int:
+        """Exemplars each of `seen_classes` may keep: the quotient rounded down, so that the budget is never exceeded.
+
+        Raises:
+            ValueError: if the budget is memory-aligned, which depends on the method: `alignment.effective_budget` says what it has.
+        """
+        match self.kind:
+            case "aligned":
+                raise ValueError("a memory-aligned budget has a quota only once a method is known")
+            case "none":
+                return 0
+            case "per_class":
+                return self.amount
+            case "total":
+                return self.amount // seen_classes
+            case "bytes":
+                return self.amount // bytes_per_exemplar // seen_classes
+
+    @property
+    def slug(self) -> str:
+        """The budget in a track's slug: `m2000`, `m20pc`, `m6144000b`, `m2000a` or `m0`."""
+        return f"m{self.amount}" + {"per_class": "pc", "bytes": "b", "aligned": "a"}.get(self.kind, "")
+
+
+class Track(Frozen):
+    """What must be equal for two methods to be comparable."""
+
+    dataset: str = Field(pattern=rf"^(folder:)?{_NAME}$", max_length=80)
+    protocol: Protocol
+    memory: MemoryBudget
+    backbone: str = Field(pattern=r"^[a-z0-9_]+$", max_length=40)
+    holdout: int = Field(
+        default=0, ge=0, le=50, description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set."
+    )
+    pretrained: Literal["none", "imagenet1k"] = Field(
+        default="none",
+        exclude_if=lambda pretrained: pretrained == "none",
+        description="Weights every backbone starts from: freshly drawn, or torchvision's, trained on ImageNet-1000.",
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        exclude_if=lambda precision: precision == "fp32",  # so that the hashes of tracks from before there was a choice stay what they are
+        description="What backbones compute in: float32 (GPUs multiply it as TF32 in convolutions, PyTorch's default), or bfloat16 under autocast. "
+        "Parameters, heads and losses are float32 always.",
+    )
+
+    @property
+    def slug(self) -> str:
+        """The readable name, e.g. `cifar100-b0-inc10-m2000-resnet32`; `from_slug` reads it back unless the class order is explicit."""
+        base = 0 if self.protocol.first == self.protocol.increment else self.protocol.first
+        parts = [self.dataset, f"b{base}", f"inc{self.protocol.increment}", self.memory.slug, self.backbone]
+        order = self.protocol.class_order
+        if isinstance(order, tuple):
+            parts.append("orderx" + hashlib.sha256(repr(order).encode()).hexdigest()[:8])
+        elif order != DEFAULT_CLASS_ORDER:
+            parts.append(f"order{order}")
+        if self.holdout:
+            parts.append(f"holdout{self.holdout}")
+        if self.pretrained != "none":
+            parts.append(self.pretrained)
+        if self.precision != "fp32":
+            parts.append(self.precision)
+        return "-".join(parts)
+
+    @classmethod
+    def from_slug(cls, slug: str) -> Track:
+        """The track a slug names.
+
+        Raises:
+            ValueError: if it is not of the form `DATASET-bFIRST-incINCREMENT-mBUDGET-BACKBONE`.
+        """
+        found = _SLUG.fullmatch(slug)
+        if not found:
+            raise ValueError(f"{slug!r} is not a track slug such as 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'")
+        increment, base, amount = int(found["increment"]), int(found["base"]), int(found["amount"])
+        kind = "none" if amount == 0 and not found["unit"] else {"pc": "per_class", "b": "bytes", "a": "aligned", None: "total"}[found["unit"]]
+        return cls.model_validate(
+            {
+                "dataset": found["dataset"],
+                "protocol": {"first": base or increment, "increment": increment, "class_order": int(found["order"] or DEFAULT_CLASS_ORDER)},
+                "memory": {"kind": kind, "amount": amount},
+                "backbone": found["backbone"],
+                "holdout": int(found["holdout"] or 0),
+                "pretrained": found["pretrained"] or "none",
+                "precision": found["precision"] or "fp32",
+            }
+        )
+
+
+def _track_or_slug(value: object) -> object:
+    return Track.from_slug(value) if isinstance(value, str) else value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class RunSpec(Frozen):
+    """One run: one recipe on one track with one seed. What the engine executes."""
+
+    method: Recipe
+    track: Track
+    seed: Seed
+
+    _track_by_slug = field_validator("track", mode="before")(_track_or_slug)
+
+
+class JobSpec(Frozen):
+    """What a user submits: a recipe on a track, with one run a seed."""
+
+    method: Recipe
+    track: Track
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=100, description="One run each; they drive initialisation, data order and augmentation.")
+    name: str | None = Field(default=None, max_length=120, description="A note for people; it changes nothing.")
+
+    _track_by_slug = field_validator("track", mode="before")(_track_or_slug)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if repeated:
+            raise ValueError(f"each seed stands once; repeated: {', '.join(map(str, repeated))}")
+        return seeds
+
+    def runs(self) -> tuple[RunSpec, ...]:
+        """One `RunSpec` a seed, in the order given."""
+        return tuple(RunSpec(method=self.method, track=self.track, seed=seed) for seed in self.seeds)

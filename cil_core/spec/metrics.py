@@ -1,0 +1,158 @@
+"""From the accuracy matrix to every number a leaderboard shows. Numpy only.
+
+Rows are times (after task t), columns are tasks: `correct[t][j]` counts the right predictions on task j's test images after task t, among
+all classes seen by then. Definitions follow the survey of Zhou et al. (TPAMI 2024), equations 19 and 20; where the field disagrees the
+docstring says which reading this is. All accuracies are fractions; the mean over images of a task equals the mean over its classes
+where the test set is balanced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cil_core.spec.base import Frozen
+
+
+class Summary(Frozen):
+    """The reported numbers of one run under one classifier; fractions, None where a number is undefined."""
+
+    average_accuracy: float = Field(description="Average incremental accuracy: mean of A_t over all tasks, the base task included.")
+    average_accuracy_without_base: float | None = Field(description="The same without the base task, as some B50 papers print it; None with one task.")
+    last_accuracy: float = Field(description="A_B, accuracy over all classes after the last task.")
+    forgetting: float | None = Field(description="Mean over old tasks of best earlier minus final accuracy; may be negative. None with one task.")
+    forgetting_clipped: float | None = Field(description="The same with negative terms counted as 0, as PyCIL and mammoth print it.")
+    backward_transfer: float | None = Field(description="BWT: mean over old tasks of final minus first accuracy (GEM).")
+    old_accuracy: float | None = Field(description="After the last task, on the classes of earlier tasks.")
+    new_accuracy: float = Field(description="After the last task, on its own classes.")
+    harmonic_accuracy: float | None = Field(description="Harmonic mean of old and new accuracy after the last task; 0 if both are 0.")
+    average_top5: float = Field(description="Mean over tasks of the share of images whose class is among the min(5, seen) best.")
+    last_top5: float
+    curve: tuple[float, ...] = Field(description="A_t for each task.")
+    curve_top5: tuple[float, ...]
+    curve_new: tuple[float, ...] | None = Field(
+        default=None, description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept."
+    )
+
+
+@dataclass(frozen=True)
+class AccuracyMatrix:
+    """Counts of right predictions, lower-triangular.
+
+    Args:
+        correct: row t holds t+1 counts.
+        totals: test images of each task.
+
+    Raises:
+        ValueError: if the rows do not form a triangle or a count exceeds its total.
+    """
+
+    correct: Sequence[Sequence[int]]
+    totals: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if not self.correct or [len(row) for row in self.correct] != list(range(1, len(self.totals) + 1)):
+            raise ValueError(f"{len(self.totals)} tasks need rows of 1 … {len(self.totals)} counts, not {[len(row) for row in self.correct]}")
+        for row in self.correct:
+            for count, total in zip(row, self.totals, strict=False):
+                if not 0 <= count <= total or total < 1:
+                    raise ValueError(f"{count} right predictions of {total} test images")
+
+    @cached_property
+    def accuracy(self) -> NDArray[np.float64]:
+        """a[t, j] as a B × B array; NaN above the diagonal, where a task has not arrived yet."""
+        tasks = len(self.totals)
+        matrix = np.full((tasks, tasks), np.nan)
+        for t, row in enumerate(self.correct):
+            matrix[t, : t + 1] = np.asarray(row) / np.asarray(self.totals[: t + 1])
+        return matrix
+
+    @cached_property
+    def curve(self) -> NDArray[np.float64]:
+        """A_t: accuracy over all images of the classes seen after each task, shape (B,)."""
+        return np.array([sum(row) / sum(self.totals[: len(row)]) for row in self.correct])
+
+    def old(self, task: int) -> float | None:
+        """Accuracy after `task` on the classes of earlier tasks; None for the first task."""
+        return None if task == 0 else sum(self.correct[task][:-1]) / sum(self.totals[:task])
+
+    def new(self, task: int) -> float:
+        """Accuracy after `task` on its own classes."""
+        return float(self.accuracy[task, task])
+
+    def harmonic(self, task: int) -> float | None:
+        """2·old·new / (old + new) after `task`; 0 if both are 0, None for the first task."""
+        old, new = self.old(task), self.new(task)
+        if old is None:
+            return None
+        return 2 * old * new / (old + new) if old + new else 0.0
+
+    def forgetting_terms(self) -> NDArray[np.float64]:
+        """f_j = max over j ≤ l < B of a[l, j], minus a[B, j], for every task but the last; shape (B − 1,). May be negative."""
+        last = len(self.totals) - 1
+        return np.array([np.max(self.accuracy[j:last, j]) - self.accuracy[last, j] for j in range(last)])
+
+    def backward_transfer(self) -> float | None:
+        """Mean over old tasks of a[B, j] − a[j, j] (Lopez-Paz and Ranzato 2017); None with one task."""
+        last = len(self.totals) - 1
+        return float(np.mean(self.accuracy[last, :last] - np.diag(self.accuracy)[:last])) if last else None
+
+
+def summarize(correct: Sequence[Sequence[int]], correct_top5: Sequence[Sequence[int]], totals: Sequence[int]) -> Summary:
+    """Every reported number of one run.
+
+    Args:
+        correct: right predictions, row t after task t (t+1 counts).
+        correct_top5: the same for the min(5, seen) best classes.
+        totals: test images of each task.
+
+    Raises:
+        ValueError: if the counts do not form a matrix.
+    """
+    matrix, top5 = AccuracyMatrix(correct, totals), AccuracyMatrix(correct_top5, totals)
+    last = len(totals) - 1
+    terms = matrix.forgetting_terms()
+    return Summary(
+        average_accuracy=float(matrix.curve.mean()),
+        average_accuracy_without_base=float(matrix.curve[1:].mean()) if last else None,
+        last_accuracy=float(matrix.curve[-1]),
+        forgetting=float(terms.mean()) if last else None,
+        forgetting_clipped=float(np.maximum(terms, 0).mean()) if last else None,
+        backward_transfer=matrix.backward_transfer(),
+        old_accuracy=matrix.old(last),
+        new_accuracy=matrix.new(last),
+        harmonic_accuracy=matrix.harmonic(last),
+        average_top5=float(top5.curve.mean()),
+        last_top5=float(top5.curve[-1]),
+        curve=tuple(matrix.curve.tolist()),
+        curve_top5=tuple(top5.curve.tolist()),
+        curve_new=tuple(np.diag(matrix.accuracy).tolist()),
+    )
+
+
+def intransigence(joint: Sequence[float], new: Sequence[float]) -> float | None:
+    """I = mean over k ≥ 2 of a*_k − a[k, k] (Chaudhry et al. 2018; survey eq. 21–22); often negative, None with one task.
+
+    Args:
+        joint: a*_k, accuracy on task k of a network trained jointly on the tasks 1 … k, for each task.
+        new: a[k, k] of the method.
+
+    Raises:
+        ValueError: if they have different numbers of tasks.
+    """
+    if len(joint) != len(new):
+        raise ValueError(f"{len(joint)} tasks of joint training cannot be a reference for {len(new)} tasks")
+    terms = [best - own for best, own in zip(joint[1:], new[1:], strict=True)]
+    return sum(terms) / len(terms) if terms else None
+
+
+def matrix_digest(rows: Sequence[object]) -> str:
+    """SHA-256 of the JSON of all counts: equal digests mean bit-identical results."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,80 @@
+"""One pydantic class per method: title, citation, family and every hyper-parameter with its source. Torch-free.
+
+`Recipe` here is the union of all of them, told apart by `name`. To add a method, write its class in the module of its family,
+add it to `RECIPES`, and write `cil_core/methods/<name>.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Union
+
+from pydantic import Field
+
+from cil_core.spec.recipes import base
+from cil_core.spec.recipes.base import Citation
+from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
+from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, FOSTERRecipe, MEMORecipe
+from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
+from cil_core.spec.recipes.rectification import BiCRecipe, COILRecipe, ICaRLRecipe, PODNetRecipe, UCIRRecipe, WARecipe
+from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
+
+RECIPES: tuple[type[base.Recipe], ...] = (
+    FinetuneRecipe,
+    JointRecipe,
+    ReplayRecipe,
+    LwFRecipe,
+    EWCRecipe,
+    GEMRecipe,
+    AGEMRecipe,
+    DERppRecipe,
+    ICaRLRecipe,
+    BiCRecipe,
+    WARecipe,
+    COILRecipe,
+    UCIRRecipe,
+    PODNetRecipe,
+    DERRecipe,
+    DERWARecipe,
+    MEMORecipe,
+    FOSTERRecipe,
+    SimpleCILRecipe,
+    FeTrILRecipe,
+    ACILRecipe,
+    PASSRecipe,
+)
+"""Every method, in the order in which the catalogue lists them."""
+
+Recipe = Annotated[Union[*RECIPES], Field(discriminator="name")]  # type: ignore[valid-type]
+"""Any method's recipe; `name` says which."""
+
+BY_NAME: dict[str, type[base.Recipe]] = {recipe.model_fields["name"].default: recipe for recipe in RECIPES}
+
+__all__ = [
+    "BY_NAME",
+    "RECIPES",
+    "ACILRecipe",
+    "AGEMRecipe",
+    "BiCRecipe",
+    "COILRecipe",
+    "Citation",
+    "DERRecipe",
+    "DERWARecipe",
+    "DERppRecipe",
+    "EWCRecipe",
+    "FOSTERRecipe",
+    "FeTrILRecipe",
+    "FinetuneRecipe",
+    "GEMRecipe",
+    "ICaRLRecipe",
+    "JointRecipe",
+    "LwFRecipe",
+    "MEMORecipe",
+    "PASSRecipe",
+    "PODNetRecipe",
+    "Recipe",
+    "ReplayRecipe",
+    "SimpleCILRecipe",
+    "UCIRRecipe",
+    "WARecipe",
+    "base",
+]

@@ -1,0 +1,110 @@
+"""Suites: several methods on several tracks, submitted and read as one thing. Torch-free.
+
+A suite is nothing but its jobs. Submitting it again submits the same jobs, whose finished runs are found and not executed a second time: that is how
+a suite is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.jobs import JobSpec, Track
+from cil_core.spec.recipes import BY_NAME, RECIPES
+
+SEEDS = (1993, 1994, 1995)
+
+
+class Suite(Frozen):
+    """Recipes × tracks × seeds."""
+
+    name: str
+    title: str
+    tracks: tuple[str, ...] = Field(description="Slugs.")
+    recipes: tuple[dict[str, Any], ...] = Field(description="As they are submitted: a name, perhaps a preset, perhaps values.")
+    seeds: tuple[int, ...] = SEEDS
+
+    @property
+    def runs(self) -> int:
+        """Runs in all."""
+        return len(self.tracks) * len(self.recipes) * len(self.seeds)
+
+    def jobs(self) -> Iterator[JobSpec]:
+        """A job for each recipe on each track, track after track."""
+        for track in self.tracks:
+            for recipe in self.recipes:
+                yield JobSpec.model_validate({"method": recipe, "track": track, "seeds": self.seeds, "name": self.name})
+
+    def on(self, dataset: str) -> Suite:
+        """The same on another dataset, e.g. on a registered copy of it.
+
+        Raises:
+            pydantic.ValidationError: for a name that cannot be a dataset's.
+        """
+        renamed = [Track.model_validate(Track.from_slug(slug).model_dump() | {"dataset": dataset}) for slug in self.tracks]
+        return self.model_copy(update={"tracks": tuple(track.slug for track in renamed)})
+
+
+def _schedule(**fields: Any) -> dict[str, Any]:
+    return {"first_task": fields, "later_tasks": fields}
+
+
+def _surveyed(name: str) -> dict[str, Any]:
+    """The recipe that is nearest to what the survey ran: PyCIL's, where it is not the default already."""
+    return {"name": name, "preset": "pycil"} if "pycil" in BY_NAME[name].presets else {"name": name}
+
+
+_SURVEYED = ("finetune", "ewc", "lwf", "gem", "replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo", "joint")
+_LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
+
+_ALL = (
+    Suite(
+        name="digits-quick",
+        title="Every method on digits: the demo, minutes on a laptop",
+        tracks=("digits-b0-inc2-m50-convnet",),
+        recipes=(*({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES), {"name": "icarl", "preset": "small-bce"}),
+    ),
+    Suite(
+        name="digits-tuning",
+        title="Temperatures of iCaRL on a fifth of the training images of digits: never on the test set",
+        tracks=("digits-b0-inc2-m50-convnet-holdout20",),
+        recipes=tuple({"name": "icarl", "preset": "small", "temperature": temperature} for temperature in (1.0, 2.0, 4.0)),
+    ),
+    Suite(
+        name="digits-orders",
+        title="How much the order of the classes matters: three orders, three seeds each",
+        tracks=("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m50-convnet-order1994", "digits-b0-inc2-m50-convnet-order1995"),
+        recipes=tuple({"name": name, "preset": "small"} for name in ("finetune", "replay", "icarl", "der-wa")),
+    ),
+    Suite(
+        name="digits-budgets",
+        title="Accuracy against memory: four budgets, for AUC-A and AUC-L",
+        tracks=tuple(f"digits-b0-inc2-m{amount}-convnet" for amount in (20, 50, 100, 200)),
+        recipes=tuple({"name": name, "preset": "small"} for name in ("replay", "icarl", "wa")),
+    ),
+    Suite(
+        name="cifar10-small",
+        title="Five methods on CIFAR-10 with a short schedule: some twenty minutes on two CPU cores",
+        tracks=("cifar10-b0-inc2-m500-resnet20",),
+        recipes=tuple({"name": name, **_schedule(epochs=2, batch_size=64, lr=0.05, milestones=[1], weight_decay=5e-4)} for name in _LAPTOP),
+        seeds=(1993,),
+    ),
+    Suite(
+        name="cifar100-survey",
+        title="What the survey of Zhou et al. reports on CIFAR-100, beside its figures: for GPUs",
+        tracks=("cifar100-b0-inc5-m2000-resnet32", "cifar100-b0-inc10-m2000-resnet32", "cifar100-b0-inc20-m2000-resnet32", "cifar100-b50-inc10-m2000-resnet32"),
+        recipes=tuple(_surveyed(name) for name in _SURVEYED),
+    ),
+    Suite(
+        name="cifar100-aligned",
+        title="The methods that keep exemplars on CIFAR-100, each with as many bytes as DER: for GPUs",
+        tracks=("cifar100-b0-inc10-m2000a-resnet32", "cifar100-b50-inc10-m2000a-resnet32"),
+        recipes=tuple(_surveyed(name) for name in ("replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo")),
+    ),
+)
+
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
+"""Every suite by its name; a test checks that each of its jobs can be run."""

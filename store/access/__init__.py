@@ -1,0 +1,1 @@
+"""Who may write, and how much: accounts, idempotency keys and quotas."""

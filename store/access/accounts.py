@@ -1,0 +1,227 @@
+"""Users and their bearer tokens.
+
+Decisions:
+    * A token is `cil_`, 256 random bits and a checksum, so that a mistyped or invented one is refused without asking the database, and scanners can find a leaked one.
+    * Only its SHA-256 is stored: 256 random bits need no salt and no slow hash. The plain token is shown once.
+    * Scopes are few and named here; a token has exactly those it was given, as far as its user's role allows them: whoever is no administrator any more
+      loses that with all their tokens at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy.orm import Session
+
+from store.database.clock import now
+from store.database.errors import AlreadyExists, NotFound
+from store.database.ids import new_id
+from store.database.models import Token, User
+from store.database.upsert import insert_if_absent
+
+_TOKEN = re.compile(r"cil_([0-9a-f]{64})([0-9a-f]{8})")
+_USE_IS_NOTED_EVERY = timedelta(minutes=1)
+_USE_IS_DUE = or_(Token.last_used_at.is_(None), Token.last_used_at < now(-_USE_IS_NOTED_EVERY))
+_WHOSE = (
+    select(User.id, User.name, User.role, Token.id, Token.scopes, _USE_IS_DUE)
+    .join(User, User.id == Token.user_id)
+    .where(Token.sha256 == bindparam("sha256"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
+    .where(or_(Token.expires_at.is_(None), Token.expires_at > now()))
+)
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    jobs_write = "jobs:write"
+    """Submit and cancel jobs."""
+    results_write = "results:write"
+    """Report results that were computed elsewhere."""
+    tokens_write = "tokens:write"
+    """Make and revoke one's own tokens."""
+    admin = "admin"
+    """Everything: users, datasets, other people's jobs."""
+
+
+class Role(StrEnum):
+    """What a user is; reading needs none."""
+
+    viewer = "viewer"
+    """Reads; what anybody may do without a token."""
+    submitter = "submitter"
+    """Submits jobs, reports results, manages their own tokens."""
+    admin = "admin"
+    """Everything."""
+
+
+ALLOWED = {Role.viewer: frozenset[Scope](), Role.submitter: frozenset(Scope) - {Scope.admin}, Role.admin: frozenset(Scope)}
+"""The scopes that a token of a user with this role can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, and what they may do."""
+
+    user_id: str
+    user_name: str
+    token_id: str
+    scopes: frozenset[Scope]
+    use_is_due: bool = False
+    """Whether it is time to note that the token is in use."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether this scope was given, or all of them by `admin`."""
+        return scope in self.scopes or Scope.admin in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token; `plain` is seen here and never again."""
+
+    id: str
+    plain: str
+
+
+def create_user(session: Session, name: str, role: Role = Role.submitter) -> User:
+    """Add a user.
+
+    Raises:
+        AlreadyExists: the name is taken.
+    """
+    user_id = new_id("usr")
+    if not insert_if_absent(session, User, id=user_id, name=name, role=role):
+        raise AlreadyExists(f"there is a user named {name!r} already")
+    return session.get_one(User, user_id)
+
+
+def user_named(session: Session, name: str) -> User | None:
+    """The user of this name."""
+    return session.scalars(select(User).where(User.name == name)).one_or_none()
+
+
+def set_role(session: Session, user_id: str, role: Role) -> None:
+    """Change what a user is; their tokens allow no more than that from now on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    _change_user(session, user_id, role=role)
+
+
+def disable_user(session: Session, user_id: str) -> None:
+    """Refuse this user's tokens from now on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    _change_user(session, user_id, disabled_at=now())
+
+
+def issue_token(session: Session, user_id: str, name: str, scopes: Iterable[str], lifetime: timedelta | None = None) -> IssuedToken:
+    """Make a token for a user.
+
+    Args:
+        session: a writing session.
+        user_id: whose token it is.
+        name: a note for people.
+        scopes: what it allows.
+        lifetime: how long it is valid; None for ever.
+
+    Raises:
+        ValueError: for an unknown scope, or one that the user's role does not allow.
+        NotFound: there is no such user.
+    """
+    given = sorted({_scope(scope) for scope in scopes})
+    role = _role(session, user_id)
+    if beyond := [scope for scope in given if scope not in ALLOWED[role]]:
+        raise ValueError(f"a {role} cannot have the scope {beyond[0].value!r}; allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}")
+    plain = _new_token()
+    token_id = new_id("tok")
+    expires_at = None if lifetime is None else session.scalars(select(now(lifetime))).one()
+    session.add(Token(id=token_id, user_id=user_id, name=name, hint=plain[:10], sha256=_hash(plain), scopes=[*given], expires_at=expires_at))
+    session.flush()
+    return IssuedToken(token_id, plain)
+
+
+def authenticate(session: Session, token: str) -> Principal | None:
+    """Who this token stands for; None if it is not ours, was revoked, has expired, or its user is disabled."""
+    if not _is_well_formed(token):
+        return None
+    found = session.execute(_WHOSE, {"sha256": _hash(token)}).one_or_none()
+    if found is None:
+        return None
+    user_id, user_name, role, token_id, scopes, due = found
+    return Principal(user_id, user_name, token_id, frozenset(Scope(scope) for scope in scopes) & ALLOWED[Role(role)], use_is_due=due)
+
+
+def note_use(session: Session, token_id: str) -> None:
+    """Remember that a token is in use, at most once a minute."""
+    session.execute(update(Token).where(Token.id == token_id, _USE_IS_DUE).values(last_used_at=now()), execution_options={"synchronize_session": False})
+
+
+def list_tokens(session: Session, user_id: str) -> list[Token]:
+    """A user's tokens, the newest first; the plain text of none."""
+    return list(session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id.desc())))
+
+
+def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
+    """Refuse a token from now on; revoking again changes nothing.
+
+    Returns:
+        When it was revoked.
+
+    Raises:
+        NotFound: this user has no such token.
+    """
+    token = session.scalars(select(Token).where(Token.id == token_id, Token.user_id == user_id).with_for_update()).one_or_none()
+    if token is None:
+        raise NotFound(f"there is no token {token_id!r} of this user")
+    if token.revoked_at is None:
+        token.revoked_at = session.scalars(select(now())).one()
+        session.flush()
+    return token.revoked_at
+
+
+def _change_user(session: Session, user_id: str, **values: object) -> None:
+    changed = update(User).where(User.id == user_id).values(**values).returning(User.id)
+    if session.execute(changed, execution_options={"synchronize_session": False}).first() is None:
+        raise NotFound(f"there is no user {user_id!r}")
+
+
+def _role(session: Session, user_id: str) -> Role:
+    role = session.scalars(select(User.role).where(User.id == user_id)).one_or_none()
+    if role is None:
+        raise NotFound(f"there is no user {user_id!r}")
+    return Role(role)
+
+
+def _scope(name: str) -> Scope:
+    if name not in {scope.value for scope in Scope}:
+        raise ValueError(f"unknown scope {name!r}; known: {', '.join(Scope)}")
+    return Scope(name)
+
+
+def _new_token() -> str:
+    secret = secrets.token_hex(32)
+    return f"cil_{secret}{_checksum(secret)}"
+
+
+def _is_well_formed(token: str) -> bool:
+    parts = _TOKEN.fullmatch(token)
+    return parts is not None and _checksum(parts[1]) == parts[2]
+
+
+def _checksum(secret: str) -> str:
+    return f"{zlib.crc32(secret.encode()):08x}"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Leaderboards: entries over seeds, ranking, statistics, comparisons and published results."""

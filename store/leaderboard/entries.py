@@ -1,0 +1,132 @@
+"""`Entry`: a recipe on a track over all its seeds, and how one is told from its runs.
+
+Decisions:
+    * What stands on a leaderboard is computed from the rows of its runs; nothing of it is stored, so nothing of it can be out of date.
+    * An entry is described apart from the others; its standing among them (`store.leaderboard.ranking`) is added to a copy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import accumulate
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from sqlalchemy import Row
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.metrics import Summary as Metrics
+from cil_core.spec.metrics import intransigence
+from cil_core.spec.recipes import BY_NAME
+from store.leaderboard.statistics import Statistic, describe
+
+METRICS = (*(name for name in Metrics.model_fields if not name.startswith("curve")), "intransigence")
+"""Every number that is reported with its statistics."""
+
+Trust = Literal["verified", "replayed"]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRun:
+    """The run an entry counts for one seed."""
+
+    seed: int
+    run_id: str
+    device: str | None
+    average_accuracy: float
+    last_accuracy: float
+    replayed: Annotated[bool | None, Field(description="Whether every replay of this run got the same results; None if none has finished.")]
+
+
+class Entry(Frozen):
+    """A row of a leaderboard: a recipe on a track, over all its seeds."""
+
+    id: str
+    rank: int | None = Field(description="1 is best by the chosen sort; None for upper bounds and on tracks with a holdout, which are not ranked.")
+    pareto: bool = Field(
+        description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
+    )
+    median_rank: float | None = Field(
+        description="Median over its seeds of the rank among the ranked entries of this answer that have the seed, by average accuracy; ties share their mean rank."
+    )
+    band: int | None = Field(
+        description="Where average accuracy ranks: entries of one band cannot be told from its first one by a paired t test over shared seeds "
+        "(p ≥ 0.05, corrected by Holm for all that follow; fewer than 3 seeds tell nothing). The first band is 1. None for other sorts and without a rank."
+    )
+    trust: Trust = Field(description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed.")
+    track_slug: str
+    method: str
+    title: str
+    variant: str = Field(description="What tells the recipe from the method's defaults.")
+    recipe: dict[str, Any]
+    recipe_digest: str
+    engine_version: str
+    classifier: str
+    runs: tuple[EntryRun, ...] = Field(description="One a seed, by seed.")
+    metrics: dict[str, Statistic] = Field(description="Every reported number that is defined, by name.")
+    curve: tuple[Statistic, ...] = Field(description="Accuracy over all seen classes after each task.")
+    seen_classes: tuple[int, ...] = Field(description="Classes seen after each task.")
+    exemplars: int
+    counted_bytes: int
+    kept_bytes: int
+    parameters: int
+    train_seconds: Statistic | None
+    devices: tuple[str, ...]
+    finished_at: datetime | None = Field(description="When the last of its runs finished.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the database has of an entry: what all its runs share, and a row for each of its runs, by seed."""
+
+    shared: Row[Any]
+    runs: list[Row[Any]]
+
+
+def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:
+    """The entry these runs make, without a standing.
+
+    Args:
+        found: its runs.
+        joint: accuracy of joint training on each task right after it; None where it has not run.
+        replays: by run, whether all finished replays of it agreed.
+    """
+    shared, runs = found.shared, found.runs
+    title, variant = _named(shared.method, json.dumps(shared.recipe))
+    seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
+    return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
+        id=runs[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.run_id) for run in runs]),
+        track_slug=runs[0].track_slug, method=shared.method, title=title, variant=variant,
+        recipe=shared.recipe, recipe_digest=shared.recipe_digest, engine_version=shared.engine_version, classifier=runs[0].classifier,
+        runs=tuple(EntryRun(run.seed, run.run_id, run.device, run.average_accuracy, run.last_accuracy, replays.get(run.run_id)) for run in runs),
+        metrics=_metrics([run.metrics for run in runs], joint),
+        curve=tuple(map(describe, zip(*(run.metrics["curve"] for run in runs), strict=True))),
+        seen_classes=tuple(accumulate(shared.task_sizes or ())), exemplars=max(run.exemplars for run in runs),
+        counted_bytes=max(run.counted_bytes for run in runs), kept_bytes=max(run.kept_bytes for run in runs),
+        parameters=max(run.parameters for run in runs), train_seconds=describe(seconds) if seconds else None,
+        devices=tuple(sorted({run.device for run in runs if run.device})),
+        finished_at=max((run.finished_at for run in runs if run.finished_at), default=None),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=10_000)
+def _named(method: str, recipe: str) -> tuple[str, str]:
+    """Title and variant; telling the variant validates every preset, and the same recipes stand on many leaderboards."""
+    known = BY_NAME[method].model_validate_json(recipe)
+    return known.title, known.variant
+
+
+def _trust(verdicts: list[bool | None]) -> Trust:
+    return "replayed" if True in verdicts and False not in verdicts else "verified"
+
+
+def _metrics(runs: list[dict[str, Any]], joint: Sequence[float] | None) -> dict[str, Statistic]:
+    """Those that are defined for every run."""
+    columns = {name: [value for run in runs if (value := run.get(name)) is not None] for name in METRICS}
+    if joint:
+        columns["intransigence"] = [value for run in runs if run.get("curve_new") and (value := intransigence(joint, run["curve_new"])) is not None]
+    return {name: describe(values) for name, values in columns.items() if len(values) == len(runs)}

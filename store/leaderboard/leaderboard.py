@@ -1,0 +1,187 @@
+"""The leaderboard of a track: one entry for each recipe, over seeds and jobs.
+
+Decisions:
+    * The database orders (an indexed aggregate over `summaries`), Python describes: only the runs of the entries that are shown are read.
+    * What a finished run says never changes, so an entry of the same runs with the same replays is described once in a process.
+    * Each method is ranked by its own first classifier, unless one is asked for.
+    * An entry counts one run a seed, the last that finished. Results of different engine versions or different data are different entries.
+    * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, which is for tuning.
+    * A replay is never counted; it says of the run it repeats whether it can be trusted.
+    * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import TextClause, func, select, text
+from sqlalchemy.orm import Session
+
+from cil_core.spec.recipes import BY_NAME
+from store.database.errors import NotFound
+from store.database.models import Replay, Run, Summary, Track
+from store.leaderboard.entries import METRICS, Entry, Found, describe_entry
+from store.leaderboard.lru_cache import Recent
+from store.leaderboard.ranking import Contender, standings
+
+_LESS_IS_BETTER = frozenset({"forgetting", "forgetting_clipped", "intransigence"})
+_STORED = {name: getattr(Summary, name) for name in ("average_accuracy", "last_accuracy", "forgetting")}
+_COLUMNS = {
+    **_STORED,
+    "counted_bytes": Summary.counted_bytes,
+    "kept_bytes": Summary.kept_bytes,
+    "parameters": Summary.parameters,
+    "train_seconds": Summary.train_seconds,
+    **{name: Summary.metrics[name].as_float() for name in METRICS if name not in _STORED and name != "intransigence"},
+}
+SORTS = {name: -1 if name in METRICS and name not in _LESS_IS_BETTER else 1 for name in (*_COLUMNS, "intransigence")}
+"""By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
+
+_OF_A_RUN = (
+    Summary.entry_id, Summary.track_slug, Summary.classifier, Summary.seed, Summary.run_id, Summary.average_accuracy, Summary.last_accuracy, Summary.metrics,
+    Summary.exemplars, Summary.counted_bytes, Summary.kept_bytes, Summary.parameters, Summary.train_seconds, Run.device, Run.finished_at,
+)  # fmt: skip
+_OF_AN_ENTRY = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes)
+"""The same for all runs of an entry: read once."""
+_COUNTED = text("summaries.counted")  # as the partial indexes have it
+_RANKING = text("summaries.counted AND summaries.ranking")
+_RECENT: Recent[tuple[Any, ...], Entry] = Recent(1000)
+"""An entry takes about ten kilobytes."""
+
+
+def entries(
+    session: Session,
+    track_slug: str,
+    classifier: str | None = None,
+    *,
+    sort: str = "average_accuracy",
+    exemplar_free: bool = False,
+    best_per_method: bool = False,
+    limit: int = 500,
+) -> list[Entry]:
+    """The leaderboard of a track, best first; empty if nothing has finished on it.
+
+    Args:
+        session: any session.
+        track_slug: which track.
+        classifier: which accuracy curve; None takes the one each method is ranked by.
+        sort: one of `SORTS`.
+        exemplar_free: only entries that keep no exemplars.
+        best_per_method: of each method only the entry that comes first.
+        limit: how many entries at most.
+
+    Raises:
+        ValueError: for an unknown sort.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"a leaderboard cannot be sorted by {sort!r}; allowed: {', '.join(SORTS)}")
+    key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
+    query = select(Summary.entry_id).where(Summary.track_slug == track_slug, *_curve(classifier)).group_by(Summary.entry_id)
+    if exemplar_free:
+        query = query.having(func.max(Summary.exemplars) == 0)
+    ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
+    joint = _joint(session, track_slug) if ids else None
+    found = _described(session, ids, classifier, joint)
+    if sort == "intransigence":  # computed here: the database does not know it
+        found.sort(key=lambda entry: entry.metrics[sort].mean if sort in entry.metrics else math.inf)
+    if best_per_method:
+        found = _first_of_each_method(found)
+    contenders = [_contender(entry) for entry in found if BY_NAME[entry.method].ranked]
+    places = standings(contenders, ranked=not _is_for_tuning(session, track_slug), banded=sort == "average_accuracy")
+    return [entry.model_copy(update=asdict(places[entry.id])) if entry.id in places else entry for entry in found]
+
+
+def best_of_each_method(found: Iterable[Entry]) -> dict[str, Entry]:
+    """By method, the entry with the best average incremental accuracy; of equal ones the first."""
+    best: dict[str, Entry] = {}
+    for entry in found:
+        if entry.method not in best or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean:
+            best[entry.method] = entry
+    return best
+
+
+def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | None = None) -> list[Entry]:
+    """These entries, in the order given, without ranks.
+
+    Raises:
+        NotFound: one of them has no finished run under this classifier.
+    """
+    found = {entry.id: entry for entry in _described(session, entry_ids, classifier, None)}
+    missing = [entry_id for entry_id in entry_ids if entry_id not in found]
+    if missing:
+        raise NotFound(f"no finished run of {', '.join(missing)}" + (f" under the classifier {classifier!r}" if classifier else ""))
+    return [found[entry_id] for entry_id in entry_ids]
+
+
+def _curve(classifier: str | None) -> tuple[Any, ...]:
+    conditions: tuple[TextClause] = (_RANKING,) if classifier is None else (_COUNTED,)
+    return conditions if classifier is None else (*conditions, Summary.classifier == classifier)
+
+
+def _described(session: Session, ids: Sequence[str], classifier: str | None, joint: tuple[float, ...] | None) -> list[Entry]:
+    """Those of these entries that have any run, in their order and without standings; only those are read that this process has not described before."""
+    runs = _runs(session, ids, classifier)
+    replays = _replays(session, [run_id for of_one in runs.values() for run_id in of_one])
+    keys = {entry_id: (classifier, joint, *((run_id, replays.get(run_id)) for run_id in of_one)) for entry_id, of_one in runs.items()}
+    described = {entry_id: entry for entry_id, key in keys.items() if (entry := _RECENT.get(key)) is not None}
+    for found in _read(session, {entry_id: of_one for entry_id, of_one in runs.items() if entry_id not in described}, classifier):
+        entry = describe_entry(found, joint, replays)
+        described[entry.id] = entry
+        _RECENT.keep(keys[entry.id], entry)
+    return [described[entry_id] for entry_id in ids if entry_id in described]
+
+
+def _runs(session: Session, ids: Sequence[str], classifier: str | None) -> dict[str, list[str]]:
+    """By entry, the runs it counts, by seed."""
+    query = select(Summary.entry_id, Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier)).order_by(Summary.entry_id, Summary.seed)
+    return {entry_id: [run_id for _, run_id in group] for entry_id, group in groupby(session.execute(query), key=lambda row: row[0])}
+
+
+def _read(session: Session, runs: Mapping[str, list[str]], classifier: str | None) -> list[Found]:
+    """What the database has of these entries."""
+    if not runs:
+        return []
+    query = select(*_OF_A_RUN).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(runs), *_curve(classifier))
+    rows = session.execute(query.order_by(Summary.entry_id, Summary.seed)).all()
+    shared = {row.id: row for row in session.execute(select(*_OF_AN_ENTRY).where(Run.id.in_([of_one[0] for of_one in runs.values()])))}
+    return [Found(shared[runs[entry_id][0]], list(group)) for entry_id, group in groupby(rows, key=lambda row: row.entry_id)]
+
+
+def _first_of_each_method(found: list[Entry]) -> list[Entry]:
+    first: dict[str, Entry] = {}
+    for entry in found:
+        first.setdefault(entry.method, entry)
+    return list(first.values())
+
+
+def _replays(session: Session, run_ids: Sequence[str]) -> dict[str, bool]:
+    """By run, whether all finished replays of it agreed."""
+    verdicts: dict[str, bool] = {}
+    for run_id, agrees in session.execute(select(Replay.original_id, Replay.agrees).where(Replay.original_id.in_(run_ids), Replay.agrees.is_not(None))):
+        verdicts[run_id] = verdicts.get(run_id, True) and bool(agrees)
+    return verdicts
+
+
+def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
+    """Accuracy of joint training on each task right after it, mean over its runs; None if it has not run on this track."""
+    query = select(Summary.metrics).join(Run, Run.id == Summary.run_id).where(Summary.track_slug == track_slug, Run.method == "joint", _RANKING)
+    curves = [metrics["curve_new"] for metrics in session.scalars(query) if metrics.get("curve_new")]
+    return tuple(math.fsum(column) / len(column) for column in zip(*curves, strict=True)) or None
+
+
+def _is_for_tuning(session: Session, track_slug: str) -> bool:
+    track = session.get(Track, track_slug)
+    return track is not None and bool(track.spec["holdout"])
+
+
+def _contender(entry: Entry) -> Contender:
+    return Contender(
+        id=entry.id,
+        accuracies={run.seed: run.average_accuracy for run in entry.runs},
+        kept_bytes=entry.kept_bytes,
+        train_seconds=entry.train_seconds.mean if entry.train_seconds else None,
+    )

@@ -1,0 +1,115 @@
+"""Published results: what papers report on tracks of ours. Shown as reported, with their source, and never ranked with what ran here.
+
+`cil_survey.json` holds the figures of one survey as they were transcribed: curves, stated averages, forgetting, and where a curve's mean and the stated
+average disagree. Decisions:
+    * Where the paper states an average it is shown, even if the mean of the transcribed curve is another; the note says so.
+    * A method of ours with the same name stands beside it, for the gap; methods we do not have are shown all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from pydantic import Field
+
+from cil_core.spec.base import Frozen
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.recipes.base import Citation
+
+SURVEY = Citation(
+    key="zhou2024survey",
+    title="Class-Incremental Learning: A Survey",
+    authors="Zhou, Da-Wei and Wang, Qi-Wei and Qi, Zhi-Hong and Ye, Han-Jia and Zhan, De-Chuan and Liu, Ziwei",
+    venue="IEEE Transactions on Pattern Analysis and Machine Intelligence (TPAMI)",
+    year=2024,
+    arxiv="2302.03648",
+)
+CAVEAT = (
+    "One class order (seed 1993), 2000 exemplars in total; most methods start from one shared first-task checkpoint. "
+    "Transcribed by hand from an OCR text of the paper's tables."
+)
+_ELSEWHERE = {"L2P": "a vision transformer pre-trained on a large dataset", "DyTox": "a transformer of its own"}
+"""Methods whose row stands on another network than the track's."""
+
+_BACKBONES = {"cifar100": "resnet32", "imagenet100": "resnet18_imagenet"}
+_OURS = {"DER": "der-wa", "Coil": "coil", **{recipe.title: name for name, recipe in BY_NAME.items() if name not in {"der", "derpp"}}}
+"""The survey's DER is the common re-implementation, without pruning and with weight aligning."""
+
+
+class Reported(Frozen):
+    """What a paper, or a user of this service, reports for one method on one track. Accuracies and forgetting are fractions."""
+
+    track_slug: str
+    title: str = Field(description="The method as the paper names it.")
+    method: str | None = Field(description="The method of ours that it is; None if there is none.")
+    citation: Citation | None = Field(description="The paper; None for what a user reports, whose `source` says where it stands.")
+    source: str
+    link: str | None = Field(default=None, description="To code or paper, as a user gave it.")
+    id: str | None = Field(default=None, description="Of a result that a user reported.")
+    user: str | None = Field(default=None, description="Who reported it; None for what ships with this service.")
+    average_accuracy: float
+    last_accuracy: float
+    forgetting: float | None
+    curve: tuple[float, ...] | None = Field(description="After each task; None if the paper prints the average and the end only.")
+    caveat: str = Field(description="What holds for every row of the source.")
+    note: str = Field(description="What holds for this row alone; empty if nothing does.")
+
+
+@lru_cache
+def reported(track_slug: str) -> tuple[Reported, ...]:
+    """What is reported on a track, the best average first; empty if nothing is."""
+    rows = [row for row in _survey() if row.track_slug == track_slug]
+    return tuple(sorted(rows, key=lambda row: (-row.average_accuracy, row.title)))
+
+
+@lru_cache
+def _survey() -> tuple[Reported, ...]:
+    table = json.loads((files(__package__) / "cil_survey.json").read_text(encoding="utf-8"))
+    settings = {**dict.fromkeys(table["curves"]), **{f"{data}_{split}": None for data in table["avg_last"] for split in _splits(table, data)}}
+    return tuple(_row(table, setting, title) for setting in settings for title in _titles(table, setting))
+
+
+def _splits(table: dict[str, Any], data: str) -> list[str]:
+    return sorted({split for methods in table["avg_last"][data].values() for split in methods})
+
+
+def _titles(table: dict[str, Any], setting: str) -> list[str]:
+    data, _, split = setting.partition("_")
+    stated = [title for title, splits in table["avg_last"].get(data, {}).items() if split in splits]
+    return list(dict.fromkeys([*table["curves"].get(setting, {}), *stated]))
+
+
+def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
+    data, _, split = setting.partition("_")
+    curve: list[float] = table["curves"].get(setting, {}).get(title, [])
+    stated = table["avg_last"].get(data, {}).get(title, {}).get(split)
+    forgetting = table["forgetting_intransigence"].get(data, {}).get(title, {}).get(split)
+    differs = [row for row in table["curve_mean_vs_stated_mismatch"] if row[:2] == [setting, title]]
+    average = stated["avg"] if stated else sum(curve) / len(curve)
+    last = stated["last"] if stated else curve[-1]
+    return Reported(
+        track_slug=_slug(data, split),
+        title=title,
+        method=_OURS.get(title),
+        citation=SURVEY,
+        source=f"{SURVEY.title} ({SURVEY.venue}, {SURVEY.year}; arXiv {SURVEY.arxiv}), appendix",
+        average_accuracy=round(average / 100, 6),
+        last_accuracy=round(last / 100, 6),
+        forgetting=forgetting["forgetting"] if forgetting else None,
+        curve=tuple(round(value / 100, 6) for value in curve) if curve else None,
+        caveat=CAVEAT,
+        note=f"Not on the track's backbone but on {_ELSEWHERE[title]}." if title in _ELSEWHERE else _mismatch(differs[0]) if differs else "",
+    )
+
+
+def _mismatch(row: list[Any]) -> str:
+    return f"The paper states {row[5]}; the mean of its printed curve is {row[3]}."
+
+
+def _slug(data: str, split: str) -> str:
+    """`B50_Inc10` on CIFAR-100 is `cifar100-b50-inc10-m2000-resnet32`."""
+    base, _, increment = split.partition("_")
+    return f"{data}-{base.lower()}-{increment.lower()}-m2000-{_BACKBONES[data]}"

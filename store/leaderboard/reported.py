@@ -1,0 +1,163 @@
+"""Results that users report: computed elsewhere, or taken from a paper. Shown as reported, with their source, and never ranked with what ran here.
+
+Decisions:
+    * What can be checked is checked: as many points as the track has tasks, a matrix that is a triangle, and numbers that agree with each other. A
+      contradiction is refused with both figures, for one of them is wrong.
+    * A curve that is not given follows from the matrix, each task weighted by its classes, as on balanced test sets.
+    * A result is never changed; who reported it, or an administrator, may withdraw it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from cil_core.spec.errors import InvalidSpec
+from store.database.errors import NotFound
+from store.database.ids import new_id
+from store.database.json_type import storable
+from store.database.models import ReportedResult
+
+ROUNDING = 0.001
+"""Stated numbers may differ by this much from what follows from the others: papers round to a tenth of a per cent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What somebody reports for one method on one track; accuracies are fractions.
+
+    Attributes:
+        title: the method as its authors name it.
+        citation: where the numbers stand.
+        method: the method of ours that it is, if it is one.
+        link: to code or paper.
+        note: what a reader should know.
+        seeds: over how many runs the numbers are means.
+        curve: accuracy over all classes seen, after each task.
+        matrix: row t: accuracy on each of the tasks seen, after task t.
+        average_accuracy: as stated; checked against the curve.
+        last_accuracy: as stated; checked against the curve.
+        forgetting: as stated; checked against the matrix if there is one.
+    """
+
+    title: str
+    citation: str
+    method: str | None = None
+    link: str | None = None
+    note: str | None = None
+    seeds: int | None = None
+    curve: Sequence[float] | None = None
+    matrix: Sequence[Sequence[float]] | None = None
+    average_accuracy: float | None = None
+    last_accuracy: float | None = None
+    forgetting: float | None = None
+
+
+def report(session: Session, given: Report, *, user_id: str, track_slug: str, task_sizes: Sequence[int]) -> ReportedResult:
+    """Write a reported result down.
+
+    Args:
+        session: a writing session.
+        given: the numbers.
+        user_id: who reports them.
+        track_slug: where they belong.
+        task_sizes: classes of each task of the track.
+
+    Raises:
+        InvalidSpec: the numbers contradict the track or each other; `field` says which.
+    """
+    curve = _curve(given, task_sizes)
+    row = ReportedResult(
+        id=new_id("res"), user_id=user_id, track_slug=track_slug, method=given.method, title=storable(given.title), citation=storable(given.citation),
+        link=given.link, note=storable(given.note), seeds=given.seeds, curve=curve, matrix=[list(row) for row in given.matrix] if given.matrix else None,
+        average_accuracy=_agreeing("average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"),
+        last_accuracy=_agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
+        forgetting=_agreeing("forgetting", given.forgetting, _forgetting(given.matrix), "what follows from the matrix") if given.matrix else given.forgetting,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return row
+
+
+def reported_on(session: Session, track_slug: str) -> list[ReportedResult]:
+    """What users report on a track, with the `user`s, the best average first."""
+    query = select(ReportedResult).where(ReportedResult.track_slug == track_slug).options(joinedload(ReportedResult.user))
+    return sorted(session.scalars(query), key=lambda row: (-row.average_accuracy, row.title, row.id))
+
+
+def get_report(session: Session, result_id: str) -> ReportedResult:
+    """One reported result, with its `user`.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    query = select(ReportedResult).where(ReportedResult.id == result_id).options(joinedload(ReportedResult.user))
+    found = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no reported result {result_id!r}")
+    return found
+
+
+def list_reports(session: Session, track_slug: str | None = None, after: str | None = None, limit: int = 50) -> list[ReportedResult]:
+    """Reported results with their `user`s, by descending id, which is by time.
+
+    Args:
+        session: any session.
+        track_slug: only those on this track.
+        after: only those that follow the one of this id in the list.
+        limit: how many at most.
+    """
+    query = select(ReportedResult).options(joinedload(ReportedResult.user)).order_by(ReportedResult.id.desc()).limit(limit)
+    if track_slug is not None:
+        query = query.where(ReportedResult.track_slug == track_slug)
+    if after is not None:
+        query = query.where(ReportedResult.id < after)
+    return list(session.scalars(query))
+
+
+def withdraw(session: Session, result_id: str) -> None:
+    """Take a reported result back."""
+    session.delete(get_report(session, result_id))
+    session.flush()
+
+
+def _curve(given: Report, task_sizes: Sequence[int]) -> list[float]:
+    if given.curve is None and given.matrix is None:
+        raise InvalidSpec("give the accuracy after each task as `curve`, or the whole `matrix`", ("curve",))
+    follows = None if given.matrix is None else _curve_of(given.matrix, task_sizes)
+    if given.curve is None:
+        return follows or []
+    if len(given.curve) != len(task_sizes):
+        raise InvalidSpec(f"{len(given.curve)} points were given; the track has {len(task_sizes)} tasks", ("curve",))
+    for task, (stated, computed) in enumerate(zip(given.curve, follows or given.curve, strict=True)):
+        if abs(stated - computed) > ROUNDING:
+            raise InvalidSpec(f"{stated:g} after task {task} contradicts the matrix, which gives {computed:.4f}", ("curve", task))
+    return list(given.curve)
+
+
+def _curve_of(matrix: Sequence[Sequence[float]], task_sizes: Sequence[int]) -> list[float]:
+    if [len(row) for row in matrix] != list(range(1, len(task_sizes) + 1)):
+        lengths = ", ".join(str(len(row)) for row in matrix)
+        raise InvalidSpec(f"rows of {lengths} values were given; the track's {len(task_sizes)} tasks need rows of 1 … {len(task_sizes)}", ("matrix",))
+    weighted = [math.fsum(value * size for value, size in zip(row, task_sizes, strict=False)) for row in matrix]
+    return [total / sum(task_sizes[: len(row)]) for total, row in zip(weighted, matrix, strict=True)]
+
+
+def _forgetting(matrix: Sequence[Sequence[float]]) -> float | None:
+    """Mean over old tasks of the best earlier minus the final accuracy, as `cil_core.spec.metrics` defines it; None with one task."""
+    last = len(matrix) - 1
+    terms = [max(matrix[row][task] for row in range(task, last)) - matrix[last][task] for task in range(last)]
+    return math.fsum(terms) / last if last else None
+
+
+def _agreeing(field: str, stated: float | None, computed: float | None, source: str) -> float | None:
+    """The number as it is stated, if it agrees with the others; else as it follows from them."""
+    if stated is None:
+        return computed
+    if computed is None or abs(stated - computed) > ROUNDING:
+        raise InvalidSpec(f"{stated:g} was given; {source} is {'undefined with one task' if computed is None else f'{computed:.4f}'}", (field,))
+    return stated

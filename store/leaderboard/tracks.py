@@ -1,0 +1,83 @@
+"""Which tracks there are, and how much stands on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import String, bindparam, func, select, text, update
+from sqlalchemy.orm import Session
+
+from store.database.errors import NotFound
+from store.database.models import ReportedResult, Summary, Track
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStatus:
+    """A track with the number of its entries and of the runs they count."""
+
+    track: Track
+    entries: int
+    runs: int
+
+
+def get_track(session: Session, slug: str) -> Track:
+    """A track somebody has submitted to.
+
+    Raises:
+        NotFound: nobody has.
+    """
+    track = session.get(Track, slug)
+    if track is None:
+        raise NotFound(f"nobody has submitted to a track {slug!r} yet")
+    return track
+
+
+def tracks_beside(session: Session, slug: str, apart_from: Callable[[dict[str, Any]], object]) -> tuple[str, ...]:
+    """The tracks that are equal to this one apart from one thing, itself included, by slug; empty if there is no other.
+
+    Args:
+        session: any session.
+        slug: the track.
+        apart_from: gives of a track's spec what must be equal.
+    """
+    track = session.get(Track, slug)
+    if track is None:
+        return ()
+    wanted = apart_from(track.spec)
+    of_dataset = session.scalars(select(Track).where(Track.dataset == track.dataset).order_by(Track.slug))
+    same = tuple(other.slug for other in of_dataset if apart_from(other.spec) == wanted)
+    return same if len(same) > 1 else ()
+
+
+def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A spec, or a part of one, without these fields."""
+    return {name: value for name, value in spec.items() if name not in names}
+
+
+_SLUG = bindparam("slug", type_=String)
+_REVISION = select(
+    select(Track.revision).where(Track.slug == _SLUG).scalar_subquery(),
+    select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
+    select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
+)
+"""Asked with every look at a leaderboard, so it is put together once."""
+
+
+def revision(session: Session, slug: str) -> str:
+    """What changes whenever the leaderboard of a track does: with every run that finishes, replays among them, and with what users report."""
+    return "-".join(str(part) for part in session.execute(_REVISION, {"slug": slug}).one())
+
+
+def raise_revision(session: Session, slug: str) -> None:
+    """Note that the leaderboard of a track changes."""
+    raised = update(Track).where(Track.slug == slug).values(revision=Track.revision + 1)
+    session.execute(raised, execution_options={"synchronize_session": False})
+
+
+def list_tracks(session: Session) -> list[TrackStatus]:
+    """Every track somebody has submitted to, by slug."""
+    standing = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(text("summaries.counted AND summaries.ranking"))
+    counts = {slug: (entries, runs) for slug, entries, runs in session.execute(standing.group_by(Summary.track_slug))}
+    return [TrackStatus(track, *counts.get(track.slug, (0, 0))) for track in session.scalars(select(Track).order_by(Track.slug))]

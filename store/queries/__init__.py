@@ -1,0 +1,1 @@
+"""Read-only queries about jobs, runs and queues."""

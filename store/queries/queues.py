@@ -1,0 +1,115 @@
+"""How long the queues are, and which of them somebody should look into.
+
+Decisions:
+    * Only queued runs are looked at, through their partial indexes; finished ones, however many, cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy.orm import Session
+
+from store.database.base import is_in
+from store.database.clock import now
+from store.database.models import JobRun, Run
+from store.database.states import RunState
+
+_WAITING = is_in(Run.state, RunState.queued)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue with work in it.
+
+    Attributes:
+        name: of the queue.
+        length: queued runs, those in back-off included.
+        ready: queued runs a worker could take at once.
+        oldest: when the longest-waiting ready run became ready; None if none is ready.
+        oldest_seconds: how long ago that was, by the database's clock.
+    """
+
+    name: str
+    length: int
+    ready: int
+    oldest: datetime | None
+    oldest_seconds: float | None
+
+
+def queues(session: Session) -> list[Queue]:
+    """Every queue with work in it, by name."""
+    is_ready = Run.not_before <= now()
+    oldest = func.min(Run.not_before).filter(is_ready)
+    query = select(Run.queue, func.count(), func.count().filter(is_ready), oldest, now()).where(_WAITING).group_by(Run.queue).order_by(Run.queue)
+    return [
+        Queue(name, length, ready, since, (present - since).total_seconds() if since else None)
+        for name, length, ready, since, present in session.execute(query)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """A run that waits to be tried again.
+
+    Attributes:
+        run_id: the run.
+        method: what it runs.
+        track_slug: where.
+        seed: of the run.
+        attempts: so far.
+        reason: how the last one ended.
+        not_before: when it may be claimed again.
+        seconds_left: until then, by the database's clock; negative when it may be claimed now.
+    """
+
+    run_id: str
+    method: str
+    track_slug: str
+    seed: int
+    attempts: int
+    reason: str | None
+    not_before: datetime
+    seconds_left: float
+
+
+def setbacks(session: Session, limit: int = 50) -> list[Setback]:
+    """Queued runs that were tried before, those that wait longest last."""
+    query = select(Run, now()).where(_WAITING, Run.attempt > 0).order_by(Run.not_before, Run.id).limit(limit)
+    return [
+        Setback(run.id, run.method, run.track_slug, run.seed, run.attempt, run.message, run.not_before, (run.not_before - present).total_seconds())
+        for run, present in session.execute(query)
+    ]
+
+
+def unclaimed_queues(session: Session, longer_than: timedelta) -> frozenset[str]:
+    """Queues in which a run has been ready for longer than this."""
+    names: list[str] = []
+    name = session.scalar(select(func.min(Run.queue)).where(_WAITING))
+    while name is not None:  # from name to name in the index, rather than over all that waits
+        oldest = select(func.min(Run.not_before)).where(_WAITING, Run.queue == name).scalar_subquery()
+        if session.scalar(select(oldest <= now(-longer_than))):
+            names.append(name)
+        name = session.scalar(select(func.min(Run.queue)).where(_WAITING, Run.queue > name))
+    return frozenset(names)
+
+
+_FIRST = (
+    select(Run.queue, Run.priority, Run.created_at, Run.id)
+    .join(JobRun, JobRun.run_id == Run.id)
+    .where(JobRun.job_id == bindparam("job"), ~JobRun.withdrawn, _WAITING)
+    .order_by(Run.priority.desc(), Run.created_at, Run.id)
+    .limit(1)
+)
+_EARLIER = or_(Run.created_at < bindparam("created_at"), and_(Run.created_at == bindparam("created_at"), Run.id < bindparam("id")))
+_BEFORE = select(func.count()).where(
+    _WAITING, Run.queue == bindparam("queue"), or_(Run.priority > bindparam("priority"), and_(Run.priority == bindparam("priority"), _EARLIER))
+)
+
+
+def queue_position(session: Session, job_id: str) -> int | None:
+    """How many queued runs stand before the first one of this job that is still queued; None if none of its runs waits."""
+    first = session.execute(_FIRST, {"job": job_id}).mappings().one_or_none()
+    return None if first is None else session.scalars(_BEFORE, dict(first)).one()

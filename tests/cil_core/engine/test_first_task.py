@@ -1,0 +1,82 @@
+"""A first task that is taken from another method changes no result, and is taken only where two begin alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cil_core.engine.registry import method_class
+from cil_core.engine.run import run
+from cil_core.spec.events import EpochFinished, Event, RunFinished, TaskEvaluated
+from cil_core.spec.jobs import RunSpec
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.schedule import Schedule
+
+SCHEDULE = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
+TRACK = "digits-b4-inc3-m50-convnet"
+
+
+def told(name: str, shared: Path | None, *, seed: int = 1, track: str = TRACK, **fields: object) -> list[Event]:
+    schedules = dict.fromkeys(BY_NAME[name].published().schedules, SCHEDULE)
+    spec = RunSpec.model_validate({"method": {"name": name, **schedules, **fields}, "track": track, "seed": seed})
+    return list(run(spec, data_root=Path("/nonexistent"), first_tasks=shared))
+
+
+def was_shared(events: list[Event]) -> bool:
+    first = next(event for event in events if isinstance(event, TaskEvaluated))
+    trained = any(isinstance(event, EpochFinished) and event.task == 0 for event in events)
+    assert trained != bool(first.diagnostics.get("first_task_shared"))
+    return not trained
+
+
+def digest(events: list[Event]) -> str:
+    assert isinstance(events[-1], RunFinished)
+    return events[-1].matrix_digest
+
+
+PLAIN = sorted(name for name in BY_NAME if method_class(name).plain_first_task or name == "icarl")  # which depends on its loss
+
+
+def test_some_methods_begin_alike() -> None:
+    assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa"} <= set(PLAIN)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
+    fields: dict[str, object] = {"wa": {"clip_weights": False, "bias": True}}.get(name, {})
+    other = "finetune" if name != "finetune" else "replay"
+    assert not was_shared(told(other, tmp_path))
+    taken = told(name, tmp_path, **fields)
+    assert was_shared(taken)
+    assert digest(taken) == digest(told(name, None, **fields))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 2}, {"track": "digits-b4-inc3-m50-convnet-order7"}, {"track": "digits-b2-inc4-m50-convnet"}, {"first_task": {**SCHEDULE, "lr": 0.03}}],
+)
+def test_what_begins_otherwise_shares_nothing(changes: dict[str, object], tmp_path: Path) -> None:
+    told("finetune", tmp_path)
+    assert not was_shared(told("replay", tmp_path, **changes))  # type: ignore[arg-type]
+
+
+def test_the_memory_and_later_tasks_may_differ(tmp_path: Path) -> None:
+    told("finetune", tmp_path, track="digits-b4-inc3-m0-convnet")
+    assert was_shared(told("replay", tmp_path, track="digits-b4-inc2-m100-convnet"))
+
+
+@pytest.mark.parametrize(("name", "fields"), [("icarl", {"loss": "bce"}), ("wa", {}), ("bic", {}), ("ucir", {}), ("der", {})])
+def test_methods_with_a_first_task_of_their_own_share_nothing(name: str, fields: dict[str, object], tmp_path: Path) -> None:
+    told("finetune", tmp_path)
+    assert not was_shared(told(name, tmp_path, **fields))
+
+
+def test_a_damaged_file_is_trained_anew(tmp_path: Path) -> None:
+    told("finetune", tmp_path)
+    (file,) = tmp_path.glob("*.pt")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    assert not was_shared(told("replay", tmp_path))
+    assert was_shared(told("lwf", tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]

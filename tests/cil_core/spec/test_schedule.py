@@ -1,0 +1,78 @@
+"""Learning-rate curves and the schedules that are refused."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cil_core.spec.schedule import Schedule
+
+
+def test_milestones_multiply_the_rate_from_their_epoch_on() -> None:
+    schedule = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170))
+    assert [schedule.lr_at(epoch) for epoch in (0, 59, 60, 119, 120, 170, 199)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-4])
+
+
+def test_a_gamma_of_its_own_is_used() -> None:
+    assert Schedule(epochs=70, lr=2.0, milestones=(49, 63), gamma=0.2).lr_at(63) == pytest.approx(0.08)
+
+
+def test_a_cosine_falls_from_the_full_rate_towards_nothing() -> None:
+    schedule = Schedule(epochs=100, lr=0.1, curve="cosine")
+    assert schedule.lr_at(0) == 0.1
+    assert schedule.lr_at(50) == pytest.approx(0.05)
+    assert schedule.lr_at(99) == pytest.approx(0.05 * (1 + math.cos(math.pi * 0.99)))
+
+
+def test_a_constant_rate_stays() -> None:
+    assert {Schedule(epochs=9, lr=0.3, curve="constant").lr_at(epoch) for epoch in range(9)} == {0.3}
+
+
+def test_a_warm_up_rises_from_a_tenth_in_equal_steps() -> None:
+    schedule = Schedule(epochs=170, lr=0.1, milestones=(100, 120), warmup_epochs=10)
+    assert schedule.lr_at(0) == pytest.approx(0.01)
+    steps = [schedule.lr_at(epoch + 1) - schedule.lr_at(epoch) for epoch in range(10)]
+    assert steps == pytest.approx([0.009] * 10)
+    assert schedule.lr_at(10) == 0.1
+
+
+@given(epochs=st.integers(1, 1000))
+def test_a_shortened_schedule_keeps_its_shape(epochs: int) -> None:
+    whole = Schedule(epochs=200, milestones=(60, 120, 170), warmup_epochs=10)
+    short = whole.rescaled(epochs)
+    assert short.epochs == epochs
+    assert all(any(abs(milestone / epochs - place / 200) <= 1 / epochs for place in whole.milestones) for milestone in short.milestones)
+    assert len(short.milestones) == 3 or epochs < 10
+    assert short.model_copy(update={"epochs": 200, "milestones": whole.milestones, "warmup_epochs": 10}) == whole
+
+
+def test_shortening_to_the_same_length_changes_nothing() -> None:
+    schedule = Schedule(epochs=170, milestones=(80, 120))
+    assert schedule.rescaled(170) == schedule
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"epochs": 0}, "greater than or equal to 1"),
+        ({"epochs": 10, "milestones": (5, 5)}, "rise strictly"),
+        ({"epochs": 10, "milestones": (7, 3)}, "rise strictly"),
+        ({"epochs": 10, "milestones": (0, 3)}, "start at 1 or later"),
+        ({"epochs": 10, "milestones": (10,)}, "comes before the last epoch"),
+        ({"epochs": 10, "milestones": (5,), "curve": "cosine"}, r"milestones \[5\] belong to the curve 'multistep', not 'cosine'; \[\] for none"),
+        ({"epochs": 10, "warmup_epochs": 10}, "leave nothing of 10"),
+        ({"epochs": 10, "lr": math.nan}, "finite"),
+        ({"epochs": 10, "lr": math.inf}, "finite"),
+        ({"epochs": 10, "lr": 0}, "greater than 0"),
+        ({"epochs": 10, "momentum": 1.0}, "less than 1"),
+        ({"epochs": 10, "batch_size": 0}, "greater than or equal to 1"),
+        ({"epochs": 10, "optimizer": "adamw"}, "'sgd' or 'adam'"),
+        ({"epochs": 10, "nesterov": True}, "Extra inputs are not permitted"),
+        ({"epochs": 10**9}, "less than or equal to 1000000"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Schedule.model_validate(fields)

@@ -1,0 +1,61 @@
+"""Published results, against figures looked up in the paper's tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME
+from store.leaderboard.literature import Reported, reported
+
+B0_INC10 = "cifar100-b0-inc10-m2000-resnet32"
+
+
+def row(slug: str, title: str) -> Reported:
+    return next(one for one in reported(slug) if one.title == title)
+
+
+def test_a_row_is_what_the_paper_states_with_its_curve_and_where_it_stands() -> None:
+    icarl = row(B0_INC10, "iCaRL")
+    assert (icarl.average_accuracy, icarl.last_accuracy, icarl.forgetting) == (0.6442, 0.4952, 0.3348)
+    assert icarl.curve is not None
+    assert (len(icarl.curve), icarl.curve[0], icarl.curve[-1]) == (10, 0.908, 0.4952)
+    assert icarl.note == "The paper states 64.42; the mean of its printed curve is 64.57."
+    assert "One class order" in icarl.caveat
+    assert "2302.03648" in icarl.source
+    assert icarl.method == "icarl"
+
+
+def test_without_a_stated_average_the_mean_of_the_curve_stands() -> None:
+    joint = row("cifar100-b50-inc25-m2000-resnet32", "WA")
+    assert joint.curve is not None
+    assert joint.average_accuracy == pytest.approx(sum(joint.curve) / len(joint.curve), abs=1e-6)
+    assert joint.last_accuracy == joint.curve[-1]
+
+
+def test_without_a_curve_the_stated_figures_stand() -> None:
+    icarl = row("cifar100-b0-inc20-m2000-resnet32", "iCaRL")
+    assert (icarl.average_accuracy, icarl.last_accuracy, icarl.curve) == (0.67, 0.5423, None)
+
+
+def test_its_der_is_the_common_re_implementation_and_a_network_of_another_kind_is_named() -> None:
+    assert row(B0_INC10, "DER").method == "der-wa"
+    assert row(B0_INC10, "RMM").method is None
+    assert "vision transformer" in row(B0_INC10, "L2P").note
+
+
+@pytest.mark.parametrize("split", ["b0-inc5", "b0-inc10", "b0-inc20", "b50-inc10", "b50-inc25"])
+def test_every_row_fits_its_track(split: str) -> None:
+    slug = f"cifar100-{split}-m2000-resnet32"
+    tasks = len(Track.from_slug(slug).protocol.task_sizes(100))
+    rows = reported(slug)
+    assert len(rows) >= 10
+    assert [one.average_accuracy for one in rows] == sorted((one.average_accuracy for one in rows), reverse=True)
+    for one in rows:
+        assert one.method is None or one.method in BY_NAME
+        assert one.curve is None or len(one.curve) == tasks
+        assert 0 < one.last_accuracy < one.average_accuracy < 1
+
+
+def test_nothing_is_reported_on_a_track_of_ours() -> None:
+    assert reported("digits-b0-inc2-m50-convnet") == ()

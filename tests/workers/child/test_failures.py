@@ -1,0 +1,70 @@
+"""From real exceptions to failure classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cil_core.spec.errors import CheckpointError, DataError, Diverged, InvalidSpec
+from workers.child.failures import failed
+from workers.protocol import Order
+
+ORDER = Order(spec=None, device="cpu", threads=1, memory_bytes=8 * 2**30, lease_seconds=60, data_root=Path("nowhere"))
+
+
+def told(action, order=ORDER):
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it shall be classified
+        return failed(error, order)
+    raise AssertionError("nothing was raised")
+
+
+def raising(error):
+    def action():
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(10**15), lambda: np.empty(10**15)])
+def test_memory_the_host_refuses_is_told_with_peak_and_limit(allocate):
+    report = told(allocate)
+    assert report.failure == "out_of_memory"
+    assert report.message.startswith("out of memory on the host, running on cpu: the peak was ")
+    assert " GiB of 8.0 GiB; " in report.message
+    assert report.evidence["peak_host_bytes"] > 2**26
+
+
+@pytest.mark.gpu
+def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
+    order = Order(spec=None, device="cuda:0", threads=1, memory_bytes=None, lease_seconds=60, data_root=Path("nowhere"))
+    report = told(lambda: torch.empty(10**15, device="cuda:0"), order)
+    assert report.failure == "out_of_memory"
+    assert report.message.startswith("out of memory on cuda:0: the peak was ")
+    assert report.evidence["peak_device_bytes"] is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (Diverged("the loss is NaN in task 2, epoch 3"), "diverged"),
+        (CheckpointError("No space left on device"), "infrastructure"),
+        (DataError("cifar100 is damaged"), "infrastructure"),
+        (ConnectionResetError("the download broke"), "infrastructure"),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), "infrastructure"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "internal"),
+        (ZeroDivisionError("division by zero"), "internal"),
+    ],
+)
+def test_every_exception_has_a_class_and_keeps_its_words(error, failure):
+    report = told(raising(error))
+    assert report.failure == failure
+    assert str(error) in report.message
+    assert report.evidence["traceback"][-1].endswith(str(error))
+
+
+def test_an_invalid_spec_says_where():
+    report = told(raising(InvalidSpec("too many classes", ("track", "protocol", "first"))))
+    assert (report.failure, report.evidence["field"]) == ("invalid_spec", ["track", "protocol", "first"])

@@ -1,0 +1,167 @@
+"""`cil data …` as a user types it, on real images and a real database."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from cil_core.spec.data_root import registration_file
+from store.datasets import dataset_cards, fingerprint_of
+from workers.cli.data_commands import data
+from workers.parent.datasets import announce
+
+
+def cil_data(*arguments: object) -> Result:
+    return CliRunner().invoke(data, [str(argument) for argument in arguments], env={"CIL_DATABASE_URL": None, "CIL_DATA_DIR": None, "COLUMNS": "200"})
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for split, count in (("train", 3), ("test", 2)):
+        for name in ("ant", "bee"):
+            for number in range(count):
+                file = tmp_path / "pictures" / split / name / f"{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(random.integers(0, 256, (10, 10, 3), dtype=np.uint8)).save(file)
+    return tmp_path / "pictures"
+
+
+def test_a_folder_is_added_listed_and_verified(pictures: Path, tmp_path: Path) -> None:
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--size", 8, "--augment", "crop:1, flip", "--title", "Pets")
+    assert added.exit_code == 0
+    assert "folder:pets: 2 classes, 6 training and 4 test images of 8×8×3" in added.stdout
+    assert "no service was told" in added.stderr
+    (card,) = [card for card in json.loads(cil_data("list", "--json", "--data-dir", tmp_path).stdout) if card["name"] == "folder:pets"]
+    assert (card["augment"], card["title"], card["here"]) == (["crop:1", "flip"], "Pets", True)
+    verified = cil_data("verify", "folder:pets", "--data-dir", tmp_path)
+    assert verified.stdout == f"folder:pets is as it should be, fingerprint {card['fingerprint']}\n"
+
+
+def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp_path: Path) -> None:
+    refused = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 3)
+    assert refused.exit_code == 1
+    assert "has images of 2 classes, not 3: ant, bee" in refused.stderr
+    assert not registration_file("pets", tmp_path / "datasets").exists()
+    assert cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 2).exit_code == 0
+
+
+def test_a_service_is_told_of_a_folder_once(pictures: Path, tmp_path: Path, database, database_url: str) -> None:
+    for _ in range(2):
+        added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", database_url)
+        assert (added.exit_code, added.stdout.splitlines()[-1]) == (0, "the service knows it")
+    with database.reading() as session:
+        card = dataset_cards(session)["folder:pets"]
+        assert fingerprint_of(session, "folder:pets") == card.fingerprint
+    assert card.size == 10
+
+
+def test_the_embedded_service_is_found_beside_its_datasets(pictures: Path, tmp_path: Path, sqlite_url: str) -> None:
+    Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "cil.sqlite3")
+    assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", tmp_path).stdout
+
+
+def test_other_images_under_a_name_the_service_knows_are_refused(pictures: Path, tmp_path: Path, sqlite_url: str) -> None:
+    cil_data("add", "pets", pictures, "--data-dir", tmp_path / "here", "--database", sqlite_url)
+    other = cil_data("add", "pets", pictures, "--data-dir", tmp_path / "there", "--size", 8, "--database", sqlite_url)
+    assert other.exit_code == 1
+    assert "folder:pets is registered with the fingerprint" in other.stderr
+
+
+def test_announcing_names_what_was_announced(pictures: Path, tmp_path: Path, database) -> None:
+    assert announce(database, tmp_path / "datasets") == ()
+    cil_data("add", "pets", pictures, "--data-dir", tmp_path)
+    assert announce(database, tmp_path / "datasets") == ("folder:pets",)
+
+
+def test_a_worker_tells_the_service_of_the_folders_on_its_machine(pictures: Path, workshop, until) -> None:
+    cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
+    worker = workshop.employ()
+    until(lambda: "registered folders of images here: folder:pets" in worker.output)
+    with workshop.database.reading() as session:
+        assert "folder:pets" in dataset_cards(session)
+
+
+def test_a_worker_with_other_images_under_a_known_name_refuses_to_start(pictures: Path, tmp_path: Path, workshop, until) -> None:
+    cil_data("add", "pets", pictures, "--data-dir", tmp_path / "elsewhere", "--size", 8, "--database", workshop.url)
+    cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
+    worker = workshop.employ()
+    assert worker.process.wait(60) == 2
+    assert "folder:pets is registered with the fingerprint" in worker.output
+
+
+def test_a_database_without_tables_is_refused(pictures: Path, tmp_path: Path) -> None:
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", f"sqlite:///{tmp_path}/empty.sqlite")
+    assert added.exit_code == 1
+    assert "no such table" in added.stderr
+
+
+def test_a_truncated_image_is_named_and_nothing_is_registered(pictures: Path, tmp_path: Path) -> None:
+    file = pictures / "train" / "bee" / "1.png"
+    file.write_bytes(file.read_bytes()[:200])
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path)
+    assert added.exit_code == 1
+    assert added.stderr.startswith(f"cil data: {file} cannot be decoded")
+    assert not registration_file("pets", tmp_path / "datasets").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--size", "2"], 2, "size: Input should be greater than or equal to 4"),
+        (["--size", "8", "--mean", "a,b"], 2, "--mean takes numbers separated by commas, not 'a,b'"),
+        (["--size", "8", "--mean", "0.5"], 1, "3 channel(s) need as many means"),
+        (["--augment", "spin"], 1, "unknown augmentation 'spin'; known: flip, autoaugment, crop:NUMBER"),
+        (["--split-file", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(pictures: Path, tmp_path: Path, options: list[str], code: int, says: str) -> None:
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, *options)
+    assert added.exit_code == code
+    assert says in " ".join(added.stderr.replace("│", " ").split())
+
+
+def test_verifying_names_a_file_that_changed(pictures: Path, tmp_path: Path) -> None:
+    cil_data("add", "pets", pictures, "--data-dir", tmp_path)
+    Image.new("RGB", (10, 10)).save(pictures / "test" / "ant" / "1.png")
+    verified = cil_data("verify", "--data-dir", tmp_path)
+    assert verified.exit_code == 1
+    assert f"{pictures}/test/ant/1.png is not the image that was registered" in verified.stderr
+
+
+def test_verifying_without_names_checks_everything_that_is_here(tmp_path: Path) -> None:
+    verified = cil_data("verify", "--data-dir", tmp_path)
+    assert verified.exit_code == 0
+    assert [line.split()[0] for line in verified.stdout.splitlines()] == ["digits"]
+
+
+def test_a_dataset_that_is_not_here_cannot_be_verified(tmp_path: Path) -> None:
+    verified = cil_data("verify", "cifar100", "--data-dir", tmp_path)
+    assert verified.exit_code == 1
+    assert "cifar100 is not on this machine; `cil data fetch cifar100` gets it" in verified.stderr
+
+
+def test_what_comes_with_the_installation_need_not_be_fetched(tmp_path: Path) -> None:
+    assert cil_data("fetch", "digits", "--data-dir", tmp_path).stdout == "digits is here\n"
+
+
+def test_fetching_something_unknown_is_refused_with_what_is_known(tmp_path: Path) -> None:
+    fetched = cil_data("fetch", "cifar1000", "--data-dir", tmp_path)
+    assert fetched.exit_code == 1
+    assert "unknown dataset 'cifar1000'; known here: cifar10, cifar100, digits" in fetched.stderr
+
+
+def test_the_list_is_a_table_of_every_dataset(tmp_path: Path) -> None:
+    lines = cil_data("list", "--data-dir", tmp_path).stdout.splitlines()
+    assert any("digits" in line and "8×8×1" in line and "yes" in line for line in lines)
+    assert any("cifar100" in line and "50000" in line and "no" in line for line in lines)
+
+
+def test_importing_the_commands_imports_nothing_heavy() -> None:
+    code = "import sys, workers.cli.data_commands; print(*sorted({'torch', 'sqlalchemy', 'pydantic', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

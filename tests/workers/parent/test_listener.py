@@ -1,0 +1,64 @@
+"""The doorbell beside a real Redis: it hears rings, only rings, and leaves nothing behind."""
+
+import pickle
+from pathlib import Path
+
+import kombu
+import pytest
+import redis as redis_client
+from celery.backends.base import DisabledBackend
+
+from store.celery_config import MESSAGE
+from workers.parent.listener import Doorbell
+
+
+@pytest.fixture
+def doorbell(redis):
+    """One that listens."""
+    redis.start()
+    bell = Doorbell(redis.url, "cil")
+    bell.start()
+    yield bell
+    bell.close()
+
+
+def test_a_ring_is_heard_and_leaves_no_result_behind(doorbell, redis, until):
+    assert isinstance(doorbell._app.backend, DisabledBackend)
+    for _ in range(2):  # when the second is heard, the first is over and done with
+        doorbell.ring("cil")
+        assert doorbell.wait(30)
+    with redis_client.from_url(redis.url) as connection:
+        until(lambda: connection.llen("cil") == 0)
+        assert not list(connection.scan_iter("celery-task-meta*"))
+
+
+def test_a_pickle_is_refused_unread_and_rings_are_still_heard(doorbell, redis, tmp_path: Path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    headers = {"task": MESSAGE, "id": "1", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
+    with kombu.Connection(redis.url) as connection, connection.SimpleQueue("cil") as queue:
+        queue.producer.publish(
+            pickle.dumps(Trap()), headers=headers, routing_key="cil", content_type="application/x-python-serialize", content_encoding="binary"
+        )
+    assert not doorbell.wait(1)
+    doorbell.ring("cil")
+    assert doorbell.wait(30)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes(workshop, recipes, until):
+    workshop.redis.start()
+    run_id = workshop.submit(recipes["endless"])
+    worker = workshop.employ()
+    workshop.await_state(run_id, "running")
+    (runner,) = until(worker.runners)
+    assert "libtorch" in Path(f"/proc/{runner.pid}/maps").read_text()
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text()
+    first = workshop.run(run_id).lease_until
+    until(lambda: workshop.run(run_id).lease_until > first)
+    Doorbell(workshop.redis.url, "cil").ring("cil")  # while it is busy
+    second = workshop.run(run_id).lease_until
+    until(lambda: workshop.run(run_id).lease_until > second)
+    assert len(worker.runners()) == 1

@@ -1,0 +1,169 @@
+"""Whole workers as processes, killed, stopped, cut off and asked to leave."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as redis_client
+
+from workers.parent.listener import Doorbell
+
+
+def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellation(workshop, recipes, until):
+    run_id = workshop.submit(recipes["endless"])
+    worker = workshop.employ(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
+    until(lambda: workshop.run(run_id).task_sizes)
+    (runner,) = worker.runners()
+    environment = runner.environ()
+    assert not [name for name in environment if name.startswith("CIL_")]
+    assert not [value for value in environment.values() if "secret" in value or workshop.url in value]
+    workshop.cancel(run_id)
+    run = workshop.await_state(run_id, "cancelled")
+    assert run.failure == "cancelled"
+    until(lambda: not worker.runners())
+    assert worker.process.poll() is None
+
+
+def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference, until):
+    workshop = any_workshop
+    run_id = workshop.submit()
+    first = workshop.employ()
+    workshop.await_tasks(run_id, 2)
+    family = first.family()
+    first.send(signal.SIGKILL)
+    until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
+    workshop.employ()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert [attempt.outcome for attempt in run.attempts] == ["lost", "succeeded"]
+    resumed = [event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"]
+    assert resumed[0] == 0
+    assert resumed[1] >= 2
+    kinds = [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"]
+    assert kinds == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone(workshop, reference):
+    run_id = workshop.submit()
+    worker = workshop.employ()
+    workshop.await_tasks(run_id, 1)
+    worker.runners()[0].kill()
+    run = workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert [attempt.outcome for attempt in run.attempts] == ["failed", "succeeded"]
+    assert run.attempts[0].failure == "infrastructure"
+    assert run.attempts[0].evidence["exit_signal"] == "SIGKILL"
+    assert run.environment["threads"] == 1
+    assert run.environment["peak_host_bytes"] > 2**20
+    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
+def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_others(workshop, recipes, until):
+    short, long = workshop.submit(recipes["quick"]), workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}})
+    workshop.employ(compile_backbones=True)  # a run after the other
+    until(lambda: [event for event in workshop.events(long) if event.kind == "epoch_finished"], 270)  # half a minute, on a free machine
+    compiled = {run_id: event.payload["compiled"] for run_id in (long, short) for event in workshop.events(run_id) if event.kind == "run_started"}
+    assert compiled == {long: True, short: False}
+    assert list((workshop.directory / "compiled").rglob("*.so"))
+
+
+@pytest.fixture
+def straying(tmp_path, monkeypatch):
+    """Every run starts a process that outlives the call: `git`, which it asks for the commit, leaves one behind. Gives those that are alive."""
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    mark = str(600 + int.from_bytes(os.urandom(4)) / 2**32)
+    git.write_text(f'#!/bin/sh\nsleep {mark} >/dev/null 2>&1 &\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    return lambda: [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", mark]]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "worker killed"])
+def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end):
+    run_id = workshop.submit(recipes["endless"])
+    worker = workshop.employ()
+    workshop.await_state(run_id, "running")
+    (runner,) = until(worker.runners)
+    until(lambda: any(os.getpgid(one.pid) == runner.pid for one in straying()))
+    if end == "cancelled":
+        workshop.cancel(run_id)
+    else:
+        worker.send(signal.SIGKILL)
+    until(lambda: not straying(), 20)
+    until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
+    run_id = workshop.submit()
+    worker = workshop.employ()
+    workshop.await_tasks(run_id, 1)
+    family = worker.family()
+    worker.send(signal.SIGTERM)
+    assert worker.process.wait(60) == 0
+    run = workshop.run(run_id)
+    assert (run.state, run.charged, run.attempts[0].outcome) == ("queued", 0, "released")
+    assert "shut down" in run.message
+    until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
+
+
+def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, reference, until):
+    # On SQLite a process that is stopped in the middle of a write keeps everybody from writing until it goes on, on any design.
+    run_id = postgresql_workshop.submit()
+    stalled = postgresql_workshop.employ(progress_seconds=60)  # seldom in a transaction, which PostgreSQL would end after a minute
+    postgresql_workshop.await_tasks(run_id, 1)
+    (runner,) = stalled.runners()
+    stalled.send(signal.SIGSTOP)
+    until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
+    postgresql_workshop.employ()
+    postgresql_workshop.await_tasks(run_id, 3)
+    stalled.send(signal.SIGCONT)
+    run = postgresql_workshop.await_state(run_id, "succeeded", "failed", "dead")
+    assert run.matrix_digest == reference["matrix_digest"]
+    assert run.attempts[0].outcome == "lost"
+    until(lambda: "no longer holds" in stalled.output or "lost its lease" in stalled.output)
+
+
+def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
+    workshop.redis.start()
+    worker = workshop.employ(poll_seconds=600)
+    until(lambda: "Connected to redis" in worker.output)
+    first, second = workshop.submit(recipes["quick"], seed=1), workshop.submit(recipes["quick"], seed=2)
+    bell = Doorbell(workshop.redis.url, "cil")
+    bell.ring("cil")
+    bell.ring("cil")
+    for run_id in (first, second):  # the second follows when the slot is free, not after the poll
+        run = workshop.await_state(run_id, "succeeded", "failed")
+        assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
+
+
+def test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another(workshop, recipes, until):
+    workshop.redis.start()
+    runs = [workshop.submit(recipes["endless"], seed=seed) for seed in (1, 2)]
+    bell = Doorbell(workshop.redis.url, "cil")
+    for _ in range(8):
+        bell.ring("cil")
+    workshop.employ(poll_seconds=600)
+    first = workshop.await_state(runs[0], "running").worker_id
+    with redis_client.from_url(workshop.redis.url) as connection:
+        until(lambda: connection.llen("cil") == 0)  # it took them all
+    workshop.employ(poll_seconds=600)
+    assert workshop.await_state(runs[1], "running").worker_id != first
+
+
+def test_what_was_cancelled_while_no_worker_was_up_never_runs(workshop, recipes):
+    workshop.redis.start()
+    revoked = workshop.submit(recipes["quick"], seed=1)
+    Doorbell(workshop.redis.url, "cil").ring("cil")
+    workshop.cancel(revoked)
+    wanted = workshop.submit(recipes["quick"], seed=2)
+    workshop.employ()
+    workshop.await_state(wanted, "succeeded")
+    run = workshop.run(revoked)
+    assert (run.state, run.attempts) == ("cancelled", [])

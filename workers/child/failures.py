@@ -1,0 +1,59 @@
+"""From an exception in the child to a failure class with a message that says what to do about it. Imports PyTorch.
+
+InvalidSpec                                     invalid_spec      the same spec fails the same way everywhere
+Diverged                                        diverged
+MemoryError, CPU or CUDA allocation refused     out_of_memory     never retried silently; says device, limit and peak
+CheckpointError, DataError, other OSErrors      infrastructure    this machine's fault: another attempt may stand better, its reason is kept
+a CUDA error                                    infrastructure    a broken or lost device
+anything else                                   internal          a bug of ours
+"""
+
+from __future__ import annotations
+
+import traceback
+
+import torch
+
+from cil_core.spec.errors import CheckpointError, DataError, Diverged, InvalidSpec
+from workers.child.environment import peaks
+from workers.protocol import Environment, Failed, Order
+
+_GIB = 2**30
+_TRACEBACK_LINES = 50
+
+
+def failed(error: Exception, order: Order) -> Failed:
+    """What to tell the supervisor of an exception."""
+    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+    evidence: Environment = {"exception": type(error).__name__, "traceback": [*lines], "device": order.device}
+    if _is_out_of_memory(error):
+        used = peaks(order.device)
+        return Failed(failure="out_of_memory", message=_out_of_memory(error, order, used), evidence=evidence | used)
+    if isinstance(error, InvalidSpec):
+        return Failed(failure="invalid_spec", message=str(error), evidence=evidence | {"field": [*error.field]})
+    if isinstance(error, Diverged):
+        return Failed(failure="diverged", message=str(error), evidence=evidence)
+    if isinstance(error, (CheckpointError, DataError, OSError, torch.AcceleratorError)):
+        return Failed(failure="infrastructure", message=f"{type(error).__name__}: {error}", evidence=evidence)
+    return Failed(failure="internal", message=f"{type(error).__name__}: {error}", evidence=evidence)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # PyTorch's CPU allocator raises a plain RuntimeError; its text is all there is to know it by.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def _out_of_memory(error: Exception, order: Order, used: Environment) -> str:
+    first_line = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        peak, limit = used["peak_device_bytes"], _device_bytes(order.device)
+        where = f"on {order.device}"
+    else:
+        peak, limit = used["peak_host_bytes"], order.memory_bytes
+        where = f"on the host, running on {order.device}"
+    bound = f" of {limit / _GIB:.1f} GiB" if limit else ""
+    return f"out of memory {where}: the peak was {(peak if isinstance(peak, int) else 0) / _GIB:.1f} GiB{bound}; {first_line}"
+
+
+def _device_bytes(device: str) -> int | None:
+    return torch.cuda.get_device_properties(device).total_memory if torch.device(device).type == "cuda" else None

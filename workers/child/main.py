@@ -1,0 +1,78 @@
+"""What a child does with its order: run the engine and tell every event. Imported once, by the fork server; must not touch CUDA on import."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import torch
+
+from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.run import run
+from cil_core.spec.events import RunFinished, RunStarted
+from cil_core.spec.jobs import RunSpec
+from workers.child.environment import describe, peaks
+from workers.child.failures import failed
+from workers.child.stopwatch import Stopwatch
+from workers.protocol import Environment, Failed, Finished, Order, Progress, Ready, Report, Stopped
+
+
+def main(order: Order, reports: Connection, wish: threading.Event) -> None:
+    """Carry out the order and tell how it goes; the last report says how it ended.
+
+    Args:
+        order: what to do.
+        reports: where to tell.
+        wish: set when the child shall stop at the next event.
+    """
+    torch.set_num_threads(order.threads)
+    if order.compiled:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(order.compiled.absolute())
+    with open(reports.fileno(), "w", encoding="utf-8", closefd=False) as lines:
+        for report in _until_failure(order, wish):
+            lines.write(report.model_dump_json() + "\n")
+            lines.flush()
+
+
+def _until_failure(order: Order, wish: threading.Event) -> Iterator[Report]:
+    try:
+        environment = describe(order.device)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the device, it is this machine's fault, and the supervisor shall hear of it
+        yield Failed(failure="infrastructure", message=f"{order.device} does not work here: {error}", evidence={"device": order.device})
+        return
+    yield Ready(environment=environment)
+    if order.spec is None:
+        return
+    try:
+        for report in _run(order.spec, order, wish):
+            yield report.model_copy(update={"environment": environment | report.environment}) if isinstance(report, Finished) else report
+    except Exception as error:  # noqa: BLE001 - every exception has a failure class; the supervisor records it with the traceback
+        yield failed(error, order)
+
+
+def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]:
+    stopwatch = Stopwatch(order.directory, order.earlier)
+    checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
+    started = time.monotonic()
+    depends_on: Environment = {"precision": spec.track.precision}
+    events = run(
+        spec,
+        device=order.device,
+        data_root=order.data_root,
+        checkpoints=checkpoints,
+        first_tasks=order.first_tasks,
+        compiled=order.compiled is not None,
+    )
+    for event in events:
+        if isinstance(event, RunFinished):
+            yield Finished(event=event, environment={**depends_on, "attempt_seconds": time.monotonic() - started, **peaks(order.device)})
+            return
+        if isinstance(event, RunStarted):
+            depends_on |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
+        yield Progress(event=event, seconds=stopwatch.seconds(event))
+        if wish.is_set():
+            yield Stopped()
+            return

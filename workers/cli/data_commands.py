@@ -1,0 +1,167 @@
+"""The commands `cil data …`: the datasets of this machine. Light to import; what a command needs is imported when it runs."""
+
+# ruff: noqa: PLC0415 - see above
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="The datasets of this machine: list, fetch, add a folder of images, verify.")
+
+DataDir = Annotated[Path, typer.Option("--data-dir", envvar="CIL_DATA_DIR", help="Holds datasets/; of `cil up`, its own --data-dir.")]
+DatabaseUrl = Annotated[str | None, typer.Option("--database", envvar="CIL_DATABASE_URL", help="Of the service; by default that of `cil up` on --data-dir.")]
+HERE = Path("var")
+
+
+@data.command("list")
+def list_(data_dir: DataDir = HERE, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show every dataset that a track can name, and whether it is on this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from cil_core.spec import folder_datasets
+    from cil_core.spec.data_root import is_local
+
+    with _refusals():
+        cards = folder_datasets.cards(_root(data_dir))
+    if as_json:
+        typer.echo(json.dumps([{**card.model_dump(mode="json"), "here": is_local(name, _root(data_dir))} for name, card in cards.items()], indent=2))
+        return
+    table = Table("name", "title", "classes", "train", "test", "size", "here")
+    for name, card in cards.items():
+        size = f"{card.size}×{card.size}×{card.channels}"
+        here = "yes" if is_local(name, _root(data_dir)) else "no"
+        table.add_row(name, card.title, *map(str, (card.classes, card.train_images, card.test_images)), size, here)
+    Console().print(table)
+
+
+@data.command()
+def fetch(names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")], data_dir: DataDir = HERE) -> None:
+    """Download and decode datasets; an interrupted download is carried on, and what is here already is left alone.
+
+    ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
+    """
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from workers.cli import datasets
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    with _refusals(), Progress(*columns, console=Console(stderr=True)) as progress:
+        for name in names:
+            bars: dict[str, TaskID] = {}
+            for step in datasets.fetch(name, _root(data_dir)):
+                if step.file not in bars:
+                    bars[step.file] = progress.add_task(f"{name}: {step.file}", done="")
+                done = decimal(step.done) if step.unit == "bytes" else f"{step.done} images"
+                progress.update(bars[step.file], completed=step.done, total=step.total, done=done)
+            typer.echo(f"{name} is here")
+
+
+@data.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Jobs will name the dataset folder:NAME.")],
+    path: Annotated[Path, typer.Argument(help="Directory with train/<class>/ and test/<class>/, or what the split file refers to.")],
+    data_dir: DataDir = HERE,
+    database: DatabaseUrl = None,
+    size: Annotated[int | None, typer.Option(help="Side in pixels to which all images are resized; without it they must all have one size.")] = None,
+    grey: Annotated[bool, typer.Option("--grey", help="One channel instead of three.")] = False,
+    augment: Annotated[str, typer.Option(help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none.")] = "flip",
+    mean: Annotated[str | None, typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default.")] = None,
+    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    split_file: Annotated[Path | None, typer.Option(help="CSV with the columns path, class, split (train or test), instead of train/ and test/.")] = None,
+    classes: Annotated[int | None, typer.Option(help="How many classes there are to be, so that a missing one is noticed.")] = None,
+    title: Annotated[str | None, typer.Option(help="By default the name.")] = None,
+    citation: Annotated[str, typer.Option(help="Whose work the images are.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Under which terms they may be used.")] = "not stated",
+) -> None:
+    """Register a directory of images: decode and check every file, fix its fingerprint, and tell the service. Doing it twice changes nothing."""
+    from cil_core.data.folder import Preparation, register
+
+    with _refusals():
+        preparation = Preparation(
+            title=title,
+            size=size,
+            channels=1 if grey else 3,
+            augment=tuple(_parts(augment)),
+            classes=classes,
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            citation=citation,
+            licence=licence,
+        )
+        card = register(name, path, _root(data_dir), preparation, split_file=split_file).card
+    typer.echo(
+        f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test images of {card.size}×{card.size}×{card.channels}"
+    )
+    typer.echo(f"fingerprint {card.fingerprint}")
+    _announce(data_dir, database)
+
+
+@data.command()
+def verify(names: Annotated[list[str] | None, typer.Argument(help="By default all that are here.")] = None, data_dir: DataDir = HERE) -> None:
+    """Check datasets byte for byte, folders against their files; name what is damaged or changed."""
+    from cil_core.spec import folder_datasets
+    from cil_core.spec.data_root import is_local
+    from workers.cli import datasets
+
+    root = _root(data_dir)
+    with _refusals():
+        for name in names or [name for name in folder_datasets.cards(root) if is_local(name, root)]:
+            typer.echo(f"{name} is as it should be, fingerprint {datasets.verify(name, root)}")
+
+
+def _announce(data_dir: Path, url: str | None) -> None:
+    """Tell the service, if there is one, of the registered folders."""
+    from store.database.session import Database
+    from workers.parent import datasets
+
+    embedded = data_dir / "cil.sqlite3"
+    if url is None and not embedded.exists():
+        typer.echo("no service was told: give --database, or repeat this with the --data-dir of `cil up` once it has run", err=True)
+        return
+    with _refusals():
+        database = Database(url or f"sqlite:///{embedded.resolve()}")
+        datasets.announce(database, _root(data_dir))
+        database.dispose()
+    typer.echo("the service knows it")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What is refused ends the command with its reason: 1 for data, 2 for wrong usage."""
+    from pydantic import ValidationError
+    from sqlalchemy.exc import DatabaseError
+
+    from cil_core.spec.errors import EngineError
+    from store.database.errors import StoreError
+
+    try:
+        yield
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise typer.BadParameter(faults) from error
+    except (EngineError, StoreError, DatabaseError) as error:
+        typer.echo(f"cil data: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _root(data_dir: Path) -> Path:
+    return data_dir / "datasets"
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return tuple(map(float, _parts(text))) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers separated by commas, not {text!r}") from error

@@ -1,0 +1,36 @@
+"""The file `cil run` is given: JSON of a job, as for `POST /jobs`, or of one run. Torch-free, so that a mistake is answered at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+from pydantic import ValidationError
+
+from cil_core.spec.jobs import JobSpec, RunSpec
+
+
+def read(path: Path) -> tuple[RunSpec, ...]:
+    """The runs a file asks for.
+
+    Raises:
+        ValueError: if it is not the JSON of a job or a run; pydantic's ValidationError is one.
+    """
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f'a spec is a JSON object with "method", "track" and "seeds" (or one "seed"), not a {type(content).__name__}')
+    return (RunSpec.model_validate(content),) if "seed" in content else JobSpec.model_validate(content).runs()
+
+
+def read_or_exit(path: Path) -> tuple[RunSpec, ...]:
+    """The same for a terminal: says what is wrong with the file and ends the program with 2."""
+    try:
+        return read(path)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            typer.echo(f"{path}: /{'/'.join(map(str, fault['loc']))}: {fault['msg']}", err=True)
+        raise typer.Exit(2) from error
+    except ValueError as error:
+        typer.echo(f"{path}: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,41 @@
+"""What the commands of this package share with a terminal: settings from the environment, tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from store.database.session import Database
+from workers.parent.retention import is_removable, kept, remove
+from workers.parent.settings import WorkerSettings
+
+
+def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSettings:
+    """The settings of the environment, with what the command line says instead; ends the program if they are wrong."""
+    given = {"data_dir": data_dir, "keep_checkpoints": keep}
+    try:
+        return WorkerSettings.model_validate({**WorkerSettings().model_dump(), **{name: value for name, value in given.items() if value is not None}})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = "_".join(map(str, fault["loc"])).upper()
+            typer.echo(f"{'CIL_' + name if name else 'settings'}: {fault['msg']}", err=True)
+        raise typer.Exit(2) from error
+
+
+def collect(settings: WorkerSettings, *, free: bool) -> None:
+    """Show the checkpoints here and, if asked to, remove those the policy lets go."""
+    database = Database(settings.database_url.get_secret_value())
+    with database.reading() as session:
+        items = kept(session, settings.checkpoints)
+    database.dispose()
+    table = Table("run", "state", "MiB", "")
+    for item in items:
+        goes = is_removable(item, settings.keep_checkpoints)
+        if goes and free:
+            remove(item)
+        table.add_row(item.run_id, item.state or "unknown here", f"{item.size_bytes / 2**20:.1f}", ("removed" if free else "can go") if goes else "stays")
+    Console().print(table)

@@ -1,0 +1,103 @@
+"""`Caretaker`: what every worker does besides running: say that it is there, reap lost runs, ring again, free the disk.
+
+Decisions:
+    * Harmless in any number of workers: the store lets exactly one reaper take a lost run back.
+    * After the database was away every lease looks lost. Their holders get a few heartbeats to come back before anything is reaped.
+    * Nothing here may stop a worker. What fails is logged and tried again at the next round.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from pydantic import JsonValue
+
+from store import runs
+from store.database.errors import NotFound
+from store.database.session import Database
+from store.runs import WorkerOffer
+from workers.parent.event_writer import AWAY
+from workers.parent.listener import Doorbell
+from workers.parent.retention import sweep
+from workers.parent.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 60.0
+_PARDONED_HEARTBEATS = 3
+
+
+class Caretaker:
+    """Makes its rounds in a thread.
+
+    Args:
+        offer: the worker it belongs to.
+        info: what the worker says of itself.
+        database: the truth.
+        doorbell: to ring for others, and for this worker when a reaped run is ready.
+        settings: the interval and what to keep.
+    """
+
+    def __init__(self, offer: WorkerOffer, info: dict[str, JsonValue], database: Database, doorbell: Doorbell, settings: WorkerSettings) -> None:
+        self._offer, self._info = offer, info
+        self._database, self._doorbell, self._settings = database, doorbell, settings
+        self._closing = threading.Event()
+        self._swept = self._away_at = float("-inf")
+        self._thread = threading.Thread(target=self._make_rounds, name="caretaker", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first round is made at once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, and say goodbye."""
+        self._closing.set()
+        self._thread.join(self._settings.grace_seconds)
+        try:
+            with self._database.transaction() as session:
+                runs.worker_stopped(session, self._offer.id)
+        except (*AWAY, NotFound) as error:
+            log.warning("could not say goodbye to the database: %s", error)
+
+    def _make_rounds(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._round()
+            except AWAY as error:
+                self._away_at = time.monotonic()
+                log.warning("the database is away, trying again: %s", error)
+            except Exception:
+                log.exception("a round of the caretaker failed")
+            self._closing.wait(self._settings.heartbeat_seconds)
+
+    def _round(self) -> None:
+        self._show_up()
+        if time.monotonic() - self._away_at > _PARDONED_HEARTBEATS * self._settings.heartbeat_seconds:
+            self._reap()
+        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+            self._swept = time.monotonic()
+            self._sweep()
+
+    def _reap(self) -> None:
+        with self._database.transaction() as session:
+            reaped = runs.reap(session, self._settings.retry)
+        for word, ids in (("requeued", reaped.requeued), ("dead", reaped.dead), ("cancelled", reaped.cancelled)):
+            for run_id in ids:
+                log.warning("%s: its worker was lost; %s", run_id, word)
+        for queue in reaped.unclaimed:
+            self._doorbell.ring(queue)
+
+    def _sweep(self) -> None:
+        with self._database.reading() as session:
+            removed = sweep(session, self._settings.checkpoints, self._settings.keep_checkpoints)
+        for item in removed:
+            log.info("%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes)
+
+    def _show_up(self) -> None:
+        with self._database.transaction() as session:
+            try:
+                runs.worker_heartbeat(session, self._offer.id)
+            except NotFound:
+                runs.register_worker(session, self._offer, self._info)

@@ -1,0 +1,188 @@
+"""`ChildProcess`: one run's process as its supervisor sees it.
+
+Decisions:
+    * Children come from a fork server (stdlib) that has imported PyTorch and the engine once and never touched CUDA: a start takes
+      milliseconds. This process itself never imports PyTorch.
+    * Pipes are read without blocking, so a child stopped in the middle of a line cannot stop its supervisor.
+    * The last lines of what a child printed are evidence of how it died.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import types
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from workers.child_entry import enter
+from workers.protocol import REPORT, Order, Report
+
+LOG_LINES = 50
+_READ_BYTES, _READS = 65_536, 16
+_JOIN_SECONDS = 5.0
+_LINE_END = re.compile(rb"[\r\n]+")  # progress bars end their lines with a return
+_CONTEXT = multiprocessing.get_context("forkserver")
+_KEPT_FROM_CHILDREN = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_KEPT_PREFIXES = ("LC_", "PYTHON", "CUDA_", "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_", "OMP_", "MKL_", "OPENBLAS_", "XDG_")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def prepare_fork_server(threads: int) -> None:
+    """Start the fork server with an environment that holds no secret; call once, before there are threads.
+
+    The whole process forgets the rest of its environment, so that a fork server restarted later is as clean.
+
+    Args:
+        threads: CPU threads of a child.
+    """
+    for name in [name for name in os.environ if not _may_be_seen(name)]:
+        del os.environ[name]
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    # Otherwise every child imports again what stands in this process's __main__: the whole command-line program.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    _CONTEXT.set_forkserver_preload(["workers.child.delayed_exit", "workers.child.main", "workers.child.preload"])
+    forkserver.ensure_running()
+
+
+def _may_be_seen(name: str) -> bool:
+    return name in _KEPT_FROM_CHILDREN or name.startswith(_KEPT_PREFIXES) or name.upper() in _PROXIES
+
+
+class _Lines:
+    """Complete lines out of a pipe, read without blocking."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.open = True
+        self._rest = b""
+        os.set_blocking(pipe.fileno(), False)
+
+    def read(self) -> list[bytes]:
+        """What has arrived since; half a line waits for its other half."""
+        for _ in range(_READS):  # bounded, for a child that never stops printing
+            try:
+                data = os.read(self.pipe.fileno(), _READ_BYTES)
+            except BlockingIOError:
+                break
+            self._rest += data
+            self.open = bool(data)
+            if not data:
+                break
+        *lines, self._rest = _LINE_END.split(self._rest)
+        return lines
+
+
+class ChildProcess:
+    """Starts at once.
+
+    Args:
+        order: what it shall do.
+
+    Raises:
+        OSError: if no process can be started; EOFError if the fork server died just then.
+    """
+
+    def __init__(self, order: Order) -> None:
+        reports, reports_end = _CONTEXT.Pipe(duplex=False)
+        log, log_end = _CONTEXT.Pipe(duplex=False)
+        watch_end, self._watch = _CONTEXT.Pipe(duplex=False)
+        self._reports, self._log = _Lines(reports), _Lines(log)
+        self._tail: deque[str] = deque(maxlen=LOG_LINES)
+        self._peak_bytes = 0
+        self._process = _CONTEXT.Process(target=enter, args=(order, reports_end, log_end, watch_end))
+        try:
+            self._process.start()
+        except BaseException:
+            self._close_pipes()
+            raise
+        finally:
+            for end in (reports_end, log_end, watch_end):
+                end.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also its process group and session."""
+        assert self._process.pid is not None  # noqa: S101 - it has been started
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return not self._process.is_alive()
+
+    def read(self, timeout: float) -> list[Report]:
+        """Wait for news and return the reports that arrived.
+
+        Args:
+            timeout: seconds to wait at most; after the end there is nothing to wait for.
+
+        Raises:
+            pydantic.ValidationError: if a line is not a report.
+        """
+        pipes = [lines.pipe for lines in (self._reports, self._log) if lines.open]
+        if not self.ended:
+            wait([*pipes, self._process.sentinel], max(0.0, timeout))
+        self._sample_memory()
+        self._tail.extend(line.decode(errors="replace") for line in self._log.read())
+        return [REPORT.validate_json(line) for line in self._reports.read()]
+
+    def renew(self, seconds: float) -> None:
+        """Tell the child for how many seconds more it may live without news."""
+        with suppress(BrokenPipeError):  # it has just ended, which `ended` says
+            self._watch.send_bytes(str(seconds).encode())
+
+    def ask_to_stop(self) -> None:
+        """Wish that the run stops at its next event."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the whole process group and wait until its leader is gone."""
+        self._signal(signal.SIGKILL)
+        self._process.join(_JOIN_SECONDS)
+
+    def close(self) -> None:
+        """Kill what is left, free every resource."""
+        self.kill()
+        self._close_pipes()
+        self._process.close()
+
+    def evidence(self) -> dict[str, JsonValue]:
+        """How it ended, as far as can be told from outside: exit code or signal, last lines printed, peak of resident memory in bytes."""
+        code = self._process.exitcode
+        by_signal = code is not None and code < 0
+        return {
+            "exit_code": None if by_signal else code,
+            "exit_signal": signal.Signals(-code).name if code is not None and by_signal else None,
+            "log_tail": [*self._tail],
+            "peak_host_bytes": self._peak_bytes or None,
+        }
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the group, also when its leader is gone; to the process alone if it has not made its group yet."""
+        send: Callable[[int, int], None]
+        for send in (os.killpg, os.kill):
+            with suppress(ProcessLookupError, PermissionError):
+                send(self.pid, number)
+                return
+            if self.ended:
+                return
+
+    def _sample_memory(self) -> None:
+        with suppress(OSError):  # it has just ended
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self._peak_bytes = max(self._peak_bytes, int(line.split()[1]) * 1024)
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._reports.pipe, self._log.pipe, self._watch):
+            pipe.close()

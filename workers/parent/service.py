@@ -1,0 +1,140 @@
+"""`serve`: a worker from its start to its end, as one process.
+
+    main thread   Supervisor: claims; drains on SIGTERM or Ctrl-C
+    a thread      Doorbell: the Celery consumer
+    a thread      Caretaker: heartbeat of the worker, reaper, retention
+    a thread      Execution: one for each run that is being executed, with its child process
+
+Decisions:
+    * A worker whose device does not work refuses to start: it would claim every run and fail it.
+    * It waits for a database that is not there yet, but not for a schema that is not the one it was made for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+
+import migrations
+from cil_core.spec.errors import DataError
+from store.database.errors import AlreadyExists
+from store.database.session import Database
+from store.runs import WorkerOffer
+from workers.parent import compiler
+from workers.parent.caretaker import Caretaker
+from workers.parent.datasets import announce
+from workers.parent.event_writer import AWAY
+from workers.parent.execution import Place
+from workers.parent.listener import Doorbell
+from workers.parent.process import ChildProcess, prepare_fork_server
+from workers.parent.settings import WorkerSettings
+from workers.parent.supervisor import Supervisor
+from workers.protocol import Environment, Failed, Order, Ready
+
+log = logging.getLogger(__name__)
+
+_PROBE_SECONDS = 300.0
+
+
+class CannotServe(Exception):
+    """The worker cannot work here; the message says why."""
+
+
+def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> None:
+    """Work until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: services, intervals and limits.
+        device: `cpu` or `cuda:N`.
+        slots: runs at a time.
+        queue: where to take them from.
+
+    Raises:
+        CannotServe: if the device, the data directory, the schema or the compiler is unfit.
+    """
+    place = Place(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
+    _check_directory(settings.checkpoints)
+    _check_compiler(settings)
+    _await_schema(settings)
+    prepare_fork_server(place.threads)
+    environment = _probe(place, settings)
+    database = Database(settings.database_url.get_secret_value())
+    _announce_folders(database, settings)
+    doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
+    offer = WorkerOffer(f"{environment['host']}-{os.getpid()}-{secrets.token_hex(3)}", queue, device)
+    supervisor = Supervisor(offer, slots, place, database, doorbell=doorbell, settings=settings)
+    caretaker = Caretaker(offer, {**environment, "slots": slots, "pid": os.getpid()}, database, doorbell, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    doorbell.start()
+    caretaker.start()
+    log.info("worker %s: %d slot(s) on %s with %d thread(s) each, queue %s", offer.id, slots, environment["device_name"], place.threads, queue)
+    supervisor.run()
+    caretaker.close()
+    doorbell.close()
+    database.dispose()
+    log.info("worker %s: stopped", offer.id)
+
+
+def _announce_folders(database: Database, settings: WorkerSettings) -> None:
+    while True:
+        try:
+            announced = announce(database, settings.datasets)
+        except AWAY as error:
+            log.warning("waiting for the database: %s", error)
+            time.sleep(settings.poll_seconds)
+        except (DataError, AlreadyExists) as error:
+            raise CannotServe(f"the datasets in {settings.datasets}: {error}") from error
+        else:
+            break
+    if announced:
+        log.info("registered folders of images here: %s", ", ".join(announced))
+
+
+def _check_directory(checkpoints: Path) -> None:
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotServe(f"cannot write checkpoints into {checkpoints}: {error.strerror}") from error
+
+
+def _check_compiler(settings: WorkerSettings) -> None:
+    if settings.compile_backbones and (lacking := compiler.lacking_for("CIL_COMPILE_BACKBONES")):
+        raise CannotServe(lacking)
+
+
+def _probe(place: Place, settings: WorkerSettings) -> Environment:
+    """The environment of a child here, found out by starting one."""
+    order = Order(None, place.device, place.threads, settings.memory_bytes, _PROBE_SECONDS, settings.datasets)
+    child = ChildProcess(order)
+    deadline = time.monotonic() + _PROBE_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            ended = child.ended
+            for report in child.read(1.0):
+                if isinstance(report, Ready):
+                    return report.environment
+                if isinstance(report, Failed):
+                    raise CannotServe(report.message)
+            if ended:
+                break
+        raise CannotServe(f"a trial process ended without a word: {child.evidence()}")
+    finally:
+        child.close()
+
+
+def _await_schema(settings: WorkerSettings) -> None:
+    while True:
+        try:
+            revision = migrations.current(settings.database_url.get_secret_value())
+        except AWAY as error:
+            log.warning("waiting for the database: %s", error)
+            time.sleep(settings.poll_seconds)
+            continue
+        if revision != migrations.HEAD:
+            raise CannotServe(f"the database has the schema {revision or '(none)'}; this worker needs {migrations.HEAD}: run the migrations first")
+        return

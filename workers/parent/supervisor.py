@@ -1,0 +1,111 @@
+"""`Supervisor`: keeps the slots of a worker filled, until it is told to stop.
+
+Decisions:
+    * It looks for work when the doorbell rings, when a slot falls free, and every few seconds anyway.
+    * What it offers is looked up at every claim: a dataset registered meanwhile is offered without a restart.
+    * Told to stop, it claims nothing more and gives every run back after its current checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+
+from cil_core.spec import folder_datasets
+from cil_core.spec.catalog import DATASETS
+from store import runs
+from store.database.session import Database
+from store.runs import Claim, WorkerOffer
+from workers.parent.event_writer import AWAY
+from workers.parent.execution import Execution, Place
+from workers.parent.listener import Doorbell
+from workers.parent.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Claims runs and executes them, each in a thread with a child.
+
+    Args:
+        offer: who claims; its datasets are filled in here.
+        slots: runs at a time.
+        place: where children run.
+        database: the truth.
+        doorbell: says when to look.
+        settings: intervals and limits.
+    """
+
+    def __init__(self, offer: WorkerOffer, slots: int, place: Place, database: Database, *, doorbell: Doorbell, settings: WorkerSettings) -> None:
+        self._offer, self._slots, self._place = offer, slots, place
+        self._database, self._doorbell, self._settings = database, doorbell, settings
+        self._running: dict[threading.Thread, Execution] = {}
+        self._stopping = False
+        self._away = False
+
+    def stop(self) -> None:
+        """Drain and return from `run`; safe in a signal handler."""
+        self._stopping = True
+        self._doorbell.wake()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopping:
+            self._forget_the_ended()
+            while len(self._running) < self._slots and not self._stopping and self._start_one():
+                pass
+            self._doorbell.wait(self._settings.poll_seconds)
+        self._drain()
+
+    def _forget_the_ended(self) -> None:
+        self._running = {thread: execution for thread, execution in self._running.items() if thread.is_alive()}
+
+    def _start_one(self) -> bool:
+        claimed_at = time.monotonic()
+        claim = self._claim()
+        if claim is None:
+            return False
+        about = {"run_id": claim.run_id, "job_id": claim.job_id, "attempt": claim.attempt}
+        log.info(
+            "%s: attempt %d of %s on %s, seed %d", claim.run_id, claim.attempt, claim.spec.method.name, claim.spec.track.slug, claim.spec.seed, extra=about
+        )
+        execution = Execution(claim, self._database, self._settings, self._place, claimed_at)
+        thread = threading.Thread(target=self._execute, args=(execution,), name=claim.run_id, daemon=True)
+        self._running[thread] = execution
+        thread.start()
+        return True
+
+    def _execute(self, execution: Execution) -> None:
+        try:
+            execution.run()
+        finally:
+            over = execution.claim
+            log.info("%s: attempt %d is over", over.run_id, over.attempt, extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt})
+            self._doorbell.wake()
+
+    def _claim(self) -> Claim | None:
+        try:
+            with self._database.transaction() as session:
+                claim = runs.claim(session, replace(self._offer, datasets=self._datasets()), self._settings.lease)
+        except AWAY as error:
+            if not self._away:
+                log.warning("the database is away, looking again every %g s: %s", self._settings.poll_seconds, error)
+            self._away = True
+            return None
+        self._away = False
+        return claim
+
+    def _datasets(self) -> frozenset[str]:
+        registered = folder_datasets.registration_file("any", self._settings.datasets).parent.glob("*.json")
+        return frozenset({*DATASETS, *(folder_datasets.PREFIX + path.stem for path in registered)})
+
+    def _drain(self) -> None:
+        self._forget_the_ended()
+        log.info("stopping: giving back %d run(s)", len(self._running))
+        for execution in self._running.values():
+            execution.drain()
+        patience = time.monotonic() + 3 * self._settings.grace_seconds + self._settings.poll_seconds
+        for thread in self._running:
+            thread.join(max(0.0, patience - time.monotonic()))
