@@ -88,14 +88,27 @@ def requires(scope: Scope, *, to_read: bool = False) -> Callable[..., Principal]
     """
 
     def principal(
-        request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+        request: Request,
+        response: Response,
+        database: DatabaseDep,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> Principal:
-        return authenticated(request, response, database, given.credentials if given else None, scope, to_read=to_read)
+        return authenticated(
+            request, response, database, given.credentials if given else None, scope, to_read=to_read
+        )
 
     return principal
 
 
-def authenticated(request: Request, response: Response, database: Database, token: str | None, scope: Scope, *, to_read: bool = False) -> Principal:
+def authenticated(
+    request: Request,
+    response: Response,
+    database: Database,
+    token: str | None,
+    scope: Scope,
+    *,
+    to_read: bool = False,
+) -> Principal:
     """Whoever shows `token`, if it has `scope` and is not used too often; `response` is told how much of its rate is left.
 
     Raises:
@@ -110,12 +123,19 @@ def authenticated(request: Request, response: Response, database: Database, toke
     if found is None:
         # Only whoever shows an invalid one is refused: others may write from behind the same address.
         within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
-        raise _unauthenticated("the token is not valid: unknown, expired or revoked", ', error="invalid_token"')
+        raise _unauthenticated(
+            "the token is not valid: unknown, expired or revoked", ', error="invalid_token"'
+        )
     if not to_read:
-        standing = within(rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token")
+        standing = within(
+            rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token"
+        )
         response.headers.update(standing.headers)
     if not found.may(scope):
-        raise Problem(problems.FORBIDDEN, f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}")
+        raise Problem(
+            problems.FORBIDDEN,
+            f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}",
+        )
     return found
 
 
@@ -131,12 +151,19 @@ def within(standing: Standing, what: str) -> Standing:
         Problem: too-many-requests, if it is not; `what` says of what.
     """
     if not standing.allowed:
-        raise Problem(problems.TOO_MANY_REQUESTS, f"{standing.limit} {what} are allowed in a minute", headers=standing.headers)
+        raise Problem(
+            problems.TOO_MANY_REQUESTS,
+            f"{standing.limit} {what} are allowed in a minute",
+            headers=standing.headers,
+        )
     return standing
 
 
 def _reader(
-    request: Request, response: Response, database: DatabaseDep, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
 ) -> Principal | None:
     """Whoever reads, if they show a token; it must then be valid."""
     if given is None:
@@ -144,7 +171,9 @@ def _reader(
     with database.reading() as session:
         found = accounts.authenticate(session, given.credentials)
     if found is None:
-        return authenticated(request, response, database, given.credentials, Scope.jobs_write)  # which counts the failure and refuses it
+        return authenticated(
+            request, response, database, given.credentials, Scope.jobs_write
+        )  # which counts the failure and refuses it
     return found
 
 
@@ -174,4 +203,8 @@ def one_of(*allowed: str) -> AfterValidator:
 
 
 def _unauthenticated(detail: str, hint: str) -> Problem:
-    return Problem(problems.UNAUTHENTICATED, f"{detail}; send 'Authorization: Bearer cil_…'", headers={"WWW-Authenticate": f'Bearer realm="cil"{hint}'})
+    return Problem(
+        problems.UNAUTHENTICATED,
+        f"{detail}; send 'Authorization: Bearer cil_…'",
+        headers={"WWW-Authenticate": f'Bearer realm="cil"{hint}'},
+    )

@@ -30,7 +30,15 @@ from api.http.json_pointers import body_faults, pointer, query_faults
 from api.http.problems import Fault, Problem, not_found
 from api.pages import problem_page
 from cil_core.spec.errors import InvalidSpec
-from store.database.errors import AlreadyTerminal, InvalidCursor, KeyInFlight, KeyReused, NotComparable, NotFound, NotReplayable
+from store.database.errors import (
+    AlreadyTerminal,
+    InvalidCursor,
+    KeyInFlight,
+    KeyReused,
+    NotComparable,
+    NotFound,
+    NotReplayable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +46,10 @@ log = logging.getLogger(__name__)
 def install(app: FastAPI) -> None:
     """Register the translations."""
     app.add_exception_handler(Problem, _answer)
-    app.add_exception_handler(RequestValidationError, lambda request, error: _answer(request, invalid_request(error, _expected_body(request))))
+    app.add_exception_handler(
+        RequestValidationError,
+        lambda request, error: _answer(request, invalid_request(error, _expected_body(request))),
+    )
     app.add_exception_handler(InvalidSpec, lambda request, error: _answer(request, invalid_spec(error)))
     app.add_exception_handler(RoutingError, lambda request, error: _answer(request, _routing(request, error)))
     for refusal, translate in _REFUSALS.items():
@@ -62,7 +73,11 @@ def invalid_request(error: RequestValidationError, model: type[BaseModel]) -> Pr
     if not in_body:
         return _listing(problems.INVALID_QUERY, query_faults(elsewhere))
     if error.body in (None, b""):
-        return Problem(problems.INVALID_BODY, "a JSON body is required", [Fault(pointer="", detail="a JSON object is required")])
+        return Problem(
+            problems.INVALID_BODY,
+            "a JSON body is required",
+            [Fault(pointer="", detail="a JSON object is required")],
+        )
     return _listing(problems.INVALID_BODY, body_faults(in_body, error.body, model) + query_faults(elsewhere))
 
 
@@ -81,7 +96,9 @@ def invalid_spec(error: InvalidSpec) -> Problem:
 _REFUSALS: dict[type[Exception], Callable[[str], Problem]] = {
     NotFound: lambda said: Problem(problems.NOT_FOUND, said),
     AlreadyTerminal: lambda said: Problem(problems.ALREADY_TERMINAL, said),
-    KeyReused: lambda said: Problem(problems.KEY_REUSED, said, [Fault(header="Idempotency-Key", detail=said)]),
+    KeyReused: lambda said: Problem(
+        problems.KEY_REUSED, said, [Fault(header="Idempotency-Key", detail=said)]
+    ),
     KeyInFlight: lambda said: Problem(problems.IN_FLIGHT, said, headers={"Retry-After": "1"}),
     InvalidCursor: invalid_cursor,
     NotReplayable: lambda said: Problem(problems.NOT_REPLAYABLE, said),
@@ -97,7 +114,11 @@ def _answer_translated(translate: Callable[[str], Problem], request: Request, er
 def _listing(kind: problems.Kind, faults: list[Fault]) -> Problem:
     first = faults[0]
     rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return Problem(kind, f"{first.pointer or first.parameter or first.header or 'the body'}: {first.detail}{rest}", faults)
+    return Problem(
+        kind,
+        f"{first.pointer or first.parameter or first.header or 'the body'}: {first.detail}{rest}",
+        faults,
+    )
 
 
 def _routing(request: Request, error: Exception) -> Problem:
@@ -107,20 +128,31 @@ def _routing(request: Request, error: Exception) -> Problem:
             return not_found("resource at", request.url.path)
         case 405:
             allowed = ", ".join(_allowed_methods(request))
-            return Problem(problems.METHOD_NOT_ALLOWED, f"{request.method} is not allowed here; allowed: {allowed}", headers={"Allow": allowed})
+            return Problem(
+                problems.METHOD_NOT_ALLOWED,
+                f"{request.method} is not allowed here; allowed: {allowed}",
+                headers={"Allow": allowed},
+            )
     return Problem(problems.INVALID_JSON, "the body cannot be read as JSON")
 
 
 def _allowed_methods(request: Request) -> list[str]:
     def answers(method: str) -> bool:
-        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+        return any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
 
     return [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if answers(method)]
 
 
 def _unavailable(error: Exception) -> Problem:
     log.error("the database does not answer: %s", error)
-    return Problem(problems.UNAVAILABLE, "the database does not answer; nothing was written", headers={"Retry-After": "5"})
+    return Problem(
+        problems.UNAVAILABLE,
+        "the database does not answer; nothing was written",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _answer(request: Request, error: Exception) -> Response:

@@ -7,11 +7,20 @@ from typing import Any
 JOBS: dict[str, Any] = {
     "defaults": {
         "summary": "iCaRL with its published defaults on a well-known track",
-        "value": {"method": {"name": "icarl", "temperature": 2.0}, "track": "cifar100-b0-inc10-m2000-resnet32", "seeds": [1993, 1994, 1995]},
+        "value": {
+            "method": {"name": "icarl", "temperature": 2.0},
+            "track": "cifar100-b0-inc10-m2000-resnet32",
+            "seeds": [1993, 1994, 1995],
+        },
     },
     "small": {
         "summary": "A run of seconds on a CPU",
-        "value": {"method": {"name": "replay", "preset": "small"}, "track": "digits-b0-inc2-m50-convnet", "seeds": [1], "name": "a first try"},
+        "value": {
+            "method": {"name": "replay", "preset": "small"},
+            "track": "digits-b0-inc2-m50-convnet",
+            "seeds": [1],
+            "name": "a first try",
+        },
     },
     "spelled out": {
         "summary": "A track spelled out, with a memory budget in bytes",

@@ -28,13 +28,29 @@ _METRICS = (
     "intransigence",
     "average_top5",
 )
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{character: "\\" + character for character in "&%$#_{}"}}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
 
 
 def to_csv(entries: Sequence[Entry], slug: str) -> str:
     """One line an entry, accuracies as fractions."""
     spread = [f"{name}_{part}" for name in _METRICS for part in ("mean", "std", "low", "high")]
-    kept = ["exemplars", "counted_bytes", "kept_bytes", "parameters", "train_seconds_mean", "devices", "engine_version", "entry", "median_rank", "trust"]
+    kept = [
+        "exemplars",
+        "counted_bytes",
+        "kept_bytes",
+        "parameters",
+        "train_seconds_mean",
+        "devices",
+        "engine_version",
+        "entry",
+        "median_rank",
+        "trust",
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["track", "rank", "method", "variant", "classifier", "seeds", *spread, *kept])
@@ -46,7 +62,9 @@ def to_csv(entries: Sequence[Entry], slug: str) -> str:
 def to_markdown(entries: Sequence[Entry], slug: str) -> str:
     """A table as GitHub reads it."""
     lines = ["| " + " | ".join(_HEADERS) + " |", "| ---: | :--- |" + " ---: |" * (len(_HEADERS) - 2)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _printed(entry)) + " |" for entry in entries]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in _printed(entry)) + " |" for entry in entries
+    ]
     return f"Track `{slug}`. {_NOTE}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -61,14 +79,30 @@ def to_latex(entries: Sequence[Entry], slug: str) -> str:
     head = " & ".join(_latex(header) for header in _HEADERS)
     columns = "rl" + "r" * (len(_HEADERS) - 2)
     return "\n".join(
-        [f"% Track {slug}. {_NOTE}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head + r" \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", ""]
+        [
+            f"% Track {slug}. {_NOTE}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
     )
 
 
 def to_bibtex(entries: Sequence[Entry], slug: str) -> str:
     """The papers of the methods on a leaderboard, once each, by key."""
-    citations = {citation.key: citation.bibtex for entry in entries if (citation := BY_NAME[entry.method].citation)}
-    return f"% The methods on track {slug}.\n\n" + "\n\n".join(citations[key] for key in sorted(citations)) + "\n"
+    citations = {
+        citation.key: citation.bibtex for entry in entries if (citation := BY_NAME[entry.method].citation)
+    }
+    return (
+        f"% The methods on track {slug}.\n\n"
+        + "\n\n".join(citations[key] for key in sorted(citations))
+        + "\n"
+    )
 
 
 WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
@@ -79,13 +113,24 @@ WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
 }
 """By format: who writes it, its media type and its file ending."""
 
-_HEADERS = ("Rank", "Method", "Average acc. (%)", "Last acc. (%)", "Forgetting (%)", "Memory (MB)", "Parameters (M)", "Seeds")
+_HEADERS = (
+    "Rank",
+    "Method",
+    "Average acc. (%)",
+    "Last acc. (%)",
+    "Forgetting (%)",
+    "Memory (MB)",
+    "Parameters (M)",
+    "Seeds",
+)
 _NOTE = "Mean over seeds, with the half-width of the 95 % confidence interval (Student's t) where there are at least 3."
 
 
 def _printed(entry: Entry) -> list[str]:
     name = titled(entry.title, entry.variant)
-    metrics = [_percent(entry.metrics.get(metric)) for metric in ("average_accuracy", "last_accuracy", "forgetting")]
+    metrics = [
+        _percent(entry.metrics.get(metric)) for metric in ("average_accuracy", "last_accuracy", "forgetting")
+    ]
     size = [f"{entry.counted_bytes / 1e6:.2f}", f"{entry.parameters / 1e6:.2f}"]
     return ["–" if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]
 
@@ -94,12 +139,22 @@ def _percent(statistic: Statistic | None) -> str:
     if statistic is None:
         return "–"
     mean = f"{100 * statistic.mean:.2f}"
-    return mean if statistic.interval is None else f"{mean} ± {100 * (statistic.interval[1] - statistic.mean):.2f}"
+    return (
+        mean
+        if statistic.interval is None
+        else f"{mean} ± {100 * (statistic.interval[1] - statistic.mean):.2f}"
+    )
 
 
 def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
     spread = [value for name in _METRICS for value in _parts(entry.metrics.get(name))]
-    kept = [entry.exemplars, entry.counted_bytes, entry.kept_bytes, entry.parameters, entry.train_seconds.mean if entry.train_seconds else None]
+    kept = [
+        entry.exemplars,
+        entry.counted_bytes,
+        entry.kept_bytes,
+        entry.parameters,
+        entry.train_seconds.mean if entry.train_seconds else None,
+    ]
     return [
         slug,
         entry.rank,

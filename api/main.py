@@ -32,7 +32,18 @@ from api.live.ringer import Doorbell
 from api.pages import budgets, compare, home, problem_page, ranks, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
-from api.routes import catalog, comparisons, health, job_events, jobs, reported, runs, snapshot, tokens, tracks
+from api.routes import (
+    catalog,
+    comparisons,
+    health,
+    job_events,
+    jobs,
+    reported,
+    runs,
+    snapshot,
+    tokens,
+    tracks,
+)
 from api.settings import Settings
 from cil_core import __version__
 from store import logs
@@ -47,10 +58,30 @@ _YOUNG_COLLECTIONS_A_FULL_ONE = 100
 SUBMISSIONS_AT_ONCE = 4
 """So many are worked on at the same time: more would only take the interpreter from each other, and those that wait for a lock keep no reader waiting."""
 
-_ROUTES = (tracks.router, jobs.router, job_events.router, runs.router, reported.router, comparisons.router, snapshot.router, catalog.router, tokens.router)
+_ROUTES = (
+    tracks.router,
+    jobs.router,
+    job_events.router,
+    runs.router,
+    reported.router,
+    comparisons.router,
+    snapshot.router,
+    catalog.router,
+    tokens.router,
+)
 """What is asked most comes first: a request is compared with each route before its own."""
 
-_PAGES = (home.router, track.router, compare.router, ranks.router, run_pages.router, submit.router, budgets.router, catalog_pages.router, problem_page.router)
+_PAGES = (
+    home.router,
+    track.router,
+    compare.router,
+    ranks.router,
+    run_pages.router,
+    submit.router,
+    budgets.router,
+    catalog_pages.router,
+    problem_page.router,
+)
 
 
 def from_environment() -> FastAPI:
@@ -106,7 +137,9 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.database = database
     app.state.doorbell = Doorbell(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
-    app.state.feed = feed = EventFeed(database, settings.event_poll, settings.max_event_streams, settings.max_event_streams_per_address)
+    app.state.feed = feed = EventFeed(
+        database, settings.event_poll, settings.max_event_streams, settings.max_event_streams_per_address
+    )
     app.state.answers = AnswerCache()
     app.state.revisions = Revisions(database)
     app.state.rates = Rates(settings.redis_url)

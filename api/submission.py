@@ -43,10 +43,15 @@ def check(spec: JobSpec, database: Database, limits: Settings) -> None:
             datasets = dataset_cards(session)
     validation.check(spec.method, spec.track, datasets)
     if len(spec.seeds) > limits.max_seeds:
-        raise InvalidSpec(f"{len(spec.seeds)} seeds were given; a job may have {limits.max_seeds} at most", ("seeds",))
+        raise InvalidSpec(
+            f"{len(spec.seeds)} seeds were given; a job may have {limits.max_seeds} at most", ("seeds",)
+        )
     for name, schedule in spec.method.schedules.items():
         if schedule.epochs > limits.max_epochs:
-            raise InvalidSpec(f"{schedule.epochs} epochs were given; a schedule may have {limits.max_epochs} at most", ("method", name, "epochs"))
+            raise InvalidSpec(
+                f"{schedule.epochs} epochs were given; a schedule may have {limits.max_epochs} at most",
+                ("method", name, "epochs"),
+            )
 
 
 def within_quota(session: Session, user_id: str, limits: Settings, submit: Callable[[], Job]) -> str:
@@ -68,7 +73,9 @@ def within_quota(session: Session, user_id: str, limits: Settings, submit: Calla
     take_turn(session, user_id)  # only now: while one is counted, the user's other submissions can be written
     waiting = pending_runs(session, user_id)
     if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
-        detail = f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
+        detail = (
+            f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
+        )
         raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
     return job.id
 
@@ -89,7 +96,9 @@ def submit_as(principal: Principal, spec: JobSpec, database: Database, settings:
     """
     with writing(database, principal) as session:
         job = get_job(session, submit(session, principal, spec, force=False, settings=settings))
-        return Submitted(job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued))
+        return Submitted(
+            job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued)
+        )
 
 
 def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
@@ -112,7 +121,14 @@ def submit(session: Session, principal: Principal, spec: JobSpec, *, force: bool
     fingerprint = fingerprint_of(session, spec.track.dataset)
 
     def make() -> Job:
-        return runs.submit(session, spec, user_id=principal.user_id, engine_version=ENGINE_VERSION, force=force, dataset_fingerprint=fingerprint)
+        return runs.submit(
+            session,
+            spec,
+            user_id=principal.user_id,
+            engine_version=ENGINE_VERSION,
+            force=force,
+            dataset_fingerprint=fingerprint,
+        )
 
     return within_quota(session, principal.user_id, settings, make)
 

@@ -33,14 +33,27 @@ class Connection:
         self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self
 
-    async def ask(self, path: str, headers: Mapping[str, str] = NO_HEADERS, verb: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
+    async def ask(
+        self, path: str, headers: Mapping[str, str] = NO_HEADERS, verb: str = "GET", body: bytes = b""
+    ) -> tuple[int, bytes]:
         """Status and body of one answer."""
-        lines = [f"{verb} {path} HTTP/1.1", f"Host: {self._place.netloc}", *(f"{name}: {value}" for name, value in headers.items())]
+        lines = [
+            f"{verb} {path} HTTP/1.1",
+            f"Host: {self._place.netloc}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         if body:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         self._writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = next((int(line.partition(":")[2]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
+        length = next(
+            (
+                int(line.partition(":")[2])
+                for line in head.split("\r\n")
+                if line.startswith("content-length:")
+            ),
+            0,
+        )
         return int(head.split(" ", 2)[1]), await self._reader.readexactly(length)
 
     def close(self) -> None:
@@ -60,7 +73,18 @@ def serving(database_url: str, processes: int = 1) -> Iterator[str]:
         "CIL_MAX_QUEUED_RUNS": "1000000",
         "CIL_SECRET_KEY": "x" * 32,
     }
-    command = [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", "--port", str(port), "--no-access-log", "--workers", str(processes)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "api.main:from_environment",
+        "--factory",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--workers",
+        str(processes),
+    ]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
@@ -111,7 +135,9 @@ def gets(path: str, count: int, headers: Mapping[str, str] = NO_HEADERS) -> list
     return [lambda connection: connection.ask(path, headers)] * count
 
 
-async def paced(address: str, question: Callable[[Connection], Any], clients: int, every: float, rounds: int) -> list[float]:
+async def paced(
+    address: str, question: Callable[[Connection], Any], clients: int, every: float, rounds: int
+) -> list[float]:
     """Milliseconds of each answer to so many clients who each ask every so many seconds, one after another."""
     taken: list[float] = []
 
@@ -127,7 +153,9 @@ async def paced(address: str, question: Callable[[Connection], Any], clients: in
     return taken
 
 
-def rate(address: str, path: str, seconds: float, clients: int, headers: Mapping[str, str] = NO_HEADERS) -> float:
+def rate(
+    address: str, path: str, seconds: float, clients: int, headers: Mapping[str, str] = NO_HEADERS
+) -> float:
     """Answers a second."""
 
     async def run() -> float:

@@ -35,7 +35,14 @@ class Images(Dataset[Item]):
     """
 
     def __init__(self, pixels: Tensor, labels: Tensor, transform: transforms.Compose) -> None:
-        self.images = [Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()) for image in pixels]
+        self.images = [
+            Image.fromarray(
+                image.permute(1, 2, 0).squeeze(2).numpy()
+                if len(image) == 1
+                else image.permute(1, 2, 0).numpy()
+            )
+            for image in pixels
+        ]
         self.labels = labels.tolist()
         self.transform = transform
 
@@ -53,7 +60,11 @@ def transforms_of(card: DatasetCard, *, train: bool) -> transforms.Compose:
     steps: list[object] = []
     for token in card.augment if train else ():
         name, _, number = token.partition(":")
-        steps.append(transforms.RandomCrop(card.size, padding=int(number)) if name == "crop" else transforms.RandomHorizontalFlip())
+        steps.append(
+            transforms.RandomCrop(card.size, padding=int(number))
+            if name == "crop"
+            else transforms.RandomHorizontalFlip()
+        )
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(card.mean, card.std)])
 
 
@@ -93,7 +104,9 @@ class CommonLoop:
         seed: of everything.
     """
 
-    def __init__(self, card: DatasetCard, backbone: str, schedule: Schedule, memory: int, temperature: float, seed: int) -> None:
+    def __init__(
+        self, card: DatasetCard, backbone: str, schedule: Schedule, memory: int, temperature: float, seed: int
+    ) -> None:
         torch.manual_seed(seed)
         self.card, self.schedule, self.memory, self.temperature = card, schedule, memory, temperature
         self.net = Network(build_backbone(backbone, card.channels, torch.Generator().manual_seed(seed)))
@@ -111,9 +124,18 @@ class CommonLoop:
 
     def train(self, pixels: Tensor, labels: Tensor) -> None:
         """Every epoch of one task."""
-        parts = [Images(p, y, transforms_of(self.card, train=True)) for p, y in [(pixels, labels), *self.exemplars]]
-        loader: DataLoader[Item] = DataLoader(ConcatDataset(parts), batch_size=self.schedule.batch_size, shuffle=True)
-        optimizer = torch.optim.SGD(self.net.parameters(), lr=self.schedule.lr, momentum=self.schedule.momentum, weight_decay=self.schedule.weight_decay)
+        parts = [
+            Images(p, y, transforms_of(self.card, train=True)) for p, y in [(pixels, labels), *self.exemplars]
+        ]
+        loader: DataLoader[Item] = DataLoader(
+            ConcatDataset(parts), batch_size=self.schedule.batch_size, shuffle=True
+        )
+        optimizer = torch.optim.SGD(
+            self.net.parameters(),
+            lr=self.schedule.lr,
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+        )
         for epoch in range(self.schedule.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule.lr_at(epoch)
@@ -141,7 +163,9 @@ class CommonLoop:
     def features(self, pixels: Tensor, labels: Tensor) -> NDArray[np.float32]:
         """Unit features, in order."""
         self.net.eval()
-        loader = DataLoader(Images(pixels, labels, transforms_of(self.card, train=False)), batch_size=self.schedule.batch_size)
+        loader = DataLoader(
+            Images(pixels, labels, transforms_of(self.card, train=False)), batch_size=self.schedule.batch_size
+        )
         features = np.concatenate([self.net.backbone(x).numpy() for x, _ in loader])
         unit: NDArray[np.float32] = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-8)
         return unit

@@ -34,7 +34,12 @@ SLOTS = len(os.sched_getaffinity(0))
 SEEDS_A_JOB, JOBS_AT_ONCE = 20, 20
 """So that never more runs wait than a user may have waiting."""
 
-METHOD = {"name": "finetune", "preset": "small", "first_task": {"epochs": 4, "milestones": []}, "later_tasks": {"epochs": 3, "milestones": []}}
+METHOD = {
+    "name": "finetune",
+    "preset": "small",
+    "first_task": {"epochs": 4, "milestones": []},
+    "later_tasks": {"epochs": 3, "milestones": []},
+}
 """About a second on one core."""
 
 
@@ -45,18 +50,31 @@ def drain(report: Report, count: int) -> None:
         serving(Path(folder), Console(stderr=True)) as known,
         Client(known.server, known.token) as client,
     ):
-        client.wait(client.submit(METHOD, DIGITS, [10**6, 10**6 + 1]).id)  # the workers are up, the data is there
+        client.wait(
+            client.submit(METHOD, DIGITS, [10**6, 10**6 + 1]).id
+        )  # the workers are up, the data is there
         jobs: list[str] = []
         for first in range(0, count, SEEDS_A_JOB):
             if len(jobs) >= JOBS_AT_ONCE:
                 client.wait(jobs[-JOBS_AT_ONCE])
             jobs.append(client.submit(METHOD, DIGITS, list(range(first, min(first + SEEDS_A_JOB, count)))).id)
         told = [client.get(f"/runs/{run.id}") for job in jobs for run in client.wait(job).runs]
-    began, ended = (sorted(datetime.fromisoformat(run[moment]) for run in told) for moment in ("started_at", "finished_at"))
-    took, wall = sum(task["seconds"] for run in told for task in run["tasks"]), (ended[-1] - began[0]).total_seconds()
+    began, ended = (
+        sorted(datetime.fromisoformat(run[moment]) for run in told)
+        for moment in ("started_at", "finished_at")
+    )
+    took, wall = (
+        sum(task["seconds"] for run in told for task in run["tasks"]),
+        (ended[-1] - began[0]).total_seconds(),
+    )
     report.add(f"{count} runs: mean of what their tasks took", took / count, "s")
     report.add(f"{count} runs: until the last had ended", wall, "s")
-    report.add(f"{count} runs: more than their tasks took, on {SLOTS} slots", 100 * (wall * SLOTS / took - 1), "%", at_most=15)
+    report.add(
+        f"{count} runs: more than their tasks took, on {SLOTS} slots",
+        100 * (wall * SLOTS / took - 1),
+        "%",
+        at_most=15,
+    )
 
 
 def recording(report: Report, kind: str, url: str, count: int) -> None:
@@ -82,7 +100,9 @@ def recording(report: Report, kind: str, url: str, count: int) -> None:
         runs.record(session, claim, started)
     taken = []
     for epoch in range(count):
-        event = EpochFinished(task=0, phase="fit", epoch=epoch, epochs=count, lr=0.1, losses={"classification": 1.0})
+        event = EpochFinished(
+            task=0, phase="fit", epoch=epoch, epochs=count, lr=0.1, losses={"classification": 1.0}
+        )
         began = time.perf_counter()
         with database.transaction() as session:
             runs.record(session, claim, event)
@@ -95,7 +115,10 @@ def main() -> int:
     """Run it; returns the exit code."""
     chosen = options(__doc__ or "")
     report = Report("drain", "What the service around the runs costs")
-    with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder, databases(Path(folder), not chosen.quick) as url_of:
+    with (
+        tempfile.TemporaryDirectory(prefix="cil-bench-") as folder,
+        databases(Path(folder), not chosen.quick) as url_of,
+    ):
         for kind in ("SQLite",) if chosen.quick else ("SQLite", "PostgreSQL"):
             recording(report, kind, url_of(kind, 1), 50 if chosen.quick else 300)
     drain(report, 20 if chosen.quick else 1000)

@@ -37,14 +37,33 @@ TARGETS = {"plain, fp32": 1.6, "distillation, fp32": 1.6, "plain, bf16": 3.0, "d
 def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise as pixels: what is drawn does not change how long it takes."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(count) % NEW
+    return torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(
+        count
+    ) % NEW
 
 
-def ours(pixels: torch.Tensor, labels: torch.Tensor, precision: str, *, teacher: bool, compiled: bool = False, device: str = "cpu") -> Callable[[], object]:
+def ours(
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    precision: str,
+    *,
+    teacher: bool,
+    compiled: bool = False,
+    device: str = "cpu",
+) -> Callable[[], object]:
     """One epoch of the product's iCaRL, in its first or in its second task."""
     where = torch.device(device)
     batches = frozenset({BATCH} if compiled else ())
-    context = RunContext(CARD, BACKBONE, MemoryBudget(kind="total", amount=20), (NEW, NEW), Randomness(1, where), where, precision, compiled_batches=batches)
+    context = RunContext(
+        CARD,
+        BACKBONE,
+        MemoryBudget(kind="total", amount=20),
+        (NEW, NEW),
+        Randomness(1, where),
+        where,
+        precision,
+        compiled_batches=batches,
+    )
     method = create(ICaRLRecipe(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), context)
     data = ArrayDataset(pixels, labels, Transform(CARD))
     task = Task(0, (0, NEW), data)
@@ -69,7 +88,9 @@ def common(pixels: torch.Tensor, labels: torch.Tensor, *, teacher: bool) -> Call
     if teacher:
         loop.teacher = loop.net
         loop = _second_task(loop)
-    loader = DataLoader(Images(pixels, labels, transforms_of(CARD, train=True)), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(
+        Images(pixels, labels, transforms_of(CARD, train=True)), batch_size=BATCH, shuffle=True
+    )
     optimizer = torch.optim.SGD(loop.net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     return lambda: loop.epoch(loader, optimizer)
 
@@ -100,21 +121,43 @@ def main() -> int:
             "fp32": ours(pixels, labels, "fp32", teacher=teacher),
             "bf16": ours(pixels, labels, "bf16", teacher=teacher),
         }
-        compiled = {} if chosen.quick else {precision: ours(pixels, labels, precision, teacher=teacher, compiled=True) for precision in ("fp32", "bf16")}
+        compiled = (
+            {}
+            if chosen.quick
+            else {
+                precision: ours(pixels, labels, precision, teacher=teacher, compiled=True)
+                for precision in ("fp32", "bf16")
+            }
+        )
         cost = {}
         for precision, contend in compiled.items():
             began = time.perf_counter()
             contend()
             cost[precision] = time.perf_counter() - began
-        seconds = interleaved(contenders | {f"{precision}, compiled": contend for precision, contend in compiled.items()}, repetitions)
+        seconds = interleaved(
+            contenders | {f"{precision}, compiled": contend for precision, contend in compiled.items()},
+            repetitions,
+        )
         report.add(f"{kind}, common loop", len(pixels) / seconds["common"], "images/s")
         for precision in ("fp32", "bf16"):
             report.add(f"{kind}, ours {precision}", len(pixels) / seconds[precision], "images/s")
-            report.add(f"{kind}, {precision}: ratio", seconds["common"] / seconds[precision], "×", at_least=TARGETS[f"{kind}, {precision}"])
+            report.add(
+                f"{kind}, {precision}: ratio",
+                seconds["common"] / seconds[precision],
+                "×",
+                at_least=TARGETS[f"{kind}, {precision}"],
+            )
             if precision in compiled:
                 ready = seconds[f"{precision}, compiled"]
-                report.add(f"{kind}, {precision}, compiled: ratio", seconds["common"] / ready, "×", at_least=TARGETS[f"{kind}, {precision}"])
-                report.notes.append(f"{kind}, {precision}, compiled: {_paid(cost[precision] - ready, (seconds[precision] - ready) / batches)}")
+                report.add(
+                    f"{kind}, {precision}, compiled: ratio",
+                    seconds["common"] / ready,
+                    "×",
+                    at_least=TARGETS[f"{kind}, {precision}"],
+                )
+                report.notes.append(
+                    f"{kind}, {precision}, compiled: {_paid(cost[precision] - ready, (seconds[precision] - ready) / batches)}"
+                )
     return report.finish(chosen.out)
 
 

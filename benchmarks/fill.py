@@ -64,7 +64,9 @@ def fill(url: str, runs: int, tracks: int) -> None:
     database = Database(url)
     on_sqlite = database.engine.dialect.name == "sqlite"
     if on_sqlite:
-        event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        event.listen(
+            database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF")
+        )
     slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(tracks)]
     with database.transaction() as session:
         for slug in slugs:
@@ -90,7 +92,9 @@ def _batches(slugs: Sequence[str], runs: int) -> Iterator[dict[str, list[Row]]]:
         yield batch
 
 
-def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, templates: Sequence[_Template]) -> None:
+def _entry(
+    batch: dict[str, list[Row]], slug: str, number: int, variant: int, templates: Sequence[_Template]
+) -> None:
     """A job with all the runs of one recipe on one track."""
     method = METHODS[variant % len(METHODS)]
     recipe = {"name": method, "later_tasks": {"lr": 0.1 + variant // len(METHODS) / 1000}}
@@ -102,7 +106,21 @@ def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, te
     began = START + timedelta(seconds=20 * number)
     ended = began + timedelta(seconds=15)
     batch["jobs"].append(
-        (job, slug, method, digest, json.dumps({"method": recipe, "track": slug}), None, ENGINE_VERSION, 0, False, "succeeded", 40, began, ended)
+        (
+            job,
+            slug,
+            method,
+            digest,
+            json.dumps({"method": recipe, "track": slug}),
+            None,
+            ENGINE_VERSION,
+            0,
+            False,
+            "succeeded",
+            40,
+            began,
+            ended,
+        )
     )
     for position, run in enumerate(new_ids("run", SEEDS)):
         template = templates[(7 * number + position) % len(templates)]
@@ -111,7 +129,9 @@ def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, te
             (run, key, entry, slug, method, digest, written, position + 1, ENGINE_VERSION, "cifar100", "cil", 0, False, "succeeded", 1, 1, began, False, began,
              began, ended, json.dumps([10] * TASKS), json.dumps(list(range(100))), "cuda:0", json.dumps({"python": "3.11", "host": "gpu-1"}), template.digest)
         )  # fmt: skip
-        batch["task_results"] += [(run, task, classifier, *row, ended) for task, row in enumerate(template.results)]
+        batch["task_results"] += [
+            (run, task, classifier, *row, ended) for task, row in enumerate(template.results)
+        ]
         ranking, *numbers = template.summary
         batch["summaries"].append((run, classifier, slug, entry, position + 1, ranking, True, *numbers))
         batch["job_runs"].append((job, run, position, False, False))
@@ -119,9 +139,19 @@ def _entry(batch: dict[str, list[Row]], slug: str, number: int, variant: int, te
 
 def _template(number: int) -> _Template:
     """Counts that differ from template to template, with the summary that follows from them."""
-    correct = [[IMAGES - 20 * (task - column) - 3 * number for column in range(task + 1)] for task in range(TASKS)]
+    correct = [
+        [IMAGES - 20 * (task - column) - 3 * number for column in range(task + 1)] for task in range(TASKS)
+    ]
     top5 = [[IMAGES] * (task + 1) for task in range(TASKS)]
-    footprint = json.dumps({"parameters": 470_000, "backbone_parameters": 464_000, "exemplars": 2000, "counted_bytes": 8_000_000, "kept_bytes": 8_100_000})
+    footprint = json.dumps(
+        {
+            "parameters": 470_000,
+            "backbone_parameters": 464_000,
+            "exemplars": 2000,
+            "counted_bytes": 8_000_000,
+            "kept_bytes": 8_100_000,
+        }
+    )
     results = [
         (
             1,
@@ -147,7 +177,12 @@ def _template(number: int) -> _Template:
 def _insert(connection: Connection, table: str, columns: Sequence[str], rows: list[Row]) -> None:
     cursor = connection.connection.cursor()
     marks = ", ".join("?" * len(columns))
-    plain = [tuple(value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value for value in row) for row in rows]
+    plain = [
+        tuple(
+            value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value for value in row
+        )
+        for row in rows
+    ]
     cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", plain)
 
 
@@ -162,10 +197,14 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: list
 def _unguarded(connection: Connection, on_sqlite: bool) -> Iterator[None]:
     """Without the guard that lets only the attempt that holds a run write its results."""
     if on_sqlite:
-        guard = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'task_results_fenced'").scalar_one()
+        guard = connection.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE name = 'task_results_fenced'"
+        ).scalar_one()
         before, after = "DROP TRIGGER task_results_fenced", guard
     else:
-        before, after = (f"ALTER TABLE task_results {verb} TRIGGER task_results_fenced" for verb in ("DISABLE", "ENABLE"))
+        before, after = (
+            f"ALTER TABLE task_results {verb} TRIGGER task_results_fenced" for verb in ("DISABLE", "ENABLE")
+        )
     connection.exec_driver_sql(before)
     connection.commit()
     yield

@@ -19,7 +19,12 @@ from benchmarks.report import Report, interleaved, options
 
 FIRST_EPOCHS, LATER_EPOCHS, LATER_TASKS = 200, 170, 9
 NEW_IMAGES, EXEMPLARS = 5000, 2000
-WAYS = {"fp32": ("fp32", False), "fp32, compiled": ("fp32", True), "bf16": ("bf16", False), "bf16, compiled": ("bf16", True)}
+WAYS = {
+    "fp32": ("fp32", False),
+    "fp32, compiled": ("fp32", True),
+    "bf16": ("bf16", False),
+    "bf16, compiled": ("bf16", True),
+}
 SEEDS = (2, 4)
 
 
@@ -27,7 +32,9 @@ def epoch(device: str, way: str, count: int, *, teacher: bool) -> Callable[[], o
     """An epoch over so many images; it reads its losses at the end, so that it has waited for the device."""
     precision, compiled = WAYS[way]
     pixels, labels = images(count)
-    return ours(pixels.to(device), labels.to(device), precision, teacher=teacher, compiled=compiled, device=device)
+    return ours(
+        pixels.to(device), labels.to(device), precision, teacher=teacher, compiled=compiled, device=device
+    )
 
 
 def _seed(ready: Any, go: Any, found: Any, device: str, way: str, count: int, repetitions: int) -> None:
@@ -45,7 +52,10 @@ def together(device: str, way: str, count: int, repetitions: int, seeds: int) ->
     """Seconds until so many processes have each finished the same number of epochs of a later task."""
     context = multiprocessing.get_context("spawn")
     ready, go, found = context.Semaphore(0), context.Event(), context.Queue()
-    processes = [context.Process(target=_seed, args=(ready, go, found, device, way, count, repetitions)) for _ in range(seeds)]
+    processes = [
+        context.Process(target=_seed, args=(ready, go, found, device, way, count, repetitions))
+        for _ in range(seeds)
+    ]
     for process in processes:
         process.start()
     for _ in processes:
@@ -72,11 +82,16 @@ def main() -> int:
     name = torch.cuda.get_device_name(chosen.device) if chosen.device.startswith("cuda") else "CPU"
     report = Report("gpu", f"iCaRL on CIFAR-100 B0-Inc10 on {name}")
     for way in WAYS:
-        epochs = {"the first": epoch(chosen.device, way, chosen.images, teacher=False), "a later": epoch(chosen.device, way, later, teacher=True)}
+        epochs = {
+            "the first": epoch(chosen.device, way, chosen.images, teacher=False),
+            "a later": epoch(chosen.device, way, later, teacher=True),
+        }
         began = time.perf_counter()
         for each in epochs.values():
             each()
-        report.notes.append(f"{way}: the first epoch of each kind took {time.perf_counter() - began:.1f} s together.")
+        report.notes.append(
+            f"{way}: the first epoch of each kind took {time.perf_counter() - began:.1f} s together."
+        )
         seconds = interleaved(epochs, repetitions)
         for which, taken in seconds.items():
             report.add(f"{way}: an epoch of {which} task", taken, "s")
@@ -85,7 +100,12 @@ def main() -> int:
         alone = together(chosen.device, way, later, repetitions, 1)
         for seeds in SEEDS:
             gained = seeds * alone / together(chosen.device, way, later, repetitions, seeds)
-            report.add(f"{way}: {seeds} seeds at once, images a second together", gained, "×", at_least=3 if seeds == max(SEEDS) else None)
+            report.add(
+                f"{way}: {seeds} seeds at once, images a second together",
+                gained,
+                "×",
+                at_least=3 if seeds == max(SEEDS) else None,
+            )
     return report.finish(chosen.out)
 
 

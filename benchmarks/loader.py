@@ -35,9 +35,13 @@ GPU_IMAGES = 3_000
 def pictures(directory: Path, count: int) -> tuple[Path, StreamedDataset]:
     """The same images as JPEG files and as a memory-mapped array: smooth, as photographs are, so that they compress as photographs do."""
     random = np.random.default_rng(0)
-    stored = np.lib.format.open_memmap(directory / "images.npy", mode="w+", dtype=np.uint8, shape=(count, 3, 256, 256))
+    stored = np.lib.format.open_memmap(
+        directory / "images.npy", mode="w+", dtype=np.uint8, shape=(count, 3, 256, 256)
+    )
     for number in range(count):
-        coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize((500, 375), Image.Resampling.BICUBIC)
+        coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize(
+            (500, 375), Image.Resampling.BICUBIC
+        )
         file = directory / "files" / str(number % 10) / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         coarse.save(file, quality=90)
@@ -78,13 +82,20 @@ def main() -> int:
         indices = [index for index, _ in zip(torch.randperm(count).split(BATCH), range(count), strict=False)]
         rate(streamed.read_batches(indices), count)  # pages are cached, as in every epoch but the first
         read = max(rate(streamed.read_batches(indices), count) for _ in range(passes))
-        ours = max(rate(streamed.batches(BATCH, torch.Generator().manual_seed(0), augment=True), count) for _ in range(passes))
+        ours = max(
+            rate(streamed.batches(BATCH, torch.Generator().manual_seed(0), augment=True), count)
+            for _ in range(passes)
+        )
         theirs = max(rate(common(files, processes), count) for processes in {0, cores} for _ in range(passes))
-    report.add("reading batches, augmentation left to the GPU", read, "images/s", at_least=GPU_IMAGES * cores / 8)
+    report.add(
+        "reading batches, augmentation left to the GPU", read, "images/s", at_least=GPU_IMAGES * cores / 8
+    )
     report.add("reading and augmenting on these cores", ours, "images/s")
     report.add("common way: JPEG files, one image at a time", theirs, "images/s")
     report.add("ours / common, all on these cores", ours / theirs, "×", at_least=1)
-    report.notes.append("The target of reading is 3 000 images a second, what one H200 takes, for 8 cores; in proportion on fewer.")
+    report.notes.append(
+        "The target of reading is 3 000 images a second, what one H200 takes, for 8 cores; in proportion on fewer."
+    )
     return report.finish(chosen.out)
 
 

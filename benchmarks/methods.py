@@ -43,31 +43,46 @@ def our_accuracy(spec: RunSpec, data_root: Path) -> float:
     """Average incremental accuracy of a run of ours, by its ranking classifier."""
     done = [event for event in run(spec, data_root=data_root) if isinstance(event, TaskEvaluated)]
     rows = [event.results[spec.method.classifiers[0]] for event in done]
-    return summarize([row.correct for row in rows], [row.correct_top5 for row in rows], done[-1].test_images).average_accuracy
+    return summarize(
+        [row.correct for row in rows], [row.correct_top5 for row in rows], done[-1].test_images
+    ).average_accuracy
 
 
 def common_accuracy(seed: int) -> float:
     """The same of the common loop's iCaRL."""
     track = Track.from_slug(TRACK)
     tasks = task_stream(load(track, ROOT), track, "cpu")
-    loop = CommonLoop(DATASETS[track.dataset], track.backbone, SMALL, memory=track.memory.amount, temperature=2, seed=seed)
+    loop = CommonLoop(
+        DATASETS[track.dataset], track.backbone, SMALL, memory=track.memory.amount, temperature=2, seed=seed
+    )
     curve: list[float] = []
     for index, task in enumerate(tasks):
         loop.learn(task.train.images, task.train.labels, new=2)
         tests = [data.test for data in tasks[: index + 1]]
-        curve.append(loop.accuracy(torch.cat([test.images for test in tests]), torch.cat([test.labels for test in tests])))
+        curve.append(
+            loop.accuracy(
+                torch.cat([test.images for test in tests]), torch.cat([test.labels for test in tests])
+            )
+        )
     return statistics.mean(curve)
 
 
 def parity(report: Report, seeds: range) -> None:
     """Ours minus theirs, by Welch's test: seeds do not pair, since the two draw different numbers."""
-    specs = [RunSpec.model_validate({"method": {"name": "icarl", "preset": "small"}, "track": TRACK, "seed": seed}) for seed in seeds]
+    specs = [
+        RunSpec.model_validate({"method": {"name": "icarl", "preset": "small"}, "track": TRACK, "seed": seed})
+        for seed in seeds
+    ]
     mine, theirs = [our_accuracy(spec, ROOT) for spec in specs], [common_accuracy(seed) for seed in seeds]
     report.add("parity: ours, average incremental accuracy", 100 * statistics.mean(mine), "%")
     report.add("parity: common loop", 100 * statistics.mean(theirs), "%")
     interval = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
-    report.notes.append(f"Parity over {len(seeds)} seeds: difference of the means in [{100 * interval.low:.2f}, {100 * interval.high:.2f}] % (95 %, Welch).")
-    report.add("parity: 0 lies in the interval (1 = yes)", float(interval.low <= 0 <= interval.high), "", at_least=1)
+    report.notes.append(
+        f"Parity over {len(seeds)} seeds: difference of the means in [{100 * interval.low:.2f}, {100 * interval.high:.2f}] % (95 %, Welch)."
+    )
+    report.add(
+        "parity: 0 lies in the interval (1 = yes)", float(interval.low <= 0 <= interval.high), "", at_least=1
+    )
 
 
 def shares(report: Report, method: str) -> None:
@@ -78,18 +93,37 @@ def shares(report: Report, method: str) -> None:
 
 def growth(report: Report, method: str, out: Path | None) -> None:
     """How the later tasks grow: by a straight line through their seconds."""
-    runs = [task_seconds(method, NINE_TASKS)[0][1:] for _ in range(3 if out else 1)]  # the first task has no memory and no teacher
+    runs = [
+        task_seconds(method, NINE_TASKS)[0][1:] for _ in range(3 if out else 1)
+    ]  # the first task has no memory and no teacher
     later = [statistics.median(same_task) for same_task in zip(*runs, strict=True)]
     line = stats.linregress(range(len(later)), later)
     grown = float(100 * line.slope * (len(later) - 1) / statistics.mean(later))
-    report.add(f"{method}: growth from the second task to the ninth", grown, "% of the mean", at_most=None if method in EXPANDING else 25)
+    report.add(
+        f"{method}: growth from the second task to the ninth",
+        grown,
+        "% of the mean",
+        at_most=None if method in EXPANDING else 25,
+    )
     if method in EXPANDING:
-        report.add(f"{method}: a straight line explains", float(100 * line.rvalue**2), "% of the variance", at_least=90)
-    report.notes.append(f"{method}: seconds of the tasks 2 to 9: {', '.join(f'{seconds:.2f}' for seconds in later)}.")
+        report.add(
+            f"{method}: a straight line explains",
+            float(100 * line.rvalue**2),
+            "% of the variance",
+            at_least=90,
+        )
+    report.notes.append(
+        f"{method}: seconds of the tasks 2 to 9: {', '.join(f'{seconds:.2f}' for seconds in later)}."
+    )
     if out:
         title = f"Seconds of each task of {method} on {NINE_TASKS}"
         out.with_name(f"growth-{method}.svg").write_text(
-            trace([(place, seconds) for place, seconds in enumerate(later, start=2)], title, "task", standalone=True)
+            trace(
+                [(place, seconds) for place, seconds in enumerate(later, start=2)],
+                title,
+                "task",
+                standalone=True,
+            )
         )
 
 
@@ -107,8 +141,12 @@ def memory(report: Report, method: str) -> None:
         for event in learn_task(learner, Task(index, bounds[: index + 2], tasks[index].train)):
             if isinstance(event, EpochFinished) and event.epoch == event.epochs - 1:
                 images, others = (now - then for now, then in zip(_alive(), before, strict=True))
-                trained = sum(parameter.nbytes for parameter in learner.net.parameters() if parameter.requires_grad)
-                held = 2 * trained + sum(value.nbytes for name, value in learner.state_dict().items() if value.is_floating_point())
+                trained = sum(
+                    parameter.nbytes for parameter in learner.net.parameters() if parameter.requires_grad
+                )
+                held = 2 * trained + sum(
+                    value.nbytes for name, value in learner.state_dict().items() if value.is_floating_point()
+                )
         learner.finish_task()
     report.add(f"{method}: images", images / dataset, "× the dataset")
     report.add(f"{method}: other tensors", others / held, "× model state", at_most=1.2)
@@ -117,9 +155,15 @@ def memory(report: Report, method: str) -> None:
 def _alive() -> tuple[int, int]:
     """Bytes of images, and of all other tensors, in this process."""
     gc.collect()
-    storages = {value.untyped_storage().data_ptr(): value for value in gc.get_objects() if type(value) in {torch.Tensor, torch.nn.Parameter}}
+    storages = {
+        value.untyped_storage().data_ptr(): value
+        for value in gc.get_objects()
+        if type(value) in {torch.Tensor, torch.nn.Parameter}
+    }
     sizes = [(value.dtype is torch.uint8, value.untyped_storage().nbytes()) for value in storages.values()]
-    return sum(size for is_image, size in sizes if is_image), sum(size for is_image, size in sizes if not is_image)
+    return sum(size for is_image, size in sizes if is_image), sum(
+        size for is_image, size in sizes if not is_image
+    )
 
 
 def task_seconds(method: str, track: str) -> tuple[list[float], float]:
@@ -143,7 +187,11 @@ def main() -> int:
     chosen = options(__doc__ or "")
     report = Report("methods", "Whole runs on digits (convnet, 5 tasks, preset small)")
     parity(report, range(3 if chosen.quick else 10))
-    for method in ("icarl", "coil") if chosen.quick else ("lwf", "icarl", "bic", "wa", "coil", "ewc", "ucir", "podnet", "der"):
+    for method in (
+        ("icarl", "coil")
+        if chosen.quick
+        else ("lwf", "icarl", "bic", "wa", "coil", "ewc", "ucir", "podnet", "der")
+    ):
         shares(report, method)
         memory(report, method)
     for method in ("icarl",) if chosen.quick else ("icarl", "wa", "bic", "der", "memo"):

@@ -44,7 +44,13 @@ class Study:
     seeds: int
 
 
-DIGITS = Study("digits, convnet", "digits-b0-inc2-m50-convnet", {"preset": "small"}, ("finetune", "lwf", "icarl", "bic", "wa", "coil", "podnet", "der"), 10)
+DIGITS = Study(
+    "digits, convnet",
+    "digits-b0-inc2-m50-convnet",
+    {"preset": "small"},
+    ("finetune", "lwf", "icarl", "bic", "wa", "coil", "podnet", "der"),
+    10,
+)
 PHOTOGRAPHS = Study(
     f"{TRAIN} images a class, resnet20",
     f"folder:{IMAGES}-b0-inc2-m200-resnet20",
@@ -67,9 +73,18 @@ def take(images: Path, data_root: Path) -> None:
         rows.writerow(("path", "class", "split"))
         for split, count in (("train", TRAIN), ("test", TEST)):
             for directory in sorted((images / split).iterdir()):
-                rows.writerows((file.relative_to(images), directory.name, split) for file in sorted(directory.iterdir())[:count])
+                rows.writerows(
+                    (file.relative_to(images), directory.name, split)
+                    for file in sorted(directory.iterdir())[:count]
+                )
         listing.flush()
-        register(IMAGES, images, data_root, Preparation(size=32, augment=("crop:4", "flip")), split_file=Path(listing.name))
+        register(
+            IMAGES,
+            images,
+            data_root,
+            Preparation(size=32, augment=("crop:4", "flip")),
+            split_file=Path(listing.name),
+        )
 
 
 def compare(report: Report, study: Study, data_root: Path) -> None:
@@ -90,26 +105,40 @@ def compare(report: Report, study: Study, data_root: Path) -> None:
         tests.append(paired(seeds, half, full))
         report.add(f"{study.title}, {method}: fp32", statistics.mean(full), "%")
         report.add(f"{study.title}, {method}: bf16", statistics.mean(half), "%")
-        report.add(f"{study.title}, {method}: standard deviation over seeds, fp32", statistics.stdev(full), "points")
-    report.notes.append(f"{study.title}: bf16 minus fp32 over {len(seeds)} seeds, in points, with the 95 % interval of the paired differences.")
+        report.add(
+            f"{study.title}, {method}: standard deviation over seeds, fp32", statistics.stdev(full), "points"
+        )
+    report.notes.append(
+        f"{study.title}: bf16 minus fp32 over {len(seeds)} seeds, in points, with the 95 % interval of the paired differences."
+    )
     for method, test in zip(study.methods, corrected(tests), strict=True):
         assert test.mean is not None
         assert test.interval is not None
         low, high = test.interval
-        verdict = "not told apart" if low <= 0 <= high else f"told apart alone; p = {test.t_p_holm or 0:.2f} after Holm's correction"
+        verdict = (
+            "not told apart"
+            if low <= 0 <= high
+            else f"told apart alone; p = {test.t_p_holm or 0:.2f} after Holm's correction"
+        )
         report.notes.append(f"* {method}: {test.mean:+.2f} [{low:+.2f}, {high:+.2f}]: {verdict}.")
 
 
 def main() -> int:
     """Measure and print; there is no target but to know."""
-    chosen = options(__doc__ or "", images={"type": Path, "help": "a directory of images; without it digits alone"})
+    chosen = options(
+        __doc__ or "", images={"type": Path, "help": "a directory of images; without it digits alone"}
+    )
     report = Report("precision", "bfloat16 beside float32: average incremental accuracy")
     with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder:
         data_root = Path(folder)
         if chosen.images:
             take(chosen.images, data_root)
         for study in (DIGITS, PHOTOGRAPHS) if chosen.images else (DIGITS,):
-            compare(report, replace(study, methods=study.methods[:3], seeds=3) if chosen.quick else study, data_root)
+            compare(
+                report,
+                replace(study, methods=study.methods[:3], seeds=3) if chosen.quick else study,
+                data_root,
+            )
     return report.finish(chosen.out)
 
 

@@ -19,7 +19,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("cil-leaderboard", "torch", "torchvision", "numpy", "fastapi", "uvicorn", "sqlalchemy", "psycopg", "redis", "celery")
+PACKAGES = (
+    "cil-leaderboard",
+    "torch",
+    "torchvision",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "psycopg",
+    "redis",
+    "celery",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,24 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, what: str, value: float, unit: str, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    def add(
+        self,
+        what: str,
+        value: float,
+        unit: str,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> None:
         """Note a figure, with its target if it has one."""
-        target = f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
-        met = None if not target else (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+        target = (
+            f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
+        )
+        met = (
+            None
+            if not target
+            else (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+        )
         self.figures.append(Figure(what, value, unit, target, met))
 
     def finish(self, out: Path | None) -> int:
@@ -61,7 +86,12 @@ class Report:
         Console().print(table, *self.notes, sep="\n")
         if out:
             out.write_text(self.markdown())
-        answer = {"benchmark": self.name, "machine": machine(), "versions": versions(), "figures": [asdict(figure) for figure in self.figures]}
+        answer = {
+            "benchmark": self.name,
+            "machine": machine(),
+            "versions": versions(),
+            "figures": [asdict(figure) for figure in self.figures],
+        }
         sys.stdout.write(json.dumps(answer) + "\n")
         return 1 if any(figure.met is False for figure in self.figures) else 0
 
@@ -72,12 +102,17 @@ class Report:
             "",
             f"`python -m benchmarks.{self.name} {' '.join(sys.argv[1:])}` on {datetime.now(UTC):%Y-%m-%d}",
             "",
-            f"Machine: {machine()}. " + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
+            f"Machine: {machine()}. "
+            + ", ".join(f"{package} {number}" for package, number in versions().items())
+            + ".",
             "",
             "| what | measured | unit | target | met |",
             "|---|---:|---|---|---|",
         ]
-        rows = [f"| {figure.what} | {figure.value:.4g} | {figure.unit} | {figure.target} | {_mark(figure.met)} |" for figure in self.figures]
+        rows = [
+            f"| {figure.what} | {figure.value:.4g} | {figure.unit} | {figure.target} | {_mark(figure.met)} |"
+            for figure in self.figures
+        ]
         return "\n".join([*head, *rows, "", *(f"{note}\n" for note in self.notes)]).rstrip() + "\n"
 
 
@@ -88,7 +123,11 @@ def _mark(met: bool | None) -> str:
 def machine() -> str:
     """Processor, cores and memory, in words."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in (cpuinfo.read_text() if cpuinfo.exists() else "").splitlines() if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in (cpuinfo.read_text() if cpuinfo.exists() else "").splitlines()
+        if line.startswith("model name")
+    ]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f}"
 
@@ -120,7 +159,9 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], repetitions: int
 def options(description: str, **more: Mapping[str, Any]) -> argparse.Namespace:
     """`--quick`, `--out`, and `more` by name, each with what argparse is told of it."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of the full measurement; its figures are rough")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute instead of the full measurement; its figures are rough"
+    )
     parser.add_argument("--out", type=Path, help="write the report here, as Markdown")
     for name, told in more.items():
         parser.add_argument(f"--{name}", **told)

@@ -32,7 +32,13 @@ PAUSE_SECONDS = 2.0
 """Between two submissions of a client that is no flood."""
 
 PACED = f"submit, 50 clients every {PAUSE_SECONDS:g} s"
-LIMITS_MS = {"leaderboard": 50.0, "compare 8": 100.0, "job list": 30.0, PACED: 50.0, "submit, 50 clients without a pause": 50.0}
+LIMITS_MS = {
+    "leaderboard": 50.0,
+    "compare 8": 100.0,
+    "job list": 30.0,
+    PACED: 50.0,
+    "submit, 50 clients without a pause": 50.0,
+}
 """p95 on PostgreSQL; SQLite may take three times as long."""
 
 FULL = [(kind, runs) for runs in (10_000, 100_000, 1_000_000) for kind in ("PostgreSQL", "SQLite")]
@@ -44,13 +50,17 @@ def submitting(token: str) -> Callable[[Connection], Any]:
     seeds = iter(range(1, 10**9))
 
     def submit(connection: Connection) -> Any:
-        body = json.dumps({"method": {"name": "icarl", "preset": "small"}, "track": DIGITS, "seeds": [next(seeds)]}).encode()
+        body = json.dumps(
+            {"method": {"name": "icarl", "preset": "small"}, "track": DIGITS, "seeds": [next(seeds)]}
+        ).encode()
         return connection.ask("/api/v1/jobs", {"Authorization": f"Bearer {token}"}, "POST", body)
 
     return submit
 
 
-def questions(address: str, submit: Callable[[Connection], Any], count: int) -> dict[str, tuple[list[Callable[[Connection], Any]], int]]:
+def questions(
+    address: str, submit: Callable[[Connection], Any], count: int
+) -> dict[str, tuple[list[Callable[[Connection], Any]], int]]:
     """What is asked, and by how many clients."""
     entries = httpx.get(f"{address}/api/v1/leaderboards/{TRACK}", trust_env=False).json()["items"]
     chosen = "&".join(f"entry={entry['id']}" for entry in entries[:8])
@@ -66,7 +76,10 @@ def questions(address: str, submit: Callable[[Connection], Any], count: int) -> 
 def uncached(address: str, tracks: int) -> list[float]:
     """Each of these leaderboards for the first time, as nobody has asked for it before."""
     slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(1, tracks)]
-    asked = [lambda connection, slug=slug: connection.ask(f"/api/v1/leaderboards/{slug}?sort=last_accuracy") for slug in slugs]
+    asked = [
+        lambda connection, slug=slug: connection.ask(f"/api/v1/leaderboards/{slug}?sort=last_accuracy")
+        for slug in slugs
+    ]
     return asyncio.run(timed(address, asked, 1))
 
 
@@ -81,7 +94,9 @@ def stream_delays(address: str, database: Database, token: str, listeners: int, 
     async def listen(ready: asyncio.Semaphore) -> None:
         place = urlsplit(address)
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        writer.write(f"GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+        writer.write(
+            f"GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
+        )
         await reader.readuntil(b"job_submitted")
         ready.release()
         for number in range(events):
@@ -120,7 +135,9 @@ def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None
     with serving(url) as address:
         first = statistics.median(uncached(address, 20))
         report.add(f"{label}: leaderboard that nobody has asked for, median", first, "ms")
-        report.add(f"{label}: leaderboards that nobody has asked for", 1000 / first, "answers/s", at_least=300)
+        report.add(
+            f"{label}: leaderboards that nobody has asked for", 1000 / first, "answers/s", at_least=300
+        )
         submit = submitting(token)
         asyncio.run(timed(address, [submit] * 50, 50))
         taken = asyncio.run(paced(address, submit, 50, PAUSE_SECONDS, 3 if quick else 10))
@@ -133,8 +150,15 @@ def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None
         seconds = 2 if quick else 8
         path = f"/api/v1/leaderboards/{TRACK}"
         tag = httpx.get(f"{address}{path}", trust_env=False).headers["ETag"]
-        report.add(f"{label}: leaderboard from cache (If-None-Match)", rate(address, path, seconds, 50, {"If-None-Match": tag}), "answers/s", at_least=1500)
-        report.add(f"{label}: leaderboard from cache (whole answer)", rate(address, path, seconds, 50), "answers/s")
+        report.add(
+            f"{label}: leaderboard from cache (If-None-Match)",
+            rate(address, path, seconds, 50, {"If-None-Match": tag}),
+            "answers/s",
+            at_least=1500,
+        )
+        report.add(
+            f"{label}: leaderboard from cache (whole answer)", rate(address, path, seconds, 50), "answers/s"
+        )
         delays = stream_delays(address, database, token, 200, 3 if quick else 10)
         report.add(f"{label}: event to each of 200 listeners, p95", p95(delays), "ms", at_most=1000)
     database.dispose()
@@ -145,7 +169,12 @@ def keep_alive(report: Report, url: str) -> None:
     for processes in (1, 2):
         with serving(url, processes) as address:
             taken = asyncio.run(timed(address, gets("/livez", 200), 1))
-        report.add(f"small answer, {processes} process{'es' if processes > 1 else ''}, median", statistics.median(taken), "ms", at_most=5)
+        report.add(
+            f"small answer, {processes} process{'es' if processes > 1 else ''}, median",
+            statistics.median(taken),
+            "ms",
+            at_most=5,
+        )
 
 
 @contextmanager
@@ -171,10 +200,17 @@ def databases(folder: Path, postgresql: bool) -> Iterator[Callable[[str, int], s
 
 def main() -> int:
     """Run it; returns the exit code."""
-    chosen = options(__doc__ or "", most={"type": int, "default": 1_000_000, "help": "leave out databases of more runs"})
+    chosen = options(
+        __doc__ or "", most={"type": int, "default": 1_000_000, "help": "leave out databases of more runs"}
+    )
     report = Report("service", "How fast the service answers")
-    plan = [("SQLite", 10_000)] if chosen.quick else [(kind, runs) for kind, runs in FULL if runs <= chosen.most]
-    with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder, databases(Path(folder), not chosen.quick) as url_of:
+    plan = (
+        [("SQLite", 10_000)] if chosen.quick else [(kind, runs) for kind, runs in FULL if runs <= chosen.most]
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="cil-bench-") as folder,
+        databases(Path(folder), not chosen.quick) as url_of,
+    ):
         for kind, runs in plan:
             url = url_of(kind, runs)
             began = time.perf_counter()

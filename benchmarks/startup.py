@@ -36,7 +36,16 @@ def up(report: Report, folder: Path, repetitions: int) -> None:
     ready, memory, waits = [], [], []
     for number in range(repetitions):
         began = time.perf_counter()
-        command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(folder / str(number))]
+        command = [
+            sys.executable,
+            "-m",
+            "api.client",
+            "up",
+            "--port",
+            "0",
+            "--data-dir",
+            str(folder / str(number)),
+        ]
         process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         if "ready" not in process.stdout.readline():
@@ -45,7 +54,11 @@ def up(report: Report, folder: Path, repetitions: int) -> None:
         known = json.loads((folder / str(number) / "connection.json").read_text())
         with Client(known["server"], known["token"]) as client:
             client.get("/tracks")
-            api = next(row for row in json.loads((folder / str(number) / "processes.json").read_text()) if row["name"] == "api")
+            api = next(
+                row
+                for row in json.loads((folder / str(number) / "processes.json").read_text())
+                if row["name"] == "api"
+            )
             memory.append(psutil.Process(api["pid"]).memory_info().rss / 1e6)
             job = client.submit({"name": "finetune", "preset": "small"}, DIGITS, [1, 2, 3])
             client.wait(job.id)
@@ -61,8 +74,12 @@ def first_batches(client: Client, job_id: str) -> list[float]:
     """Of each run but the first, which also loads the worker: seconds from its claim to the start of its first task."""
     moments: dict[tuple[str | None, str], datetime] = {}
     for event in client.follow(job_id):
-        moments.setdefault((event.run_id, event.kind), datetime.fromisoformat((event.model_extra or {})["created_at"]))
-    runs = sorted({run for run, kind in moments if kind == "run_claimed"}, key=lambda run: moments[run, "run_claimed"])
+        moments.setdefault(
+            (event.run_id, event.kind), datetime.fromisoformat((event.model_extra or {})["created_at"])
+        )
+    runs = sorted(
+        {run for run, kind in moments if kind == "run_claimed"}, key=lambda run: moments[run, "run_claimed"]
+    )
     return [(moments[run, "task_started"] - moments[run, "run_claimed"]).total_seconds() for run in runs[1:]]
 
 
@@ -71,9 +88,19 @@ def main() -> int:
     chosen = options(__doc__ or "")
     report = Report("startup", "How long one waits")
     repetitions = 3 if chosen.quick else 9
-    report.add("cil --help", seconds_of([sys.executable, "-m", "api.client", "--help"], repetitions), "s", at_most=0.3)
+    report.add(
+        "cil --help",
+        seconds_of([sys.executable, "-m", "api.client", "--help"], repetitions),
+        "s",
+        at_most=0.3,
+    )
     bare = seconds_of([sys.executable, "-c", "pass"], repetitions)
-    report.add("import api.main", seconds_of([sys.executable, "-c", "import api.main"], repetitions) - bare, "s", at_most=1.0)
+    report.add(
+        "import api.main",
+        seconds_of([sys.executable, "-c", "import api.main"], repetitions) - bare,
+        "s",
+        at_most=1.0,
+    )
     with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder:
         up(report, Path(folder), 1 if chosen.quick else 3)
     return report.finish(chosen.out)

@@ -51,7 +51,16 @@ def take(page: Page, address: str, file: Path) -> None:
         figure.locator("canvas").wait_for()
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(1200)  # what is animated comes to rest
-    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT * 1.5, page.evaluate("document.body.scrollHeight"))}, full_page=True)
+    page.screenshot(
+        path=file,
+        clip={
+            "x": 0,
+            "y": 0,
+            "width": WIDTH,
+            "height": min(HEIGHT * 1.5, page.evaluate("document.body.scrollHeight")),
+        },
+        full_page=True,
+    )
 
 
 def main() -> None:
@@ -63,7 +72,11 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("Chromium is not installed; `sh tests/browser.sh` installs it")
     console = Console(stderr=True)
-    with serving(chosen.data_dir, console) as connection, Client(connection.server, connection.token) as client, sync_playwright() as playwright:
+    with (
+        serving(chosen.data_dir, console) as connection,
+        Client(connection.server, connection.token) as client,
+        sync_playwright() as playwright,
+    ):
         suites.watch(client, suites.submit(client, BUDGETS), console)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")

@@ -29,18 +29,30 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with Client.found() as client:
         # Finished runs are found again: calling this a second time costs nothing.
-        jobs = [client.submit({"name": name, "preset": "small"}, TRACK, SEEDS, name="example") for name in METHODS]
+        jobs = [
+            client.submit({"name": name, "preset": "small"}, TRACK, SEEDS, name="example") for name in METHODS
+        ]
         for job in jobs:
             done = client.wait(job.id)
             print(f"{done.method}: {done.state}")
             if done.state != "succeeded":
                 sys.exit(f"{done.id} {done.state}: {[run.message for run in done.runs]}")
-        entries = [entry for entry in client.leaderboard(TRACK).items if entry.method in METHODS and entry.variant == "small"]
+        entries = [
+            entry
+            for entry in client.leaderboard(TRACK).items
+            if entry.method in METHODS and entry.variant == "small"
+        ]
         comparison = client.compare([entry.id for entry in entries])
         (directory / "leaderboard.tex").write_text(client.export(TRACK, "latex"))
     titles = {entry.id: entry.title for entry in entries}
     for difference in comparison["differences"]:
-        print(told(titles[difference["entry"]], titles[comparison["baseline"]], difference["tests"]["average_accuracy"]))
+        print(
+            told(
+                titles[difference["entry"]],
+                titles[comparison["baseline"]],
+                difference["tests"]["average_accuracy"],
+            )
+        )
     draw(entries, directory / "curves.svg")
     print(f"wrote {directory / 'leaderboard.tex'} and {directory / 'curves.svg'}")
 
@@ -57,9 +69,18 @@ def draw(entries: list[Entry], file: Path) -> None:
     figure, axes = plt.subplots(figsize=(5, 3.2))
     for entry in entries:
         tasks = range(1, len(entry.curve) + 1)
-        (line,) = axes.plot(tasks, [100 * point.mean for point in entry.curve], marker="o", markersize=3, label=entry.title)
+        (line,) = axes.plot(
+            tasks, [100 * point.mean for point in entry.curve], marker="o", markersize=3, label=entry.title
+        )
         bands = [point.interval or (point.mean, point.mean) for point in entry.curve]
-        axes.fill_between(tasks, [100 * low for low, _ in bands], [100 * high for _, high in bands], color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.fill_between(
+            tasks,
+            [100 * low for low, _ in bands],
+            [100 * high for _, high in bands],
+            color=line.get_color(),
+            alpha=0.15,
+            linewidth=0,
+        )
     axes.set(xlabel="task", ylabel="accuracy over seen classes, %", xticks=list(tasks))
     axes.legend(frameon=False)
     figure.tight_layout()

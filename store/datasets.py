@@ -20,10 +20,14 @@ def register_dataset(session: Session, card: DatasetCard, fingerprint: str) -> D
     """
     if not card.name.startswith("folder:"):
         raise ValueError(f"a registered dataset is named 'folder:<name>', not {card.name!r}")
-    insert_if_absent(session, Dataset, name=card.name, card=card.model_dump(mode="json"), fingerprint=fingerprint)
+    insert_if_absent(
+        session, Dataset, name=card.name, card=card.model_dump(mode="json"), fingerprint=fingerprint
+    )
     known = session.get_one(Dataset, card.name)
     if known.fingerprint != fingerprint or DatasetCard.model_validate(known.card) != card:
-        raise AlreadyExists(f"{card.name} is registered with the fingerprint {known.fingerprint}; other data needs another name")
+        raise AlreadyExists(
+            f"{card.name} is registered with the fingerprint {known.fingerprint}; other data needs another name"
+        )
     return known
 
 

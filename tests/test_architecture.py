@@ -20,20 +20,30 @@ METHOD_FILES = sorted((ROOT / "cil_core" / "methods").glob("*.py"))
 def loaded_by(statement: str) -> set[str]:
     """Top-level packages that a fresh interpreter has loaded after `statement`."""
     code = f"{statement}; import sys; print(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
-    return set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_specs_import_where_pytorch_is_not_installed() -> None:
     """Each module of `cil_core.spec`, in an interpreter in which `import torch` fails."""
     paths = (ROOT / "cil_core" / "spec").rglob("*.py")
-    modules = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
+    modules = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths
+    )
     assert "cil_core.spec.jobs" in modules
-    loaded_by(f"import sys; sys.modules['torch'] = None; import {', '.join(modules)}; del sys.modules['torch']")
+    loaded_by(
+        f"import sys; sys.modules['torch'] = None; import {', '.join(modules)}; del sys.modules['torch']"
+    )
 
 
 def test_the_client_needs_neither_server_nor_pytorch() -> None:
     loaded = loaded_by("import api.client, api.client.cli")
-    assert loaded.isdisjoint({"torch", "numpy", "fastapi", "sqlalchemy", "celery", "redis", "store", "workers"})
+    assert loaded.isdisjoint(
+        {"torch", "numpy", "fastapi", "sqlalchemy", "celery", "redis", "store", "workers"}
+    )
 
 
 def test_the_api_imports_neither_pytorch_nor_the_workers() -> None:
@@ -42,8 +52,17 @@ def test_the_api_imports_neither_pytorch_nor_the_workers() -> None:
 
 def test_every_requirement_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
-    pinned = {normal(name) for name, is_pinned, _ in (line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines()) if is_pinned}
+    lines = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    pinned = {
+        normal(name)
+        for name, is_pinned, _ in (
+            line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines()
+        )
+        if is_pinned
+    }
     assert {normal(re.match(r"[\w.-]+", line)[0]) for line in lines} - {"cil-leaderboard"} <= pinned
 
 
@@ -58,12 +77,20 @@ def code_lines(path: Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             skipped.update(range(node.lineno, node.body[0].lineno))
     lines = enumerate(path.read_text().splitlines(), start=1)
-    return [text for number, line in lines if number not in skipped and (text := line.strip()) and not text.startswith("#")]
+    return [
+        text
+        for number, line in lines
+        if number not in skipped and (text := line.strip()) and not text.startswith("#")
+    ]
 
 
 def windows(path: Path) -> set[tuple[str, ...]]:

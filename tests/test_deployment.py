@@ -17,16 +17,28 @@ ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "api", "worker", "worker-gpu")
-STAGES = dict(re.findall(r"^FROM \S+ AS (\w+)\n((?:(?!FROM ).*\n?)*)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+STAGES = dict(
+    re.findall(r"^FROM \S+ AS (\w+)\n((?:(?!FROM ).*\n?)*)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+)
 
 
 def migrate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
     command = [sys.executable, "-m", "migrations", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
-def test_the_command_of_the_migrate_service_brings_a_database_to_the_newest_schema(empty_database_url: str) -> None:
+def test_the_command_of_the_migrate_service_brings_a_database_to_the_newest_schema(
+    empty_database_url: str,
+) -> None:
     import migrations
 
     assert SERVICES["migrate"]["command"] == ["python", "-m", "migrations", "upgrade"]
@@ -37,9 +49,16 @@ def test_the_command_of_the_migrate_service_brings_a_database_to_the_newest_sche
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment"), [((), {"CIL_DATABASE_URL": "sqlite:///x"}), (("upgrade",), {}), (("sideways",), {"CIL_DATABASE_URL": "x"})]
+    ("arguments", "environment"),
+    [
+        ((), {"CIL_DATABASE_URL": "sqlite:///x"}),
+        (("upgrade",), {}),
+        (("sideways",), {"CIL_DATABASE_URL": "x"}),
+    ],
 )
-def test_a_wrong_call_of_it_says_how_it_is_called(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+def test_a_wrong_call_of_it_says_how_it_is_called(
+    arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
     done = migrate(*arguments, **environment)
     assert (done.returncode, "usage: CIL_DATABASE_URL=" in done.stderr) == (2, True)
 
@@ -53,12 +72,20 @@ def test_every_service_waits_for_what_it_needs_and_may_finish_what_it_does() -> 
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= 30
     assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis"))
     assert "HEALTHCHECK" in STAGES["api"]
-    volumes = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
+    volumes = {
+        volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())
+    }
     assert volumes == set(COMPOSE["volumes"])
 
 
 def test_redis_keeps_what_it_is_given() -> None:
-    assert SERVICES["redis"]["command"] == ["redis-server", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]
+    assert SERVICES["redis"]["command"] == [
+        "redis-server",
+        "--appendonly",
+        "yes",
+        "--maxmemory-policy",
+        "noeviction",
+    ]
 
 
 def test_the_gpu_worker_starts_only_when_asked_for_and_gets_a_gpu() -> None:

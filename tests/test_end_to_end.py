@@ -24,7 +24,12 @@ from cil_core.spec.jobs import RunSpec
 TRACK = "digits-b0-inc2-m50-convnet"
 SHORT = {"epochs": 4, "batch_size": 32, "lr": 0.05, "milestones": []}
 RECIPE = {"name": "icarl", "first_task": SHORT, "later_tasks": SHORT}
-IMPATIENT = {"CIL_LEASE_SECONDS": "6", "CIL_HEARTBEAT_SECONDS": "0.5", "CIL_POLL_SECONDS": "0.3", "CIL_GRACE_SECONDS": "2"}
+IMPATIENT = {
+    "CIL_LEASE_SECONDS": "6",
+    "CIL_HEARTBEAT_SECONDS": "0.5",
+    "CIL_POLL_SECONDS": "0.3",
+    "CIL_GRACE_SECONDS": "2",
+}
 IMPATIENT |= {"CIL_MAX_ATTEMPTS": "10", "CIL_BACK_OFF_SECONDS": "0.1"}
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.xdist_group("end to end")]
@@ -35,23 +40,42 @@ class Up:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True, env=self.environment())
+        self.process = subprocess.Popen(
+            self.command(), stdout=subprocess.PIPE, text=True, env=self.environment()
+        )
         assert self.process.stdout is not None
         self.greeting = self.process.stdout.readline()
         connection = Connection.read(data_dir / "connection.json")
-        assert connection is not None, "\n".join(log.read_text()[-2000:] for log in data_dir.glob("logs/*.log"))
+        assert connection is not None, "\n".join(
+            log.read_text()[-2000:] for log in data_dir.glob("logs/*.log")
+        )
         self.connection = connection
         self.client = Client(connection.server, connection.token)
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(self.data_dir), "--slots", "2"]
+        return [
+            sys.executable,
+            "-m",
+            "api.client",
+            "up",
+            "--port",
+            "0",
+            "--data-dir",
+            str(self.data_dir),
+            "--slots",
+            "2",
+        ]
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
         return inherited | IMPATIENT | {"XDG_CONFIG_HOME": str(self.data_dir.parent / "config")}
 
     def pid_of(self, service: str) -> int:
-        return next(row["pid"] for row in json.loads((self.data_dir / "processes.json").read_text()) if row["name"] == service)
+        return next(
+            row["pid"]
+            for row in json.loads((self.data_dir / "processes.json").read_text())
+            if row["name"] == service
+        )
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -97,7 +121,12 @@ def lives(process: psutil.Process) -> bool:
 
 def undisturbed_digest(seed: int) -> str:
     """The matrix digest of the same run without any service."""
-    last = list(run(RunSpec.model_validate({"method": RECIPE, "track": TRACK, "seed": seed}), data_root=Path("/nonexistent")))[-1]
+    last = list(
+        run(
+            RunSpec.model_validate({"method": RECIPE, "track": TRACK, "seed": seed}),
+            data_root=Path("/nonexistent"),
+        )
+    )[-1]
     assert isinstance(last, RunFinished)
     return last.matrix_digest
 
@@ -115,7 +144,9 @@ def is_running(up: Up, job: Job) -> bool:
     return any(one.state == "running" and up.client.run(one.id).classifiers for one in runs)
 
 
-def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_was(start: Callable[[], Up]) -> None:
+def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_was(
+    start: Callable[[], Up],
+) -> None:
     up = start()
     assert up.connection.server in up.greeting
     assert (up.data_dir / "connection.json").stat().st_mode & 0o777 == 0o600
@@ -129,7 +160,9 @@ def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_w
     (entry,) = up.client.leaderboard(TRACK).items
     assert (entry.rank, entry.method, len(entry.runs)) == (1, "icarl", 3)
     assert entry.metrics["average_accuracy"].interval is not None
-    assert entry.metrics["average_accuracy"].mean == pytest.approx(sum(one.average_accuracy for one in entry.runs) / 3)
+    assert entry.metrics["average_accuracy"].mean == pytest.approx(
+        sum(one.average_accuracy for one in entry.runs) / 3
+    )
     page = httpx.get(f"{up.connection.server}/tracks/{TRACK}")
     assert page.status_code == 200
     assert "iCaRL" in page.text

@@ -62,7 +62,9 @@ class Progress(Frozen):
 
     kind: Literal["progress"] = "progress"
     event: Event
-    seconds: float | None = Field(default=None, description="With TaskEvaluated: seconds since the task started, by a monotonic clock.")
+    seconds: float | None = Field(
+        default=None, description="With TaskEvaluated: seconds since the task started, by a monotonic clock."
+    )
 
 
 class Finished(Frozen):

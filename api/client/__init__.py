@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from api.client.models import Event, Job, Leaderboard, Method, Run
     from api.client.sdk import Client
 
-__all__ = ["ApiError", "Client", "ClientError", "Event", "Job", "Leaderboard", "Method", "NoServerError", "Run", "UnreachableError"]
+__all__ = [
+    "ApiError",
+    "Client",
+    "ClientError",
+    "Event",
+    "Job",
+    "Leaderboard",
+    "Method",
+    "NoServerError",
+    "Run",
+    "UnreachableError",
+]
 
 _MODULES = {"Client": "sdk", **dict.fromkeys(("Event", "Job", "Leaderboard", "Method", "Run"), "answers")}
 

@@ -25,7 +25,12 @@ app = typer.Typer(
     help="Class-incremental learning benchmarks: submit jobs, watch them, read leaderboards.",
     epilog="Exit codes: 0 done, 1 a run did not succeed, 2 wrong usage, 3 the server refused, 4 no server answers, 130 interrupted.",
 )
-for command in (*job_commands.COMMANDS, *result_commands.COMMANDS, *compare_command.COMMANDS, *status_command.COMMANDS):
+for command in (
+    *job_commands.COMMANDS,
+    *result_commands.COMMANDS,
+    *compare_command.COMMANDS,
+    *status_command.COMMANDS,
+):
     app.command()(command)
 app.add_typer(suite_command.suite, name="suite")
 

@@ -18,9 +18,17 @@ _NUMBERS = {"average_accuracy": "avg acc", "last_accuracy": "last acc"}
 
 
 def compare(
-    entries: Annotated[list[str] | None, typer.Argument(help="Ids of 2 to 8 entries of one track, as `cil leaderboard --json` gives them.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="The entry the others are compared with; the first one if not given.")] = None,
-    tracks: Annotated[list[str] | None, typer.Option("--track", "-t", help="Instead of entries: rank methods over these tracks; repeatable.")] = None,
+    entries: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids of 2 to 8 entries of one track, as `cil leaderboard --json` gives them."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The entry the others are compared with; the first one if not given.")
+    ] = None,
+    tracks: Annotated[
+        list[str] | None,
+        typer.Option("--track", "-t", help="Instead of entries: rank methods over these tracks; repeatable."),
+    ] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
@@ -52,7 +60,13 @@ def _differences(answer: dict[str, Any]) -> Table:
     for difference in answer["differences"]:
         for place, (metric, short) in enumerate(_NUMBERS.items()):
             test = difference["tests"][metric]
-            cells = (_points(test["mean"]), _interval(test["interval"]), _p(test["t_p_holm"]), _wilcoxon(test), str(len(test["seeds"])))
+            cells = (
+                _points(test["mean"]),
+                _interval(test["interval"]),
+                _p(test["t_p_holm"]),
+                _wilcoxon(test),
+                str(len(test["seeds"])),
+            )
             table.add_row(names[difference["entry"]] if place == 0 else "", short, *cells)
     return table
 

@@ -52,7 +52,9 @@ def find(server: str | None = None, token: str | None = None) -> Connection:
         if found:
             return Connection(server=found.server, token=token or found.token)
     looked = ", ".join(map(str, places))
-    raise NoServerError(f"no server is known: give --server, set CIL_SERVER, run `cil login URL`, or start one here with `cil up` (looked for {looked})")
+    raise NoServerError(
+        f"no server is known: give --server, set CIL_SERVER, run `cil login URL`, or start one here with `cil up` (looked for {looked})"
+    )
 
 
 def login_file() -> Path:

@@ -31,7 +31,9 @@ class ApiError(ClientError):
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         self.status = status
         self.problem = problem
-        faults = "".join(f"\n  {_place(fault)}: {fault.get('detail')}" for fault in problem.get("errors") or ())
+        faults = "".join(
+            f"\n  {_place(fault)}: {fault.get('detail')}" for fault in problem.get("errors") or ()
+        )
         super().__init__(f"{problem.get('title', 'error')} ({status}): {faults or problem.get('detail', '')}")
 
     @property

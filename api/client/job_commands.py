@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from api.client.models import Job
     from api.client.sdk import Client
 
-MethodName = Annotated[str | None, typer.Option("--method", "-m", help="Method, e.g. icarl; see `cil methods`.")]
-TrackName = Annotated[str | None, typer.Option("--track", "-t", help="Track, e.g. digits-b0-inc2-m50-convnet.")]
+MethodName = Annotated[
+    str | None, typer.Option("--method", "-m", help="Method, e.g. icarl; see `cil methods`.")
+]
+TrackName = Annotated[
+    str | None, typer.Option("--track", "-t", help="Track, e.g. digits-b0-inc2-m50-convnet.")
+]
 
 
-def login(server: Annotated[str, typer.Argument(help="Address, e.g. https://cil.example.org")], token: Token = None) -> None:
+def login(
+    server: Annotated[str, typer.Argument(help="Address, e.g. https://cil.example.org")], token: Token = None
+) -> None:
     """Remember a server (and a token) for this user."""
     from api.client.connection import Connection, login_file
     from api.client.sdk import Client
@@ -33,13 +39,20 @@ def login(server: Annotated[str, typer.Argument(help="Address, e.g. https://cil.
 
 
 def submit(
-    spec: Annotated[Path | None, typer.Argument(help="A job as JSON, instead of the options.", exists=True, dir_okay=False)] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Argument(help="A job as JSON, instead of the options.", exists=True, dir_okay=False),
+    ] = None,
     method: MethodName = None,
     track: TrackName = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated; 1993,1994,1995 if not given.")] = None,
     preset: Annotated[str | None, typer.Option(help="A named set of hyper-parameters, e.g. small.")] = None,
     values: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyper-parameter as name=value (JSON), repeatable: --set temperature=3 --set later_tasks.lr=0.05")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A hyper-parameter as name=value (JSON), repeatable: --set temperature=3 --set later_tasks.lr=0.05",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A note for people.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute again what has finished already.")] = False,
@@ -49,11 +62,24 @@ def submit(
     token: Token = None,
 ) -> None:
     """Submit a job: a method on a track, one run a seed."""
-    given = {"--method": method, "--track": track, "--seeds": seeds, "--preset": preset, "--set": values, "--name": name}
+    given = {
+        "--method": method,
+        "--track": track,
+        "--seeds": seeds,
+        "--preset": preset,
+        "--set": values,
+        "--name": name,
+    }
     too_many = [option for option, value in given.items() if value]
     if spec and too_many:
         raise typer.BadParameter(f"{spec} is the whole job; it goes without {', '.join(too_many)}")
-    body = read_json(spec) if spec else _from_options(method, track, seeds or "1993,1994,1995", {"preset": preset} if preset else {}, values or [], name)
+    body = (
+        read_json(spec)
+        if spec
+        else _from_options(
+            method, track, seeds or "1993,1994,1995", {"preset": preset} if preset else {}, values or [], name
+        )
+    )
     with connect(server, token) as client:
         job = client.submit_json(body, force=force)
         if wait:
@@ -62,14 +88,20 @@ def submit(
             _show(job, as_json)
 
 
-def watch(job_id: Annotated[str, typer.Argument(help="A job (job_…).")], as_json: AsJson = False, server: Server = None) -> None:
+def watch(
+    job_id: Annotated[str, typer.Argument(help="A job (job_…).")],
+    as_json: AsJson = False,
+    server: Server = None,
+) -> None:
     """Watch a job live until it has ended."""
     with connect(server) as client:
         _watch(client, client.job(job_id), as_json)
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
+    ] = None,
     method: MethodName = None,
     track: TrackName = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
@@ -80,13 +112,19 @@ def jobs(
     from api.client.models import Job
     from api.client.tables import jobs_table
 
-    filters = {name: value for name, value in {"state": state, "method": method, "track": track}.items() if value}
+    filters = {
+        name: value for name, value in {"state": state, "method": method, "track": track}.items() if value
+    }
     with connect(server) as client:
         page = client.get("/jobs", limit=limit, **filters)
     show_json(page) if as_json else show_table(jobs_table(map(Job.model_validate, page["items"])))
 
 
-def show(identifier: Annotated[str, typer.Argument(help="A job (job_…) or a run (run_…).")], as_json: AsJson = False, server: Server = None) -> None:
+def show(
+    identifier: Annotated[str, typer.Argument(help="A job (job_…) or a run (run_…).")],
+    as_json: AsJson = False,
+    server: Server = None,
+) -> None:
     """A job with its runs, or a run with its results."""
     from api.client.models import Job, Run
     from api.client.tables import job_table, run_tables
@@ -101,7 +139,12 @@ def show(identifier: Annotated[str, typer.Argument(help="A job (job_…) or a ru
         show_table(job_table(Job.model_validate(answer)))
 
 
-def cancel(job_id: Annotated[str, typer.Argument(help="A job (job_…).")], as_json: AsJson = False, server: Server = None, token: Token = None) -> None:
+def cancel(
+    job_id: Annotated[str, typer.Argument(help="A job (job_…).")],
+    as_json: AsJson = False,
+    server: Server = None,
+    token: Token = None,
+) -> None:
     """Cancel a job."""
     with connect(server, token) as client:
         _show(client.cancel(job_id), as_json)
@@ -110,7 +153,14 @@ def cancel(job_id: Annotated[str, typer.Argument(help="A job (job_…).")], as_j
 COMMANDS: tuple[Callable[..., None], ...] = (login, submit, watch, jobs, show, cancel)
 
 
-def _from_options(method: str | None, track: str | None, seeds: str, preset: dict[str, str], values: list[str], name: str | None) -> dict[str, Any]:
+def _from_options(
+    method: str | None,
+    track: str | None,
+    seeds: str,
+    preset: dict[str, str],
+    values: list[str],
+    name: str | None,
+) -> dict[str, Any]:
     if not method or not track:
         raise typer.BadParameter("give --method and --track, or a file with the job as JSON")
     try:

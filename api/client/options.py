@@ -13,8 +13,18 @@ if TYPE_CHECKING:
 
     from api.client.sdk import Client
 
-Server = Annotated[str | None, typer.Option("--server", help="Address of the service; else CIL_SERVER, a service started here, or `cil login`.")]
-Token = Annotated[str | None, typer.Option("--token", help="Bearer token for writing; else CIL_TOKEN or the one beside the server's address.")]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server", help="Address of the service; else CIL_SERVER, a service started here, or `cil login`."
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token", help="Bearer token for writing; else CIL_TOKEN or the one beside the server's address."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 
 

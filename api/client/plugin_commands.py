@@ -52,7 +52,11 @@ class Commands(TyperGroup):
             if (missing.name or "").partition(".")[0] in _OURS or name is None:
                 raise
             package = offered()[name].module.partition(".")[0] if name in offered().names else ""
-            typer.secho(f"`cil {name}` needs {missing.name}: pip install 'cil-leaderboard[{_EXTRAS.get(package, 'embedded')}]'", fg="red", err=True)
+            typer.secho(
+                f"`cil {name}` needs {missing.name}: pip install 'cil-leaderboard[{_EXTRAS.get(package, 'embedded')}]'",
+                fg="red",
+                err=True,
+            )
             raise typer.Exit(2) from None
 
 

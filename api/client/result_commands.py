@@ -16,10 +16,18 @@ from api.client.options import AsJson, Server, Token, connect, read_json, show, 
 def leaderboard(
     track: Annotated[str, typer.Argument(help="Track, e.g. digits-b0-inc2-m50-convnet.")],
     sort: Annotated[str | None, typer.Option(help="E.g. last_accuracy, forgetting, counted_bytes.")] = None,
-    classifier: Annotated[str | None, typer.Option(help="E.g. linear, nme; by default each method's own.")] = None,
-    exemplar_free: Annotated[bool, typer.Option("--exemplar-free", help="Only entries that keep no exemplars.")] = False,
-    best_per_method: Annotated[bool, typer.Option("--best-per-method", help="Of each method only the entry that comes first.")] = False,
-    written: Annotated[str | None, typer.Option("--format", help="csv, latex, bibtex or markdown instead of a table.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="E.g. linear, nme; by default each method's own.")
+    ] = None,
+    exemplar_free: Annotated[
+        bool, typer.Option("--exemplar-free", help="Only entries that keep no exemplars.")
+    ] = False,
+    best_per_method: Annotated[
+        bool, typer.Option("--best-per-method", help="Of each method only the entry that comes first.")
+    ] = False,
+    written: Annotated[
+        str | None, typer.Option("--format", help="csv, latex, bibtex or markdown instead of a table.")
+    ] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
@@ -30,7 +38,11 @@ def leaderboard(
     if written and as_json:
         raise typer.BadParameter("give --format or --json, not both")
     flags = {"exemplar_free": exemplar_free, "best_per_method": best_per_method}
-    choices = {"sort": sort, "classifier": classifier, **{name: "true" for name, is_set in flags.items() if is_set}}
+    choices = {
+        "sort": sort,
+        "classifier": classifier,
+        **{name: "true" for name, is_set in flags.items() if is_set},
+    }
     parameters = {name: value for name, value in choices.items() if value}
     with connect(server) as client:
         if written:
@@ -42,7 +54,9 @@ def leaderboard(
 
 def replay(
     run_id: Annotated[str, typer.Argument(help="A finished run (run_…).")],
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end and say whether the results agree.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end and say whether the results agree.")
+    ] = False,
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
@@ -63,7 +77,14 @@ def replay(
 
 
 def report(
-    result: Annotated[Path, typer.Argument(help="The result as JSON: track, title, citation, and curve or matrix.", exists=True, dir_okay=False)],
+    result: Annotated[
+        Path,
+        typer.Argument(
+            help="The result as JSON: track, title, citation, and curve or matrix.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
@@ -73,10 +94,16 @@ def report(
     with connect(server, token) as client:
         answer = client.report(body)
     average = f"{100 * answer['average_accuracy']:.2f} % average accuracy"
-    show_json(answer) if as_json else typer.echo(f"{answer['id']}: {answer['title']} on {answer['track']}, {average}, as reported")
+    show_json(answer) if as_json else typer.echo(
+        f"{answer['id']}: {answer['title']} on {answer['track']}, {average}, as reported"
+    )
 
 
-def withdraw(result_id: Annotated[str, typer.Argument(help="A reported result (res_…).")], server: Server = None, token: Token = None) -> None:
+def withdraw(
+    result_id: Annotated[str, typer.Argument(help="A reported result (res_…).")],
+    server: Server = None,
+    token: Token = None,
+) -> None:
     """Take back a result that one has reported."""
     with connect(server, token) as client:
         answer = client.withdraw(result_id)
@@ -104,11 +131,21 @@ def tracks(as_json: AsJson = False, server: Server = None) -> None:
         show_json(answer)
         return
     for track in answer["items"]:
-        title = f"  {track['title']}" if track["title"] else "  for tuning, nothing is ranked" if track["for_tuning"] else ""
+        title = (
+            f"  {track['title']}"
+            if track["title"]
+            else "  for tuning, nothing is ranked"
+            if track["for_tuning"]
+            else ""
+        )
         typer.echo(f"{track['slug']:44} {track['entries']:3} entries {track['runs']:4} runs{title}")
 
 
-def methods(name: Annotated[str | None, typer.Argument(help="One method in detail.")] = None, as_json: AsJson = False, server: Server = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method in detail.")] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+) -> None:
     """The methods, or one with all its hyper-parameters and their sources."""
     with connect(server) as client:
         answer = client.get(f"/methods/{name}" if name else "/methods")

@@ -66,7 +66,13 @@ class Client:
     # ------------------------------------------------------------------ jobs
 
     def submit(
-        self, method: str | Mapping[str, Any], track: str | Mapping[str, Any], seeds: Sequence[int], *, name: str | None = None, force: bool = False
+        self,
+        method: str | Mapping[str, Any],
+        track: str | Mapping[str, Any],
+        seeds: Sequence[int],
+        *,
+        name: str | None = None,
+        force: bool = False,
     ) -> Job:
         """Submit a job; what has finished already is not executed again unless `force`.
 
@@ -81,12 +87,19 @@ class Client:
             ApiError: the server refused it, with the faults field by field.
         """
         recipe = {"name": method} if isinstance(method, str) else dict(method)
-        body = {"method": recipe, "track": track if isinstance(track, str) else dict(track), "seeds": list(seeds), **({"name": name} if name else {})}
+        body = {
+            "method": recipe,
+            "track": track if isinstance(track, str) else dict(track),
+            "seeds": list(seeds),
+            **({"name": name} if name else {}),
+        }
         return self.submit_json(body, force=force)
 
     def submit_json(self, body: Any, *, force: bool = False) -> Job:
         """Submit a job as the API takes it."""
-        answer = self._transport.request("POST", "/jobs", json=body, params={"force": "true"} if force else None, headers=_new_key())
+        answer = self._transport.request(
+            "POST", "/jobs", json=body, params={"force": "true"} if force else None, headers=_new_key()
+        )
         return Job.model_validate(answer.json())
 
     def job(self, job_id: str) -> Job:
@@ -109,7 +122,9 @@ class Client:
         Raises:
             ApiError: 409 if it has ended already.
         """
-        return Job.model_validate(self._transport.request("POST", f"/jobs/{job_id}/cancellation", headers=_new_key()).json())
+        return Job.model_validate(
+            self._transport.request("POST", f"/jobs/{job_id}/cancellation", headers=_new_key()).json()
+        )
 
     def wait(self, job_id: str, poll_seconds: float = 0.5) -> Job:
         """The job once it has ended."""
@@ -151,7 +166,9 @@ class Client:
         Raises:
             ApiError: it cannot be replayed.
         """
-        return Job.model_validate(self._transport.request("POST", f"/runs/{run_id}/replay", headers=_new_key()).json())
+        return Job.model_validate(
+            self._transport.request("POST", f"/runs/{run_id}/replay", headers=_new_key()).json()
+        )
 
     # ------------------------------------------------------------------ results and catalogue
 
@@ -161,7 +178,9 @@ class Client:
         Raises:
             ApiError: the server refused it, with the faults field by field.
         """
-        answer: dict[str, Any] = self._transport.request("POST", "/results", json=body, headers=_new_key()).json()
+        answer: dict[str, Any] = self._transport.request(
+            "POST", "/results", json=body, headers=_new_key()
+        ).json()
         return answer
 
     def withdraw(self, result_id: str) -> dict[str, Any]:
@@ -195,7 +214,9 @@ class Client:
 
     def export(self, track: str, format: str, **parameters: str) -> str:  # noqa: A002 - the API's own word
         """The leaderboard as text: csv, latex or markdown."""
-        return self._transport.request("GET", f"/leaderboards/{track}", params={"format": format, **parameters}).text
+        return self._transport.request(
+            "GET", f"/leaderboards/{track}", params={"format": format, **parameters}
+        ).text
 
     def compare(self, entries: Sequence[str], baseline: str | None = None) -> dict[str, Any]:
         """2 to 8 entries of one track side by side, compared with `baseline` (the first of them if not given).
@@ -213,7 +234,9 @@ class Client:
         Raises:
             ApiError: fewer than two tracks, or fewer than two such methods.
         """
-        answer: dict[str, Any] = self._transport.request("GET", "/compare/tracks", params={"track": list(tracks)}).json()
+        answer: dict[str, Any] = self._transport.request(
+            "GET", "/compare/tracks", params={"track": list(tracks)}
+        ).json()
         return answer
 
     def methods(self) -> list[Method]:

@@ -80,7 +80,9 @@ def write(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> 
     if directory.exists():
         raise SnapshotError(f"{directory} is there already; give another directory")
     if parquet and importlib.util.find_spec("pyarrow") is None:
-        raise SnapshotError("Parquet needs pyarrow: pip install 'cil-leaderboard[parquet]', or give --no-parquet")
+        raise SnapshotError(
+            "Parquet needs pyarrow: pip install 'cil-leaderboard[parquet]', or give --no-parquet"
+        )
     unfinished = directory.with_name(f".{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -89,7 +91,10 @@ def write(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> 
         _write_csv(unfinished, table)
         if parquet:
             _write_parquet(unfinished, table)
-    files = {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in sorted(unfinished.iterdir())}
+    files = {
+        path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size}
+        for path in sorted(unfinished.iterdir())
+    }
     manifest = {
         **{name: head[name] for name in ("format", "version", "software", "engine_version", "taken_at")},
         "server": server,
@@ -141,7 +146,12 @@ def _write_records(lines: Iterator[str], directory: Path) -> tuple[dict[str, Any
 
 
 def _rows(directory: Path, table: str) -> Iterator[dict[str, Any]]:
-    make = {"track": ("tracks", _track_rows), "run": ("runs", _run_rows), "entry": ("entries", _entry_rows), "reported": ("reported", _reported_rows)}
+    make = {
+        "track": ("tracks", _track_rows),
+        "run": ("runs", _run_rows),
+        "entry": ("entries", _entry_rows),
+        "reported": ("reported", _reported_rows),
+    }
     for record in _records(directory):
         kind = record["kind"]
         if table == "matrices" and kind == "run":
@@ -152,15 +162,40 @@ def _rows(directory: Path, table: str) -> Iterator[dict[str, Any]]:
 
 def _track_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     spec = record["spec"]
-    yield {"slug": record["slug"], "dataset": spec["dataset"], "backbone": spec["backbone"], "spec": json.dumps(spec)}
+    yield {
+        "slug": record["slug"],
+        "dataset": spec["dataset"],
+        "backbone": spec["backbone"],
+        "spec": json.dumps(spec),
+    }
 
 
 def _run_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    same = {name: record[name] for name in ("entry", "track", "method", "seed", "counted", "engine_version", "device", "finished_at", "matrix_digest")}
+    same = {
+        name: record[name]
+        for name in (
+            "entry",
+            "track",
+            "method",
+            "seed",
+            "counted",
+            "engine_version",
+            "device",
+            "finished_at",
+            "matrix_digest",
+        )
+    }
     replay_of = record["replay"]["original_id"] if record["replay"] else None
     for classifier, metrics in record["metrics"].items():
         numbers = {name: metrics.get(name) for name in _METRICS}
-        yield {"run": record["id"], **same, "classifier": classifier, "replay_of": replay_of, **numbers, "recipe": json.dumps(record["recipe"])}
+        yield {
+            "run": record["id"],
+            **same,
+            "classifier": classifier,
+            "replay_of": replay_of,
+            **numbers,
+            "recipe": json.dumps(record["recipe"]),
+        }
 
 
 def _matrix_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -178,10 +213,26 @@ def _entry_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name in _METRICS:
         found = record["metrics"].get(name) or {"mean": None, "std": None, "interval": None}
         low, high = found["interval"] or (None, None)
-        numbers |= {f"{name}_mean": found["mean"], f"{name}_std": found["std"], f"{name}_low": low, f"{name}_high": high}
+        numbers |= {
+            f"{name}_mean": found["mean"],
+            f"{name}_std": found["std"],
+            f"{name}_low": low,
+            f"{name}_high": high,
+        }
     kept = {
         name: record[name]
-        for name in ("rank", "median_rank", "trust", "method", "variant", "classifier", "exemplars", "counted_bytes", "kept_bytes", "parameters")
+        for name in (
+            "rank",
+            "median_rank",
+            "trust",
+            "method",
+            "variant",
+            "classifier",
+            "exemplars",
+            "counted_bytes",
+            "kept_bytes",
+            "parameters",
+        )
     }
     seconds = record["train_seconds"]["mean"] if record["train_seconds"] else None
     yield {
@@ -207,7 +258,9 @@ def _write_parquet(directory: Path, table: str) -> None:
     import pyarrow as pa  # noqa: PLC0415 - an extra of its own
     from pyarrow import parquet  # noqa: PLC0415
 
-    schema = pa.schema([(name, getattr(pa, kind.replace("bool", "bool_"))()) for name, kind in COLUMNS[table].items()])
+    schema = pa.schema(
+        [(name, getattr(pa, kind.replace("bool", "bool_"))()) for name, kind in COLUMNS[table].items()]
+    )
     with parquet.ParquetWriter(directory / f"{table}.parquet", schema) as writer:
         batch: list[dict[str, Any]] = []
         for row in _rows(directory, table):

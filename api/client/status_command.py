@@ -29,8 +29,15 @@ def status(as_json: AsJson = False, server: Server = None) -> None:
 
 def _tables(answer: dict[str, Any]) -> Iterator[Table]:
     if answer["items"]:
-        yield _table("workers", ("worker", "device", "heard of", "holds", "lease"), [cells for worker in answer["items"] for cells in _worker(worker)])
-    queues = [(queue["name"], str(queue["length"]), str(queue["ready"]), age(queue["oldest_seconds"])) for queue in answer["queues"]]
+        yield _table(
+            "workers",
+            ("worker", "device", "heard of", "holds", "lease"),
+            [cells for worker in answer["items"] for cells in _worker(worker)],
+        )
+    queues = [
+        (queue["name"], str(queue["length"]), str(queue["ready"]), age(queue["oldest_seconds"]))
+        for queue in answer["queues"]
+    ]
     yield _table("queues", ("queue", "queued", "ready", "oldest ready"), queues or [("all", "0", "0", "–")])
     if answer["setbacks"]:
         rows = [
@@ -49,7 +56,11 @@ def _worker(worker: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     heard = "stopped" if worker["stopped_at"] else f"{age(worker['silent_seconds'])} ago"
     first = (worker["id"], worker["device"], heard)
     leases = [
-        (f"{lease['method']}, seed {lease['seed']}" + (" (cancelling)" if lease["cancel_requested"] else ""), _left(lease["seconds_left"]))
+        (
+            f"{lease['method']}, seed {lease['seed']}"
+            + (" (cancelling)" if lease["cancel_requested"] else ""),
+            _left(lease["seconds_left"]),
+        )
         for lease in worker["leases"]
     ]
     for number, cells in enumerate(leases or [("–", "–")]):

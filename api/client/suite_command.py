@@ -14,10 +14,19 @@ from api.client.options import show as show_table
 if TYPE_CHECKING:
     from cil_core.spec.suites import Suite
 
-suite = typer.Typer(no_args_is_help=True, help="Suites: several methods on several tracks, submitted, watched and read as one thing.", rich_markup_mode=None)
+suite = typer.Typer(
+    no_args_is_help=True,
+    help="Suites: several methods on several tracks, submitted, watched and read as one thing.",
+    rich_markup_mode=None,
+)
 
 Name = Annotated[str, typer.Argument(help="See `cil suite list`.")]
-Dataset = Annotated[str | None, typer.Option("--dataset", help="Another dataset for all its tracks, e.g. folder:cifar10, a copy you registered.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", help="Another dataset for all its tracks, e.g. folder:cifar10, a copy you registered."
+    ),
+]
 Seeds = Annotated[str | None, typer.Option(help="Comma-separated, instead of the suite's own.")]
 
 
@@ -34,7 +43,9 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @suite.command()
-def show(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJson = False, server: Server = None) -> None:
+def show(
+    name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJson = False, server: Server = None
+) -> None:
     """What a suite consists of, and what it would cost on a service as it stands."""
     from api.client.suites import cost
 
@@ -42,16 +53,33 @@ def show(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJs
     with connect(server) as client:
         price = cost(client, chosen)
     if as_json:
-        show_json(chosen.model_dump(mode="json") | {"runs": price.runs, "finished": price.finished, "seconds_left": price.seconds, "unknown": price.unknown})
+        show_json(
+            chosen.model_dump(mode="json")
+            | {
+                "runs": price.runs,
+                "finished": price.finished,
+                "seconds_left": price.seconds,
+                "unknown": price.unknown,
+            }
+        )
         return
-    typer.echo(f"{chosen.title}\ntracks   {', '.join(chosen.tracks)}\nseeds    {', '.join(map(str, chosen.seeds))}\nrecipes")
+    typer.echo(
+        f"{chosen.title}\ntracks   {', '.join(chosen.tracks)}\nseeds    {', '.join(map(str, chosen.seeds))}\nrecipes"
+    )
     for recipe in chosen.recipes:
         typer.echo(f"         {json.dumps(recipe)}")
     typer.echo(f"cost     {price}")
 
 
 @suite.command()
-def run(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJson = False, server: Server = None, token: Token = None) -> None:
+def run(
+    name: Name,
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    token: Token = None,
+) -> None:
     """Submit a suite, watch it, and print its tables beside the published ones. Interrupted, it goes on when it is called again."""
     from api.client import suites
     from api.client.models import Leaderboard
@@ -63,7 +91,14 @@ def run(name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJso
         answers = [client.get(f"/leaderboards/{slug}") for slug in chosen.tracks]
     failed = suites.failures(jobs)
     if as_json:
-        show_json({"suite": chosen.name, "jobs": [job.id for job in jobs], "failures": failed, "leaderboards": answers})
+        show_json(
+            {
+                "suite": chosen.name,
+                "jobs": [job.id for job in jobs],
+                "failures": failed,
+                "leaderboards": answers,
+            }
+        )
     else:
         show_table(suites.tables([Leaderboard.model_validate(answer) for answer in answers]))
     for failure in failed:
@@ -80,6 +115,10 @@ def _chosen(name: str, dataset: str | None, seeds: str | None) -> Suite:
     chosen = SUITES[name]
     try:
         chosen = chosen.on(dataset) if dataset else chosen
-        return chosen.model_copy(update={"seeds": tuple(int(seed) for seed in seeds.split(","))}) if seeds else chosen
+        return (
+            chosen.model_copy(update={"seeds": tuple(int(seed) for seed in seeds.split(","))})
+            if seeds
+            else chosen
+        )
     except ValueError as error:
         raise typer.BadParameter(f"{error}") from None

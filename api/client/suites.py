@@ -36,7 +36,11 @@ class Cost:
         left = self.runs - self.finished
         if not left:
             return f"{self.runs} runs, all of them finished"
-        known = f"about {_duration(self.seconds)} of computing for those that ran here before" if left > self.unknown else ""
+        known = (
+            f"about {_duration(self.seconds)} of computing for those that ran here before"
+            if left > self.unknown
+            else ""
+        )
         unknown = f"{self.unknown} of them of recipes that never ran here" if self.unknown else ""
         return f"{self.runs} runs, {left} to execute: {', '.join(filter(None, (known, unknown)))}"
 
@@ -44,8 +48,14 @@ class Cost:
 def cost(client: Client, suite: Suite) -> Cost:
     """What a suite would take on a service as it stands."""
     finished, seconds, unknown = 0, 0.0, 0
-    known = {track["slug"] for track in client.get("/tracks")["items"]}  # not a track of a dataset that nobody registered
-    boards = {slug: {_key(entry.recipe): entry for entry in client.leaderboard(slug).items} for slug in suite.tracks if slug in known}
+    known = {
+        track["slug"] for track in client.get("/tracks")["items"]
+    }  # not a track of a dataset that nobody registered
+    boards = {
+        slug: {_key(entry.recipe): entry for entry in client.leaderboard(slug).items}
+        for slug in suite.tracks
+        if slug in known
+    }
     for job in suite.jobs():
         entry = boards.get(job.track.slug, {}).get(_key(job.method.model_dump(mode="json")))
         done = {run.seed for run in entry.runs} if entry else set()
@@ -65,7 +75,13 @@ def submit(client: Client, suite: Suite) -> list[Job]:
 
 def watch(client: Client, jobs: Sequence[Job], console: Console, poll_seconds: float = 0.5) -> list[Job]:
     """The jobs when all have ended; meanwhile a bar, and a line for each job that ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
     several, told = len({job.track for job in jobs}) > 1, set[str]()
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("runs", total=sum(len(job.runs) for job in jobs), now="")
@@ -75,8 +91,17 @@ def watch(client: Client, jobs: Sequence[Job], console: Console, poll_seconds: f
                 if job.is_finished and job.id not in told:
                     progress.console.print(_line(job, several), highlight=False)
                     told.add(job.id)
-            now = sorted({f"{job.method} (seed {run.seed})" for job in jobs for run in job.runs if run.state == "running"})
-            progress.update(bar, completed=sum(run.is_finished for job in jobs for run in job.runs), now=", ".join(now))
+            now = sorted(
+                {
+                    f"{job.method} (seed {run.seed})"
+                    for job in jobs
+                    for run in job.runs
+                    if run.state == "running"
+                }
+            )
+            progress.update(
+                bar, completed=sum(run.is_finished for job in jobs for run in job.runs), now=", ".join(now)
+            )
             if len(told) == len({job.id for job in jobs}):
                 return jobs
             time.sleep(poll_seconds)
@@ -84,7 +109,12 @@ def watch(client: Client, jobs: Sequence[Job], console: Console, poll_seconds: f
 
 def failures(jobs: Sequence[Job]) -> list[str]:
     """Every run that did not succeed, and why."""
-    return [f"{job.method} on {job.track}, seed {run.seed}: {run.state}: {run.message}" for job in jobs for run in job.runs if run.state != "succeeded"]
+    return [
+        f"{job.method} on {job.track}, seed {run.seed}: {run.state}: {run.message}"
+        for job in jobs
+        for run in job.runs
+        if run.state != "succeeded"
+    ]
 
 
 def tables(boards: Sequence[Leaderboard]) -> RenderableType:
@@ -103,7 +133,9 @@ def _key(recipe: dict[str, Any]) -> str:
 
 def _line(job: Job, several: bool) -> str:
     accuracies = [run.average_accuracy for run in job.runs if run.average_accuracy is not None]
-    mean = f"average incremental accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else ""
+    mean = (
+        f"average incremental accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else ""
+    )
     return f"  {job.method:12} {f'{job.track}  ' if several else ''}{job.state}{' (as before)' if job.reused else ''}  {mean}"
 
 

@@ -47,17 +47,34 @@ class LeaderboardTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, as wide as the terminal allows."""
         costs = options.max_width >= ROOM_FOR_COSTS
-        also = self.board.sort if self.board.sort not in _SHOWN and any(self.board.sort in entry.metrics for entry in self.board.items) else None
+        also = (
+            self.board.sort
+            if self.board.sort not in _SHOWN
+            and any(self.board.sort in entry.metrics for entry in self.board.items)
+            else None
+        )
         table = _table(self.board.slug)
         table.caption = "accuracies in %, ± half the 95 % interval over n seeds; upper bounds unranked; ✓✓: a second run got the same results"
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("method")
-        for heading in ("avg acc ↑", "last acc ↑", "forgetting ↓", "n", *([also.replace("_", " ")] if also else []), *(_COSTS if costs else ())):
+        for heading in (
+            "avg acc ↑",
+            "last acc ↑",
+            "forgetting ↓",
+            "n",
+            *([also.replace("_", " ")] if also else []),
+            *(_COSTS if costs else ()),
+        ):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("A_t", no_wrap=True)
         for entry in self.board.items:
             asked = [percent(entry.metrics.get(also))] if also else []
-            table.add_row(*_result_cells(entry), *asked, *(_cost_cells(entry) if costs else ()), sparkline([point.mean for point in entry.curve]))
+            table.add_row(
+                *_result_cells(entry),
+                *asked,
+                *(_cost_cells(entry) if costs else ()),
+                sparkline([point.mean for point in entry.curve]),
+            )
         yield table
 
 
@@ -73,7 +90,9 @@ def reported_table(board: Leaderboard) -> Table:
         ours = entries.get(row.entry or "")
         mine = percent(ours.metrics["average_accuracy"]) if ours else MISSING
         gap = MISSING if row.gap is None else f"{100 * row.gap:+.2f}"
-        table.add_row(row.title, f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}", mine, gap)
+        table.add_row(
+            row.title, f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}", mine, gap
+        )
     return table
 
 
@@ -82,7 +101,15 @@ def jobs_table(jobs: Iterable[Job]) -> Table:
     table = _table(None, "method", "track", "state", "runs", "submitted", "name", identifier="job")
     for job in jobs:
         done = sum(run.state == "succeeded" for run in job.runs)
-        table.add_row(job.id, job.method, job.track, job.state, f"{done}/{len(job.runs)}", f"{job.created_at:%Y-%m-%d %H:%M}", Text(job.name or ""))
+        table.add_row(
+            job.id,
+            job.method,
+            job.track,
+            job.state,
+            f"{done}/{len(job.runs)}",
+            f"{job.created_at:%Y-%m-%d %H:%M}",
+            Text(job.name or ""),
+        )
     return table
 
 
@@ -92,7 +119,10 @@ def job_table(job: Job) -> Table:
     title = f"{job.id}: {job.method} on {job.track}, {job.state}{place}"
     table = _table(title, "seed", "state", "attempt", "avg acc", "last acc", "note", identifier="run")
     for run in job.runs:
-        accuracies = [MISSING if value is None else f"{100 * value:.2f}" for value in (run.average_accuracy, run.last_accuracy)]
+        accuracies = [
+            MISSING if value is None else f"{100 * value:.2f}"
+            for value in (run.average_accuracy, run.last_accuracy)
+        ]
         note = run.message or ("reused" if run.reused else "")
         table.add_row(run.id, str(run.seed), run.state, str(run.attempt), *accuracies, Text(note))
     return table
@@ -100,9 +130,18 @@ def job_table(job: Job) -> Table:
 
 def run_tables(run: Run) -> RenderableType:
     """One run: its accuracy matrix under each classifier, and its attempts."""
-    attempts = _table(f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}", "attempt", "worker", "device", "outcome", "reason")
+    attempts = _table(
+        f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}",
+        "attempt",
+        "worker",
+        "device",
+        "outcome",
+        "reason",
+    )
     for attempt in run.attempts:
-        attempts.add_row(str(attempt.number), attempt.worker, attempt.device, attempt.outcome, Text(attempt.message or ""))
+        attempts.add_row(
+            str(attempt.number), attempt.worker, attempt.device, attempt.outcome, Text(attempt.message or "")
+        )
     return Group(attempts, *(_matrix(name, found) for name, found in run.classifiers.items()))
 
 
@@ -127,13 +166,21 @@ def _table(title: str | None, *headings: str, identifier: str | None = None) -> 
 def _result_cells(entry: Entry) -> list[str]:
     name = titled(entry.title, brief(entry.variant))
     name += " ✓✓" if entry.trust == "replayed" else ""
-    accuracies = [percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")]
+    accuracies = [
+        percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")
+    ]
     return [MISSING if entry.rank is None else str(entry.rank), name, *accuracies, str(len(entry.runs))]
 
 
 def _cost_cells(entry: Entry) -> list[str]:
     seconds = MISSING if entry.train_seconds is None else f"{entry.train_seconds.mean:.1f}"
-    return [entry.classifier, str(entry.exemplars), f"{entry.counted_bytes / 1e6:.3f}", f"{entry.parameters / 1e6:.3f}", seconds]
+    return [
+        entry.classifier,
+        str(entry.exemplars),
+        f"{entry.counted_bytes / 1e6:.3f}",
+        f"{entry.parameters / 1e6:.3f}",
+        seconds,
+    ]
 
 
 def _matrix(name: str, found: Classifier) -> Table:
@@ -145,5 +192,7 @@ def _matrix(name: str, found: Classifier) -> Table:
     for task, row in enumerate(found.correct):
         cells = [f"{100 * right / images:.1f}" for right, images in zip(row, found.test_images, strict=False)]
         missing = [""] * (len(found.test_images) - len(cells))
-        table.add_row(f"task {task + 1}", *cells, *missing, f"{100 * sum(row) / sum(found.test_images[: len(row)]):.2f}")
+        table.add_row(
+            f"task {task + 1}", *cells, *missing, f"{100 * sum(row) / sum(found.test_images[: len(row)]):.2f}"
+        )
     return table

@@ -49,7 +49,9 @@ class Transport:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.server = server
         beside_us = urlsplit(server).hostname in _LOOPBACK
-        self._http = httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=timeout, trust_env=not beside_us)
+        self._http = httpx.Client(
+            base_url=f"{server}/api/v1", headers=headers, timeout=timeout, trust_env=not beside_us
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -68,7 +70,9 @@ class Transport:
                 response = self._http.request(verb, path, **options)
             except httpx.TransportError as error:
                 if attempt == tries:
-                    raise UnreachableError(f"{self.server} does not answer: {error or type(error).__name__}") from error
+                    raise UnreachableError(
+                        f"{self.server} does not answer: {error or type(error).__name__}"
+                    ) from error
                 time.sleep(_pause(attempt))
                 continue
             except httpx.InvalidURL as error:
@@ -92,7 +96,9 @@ class Transport:
         """
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
         try:
-            with self._http.stream("GET", path, headers=headers, timeout=httpx.Timeout(30, read=SILENCE_SECONDS)) as response:
+            with self._http.stream(
+                "GET", path, headers=headers, timeout=httpx.Timeout(30, read=SILENCE_SECONDS)
+            ) as response:
                 if not response.is_success:
                     response.read()
                     raise _refusal(response)
@@ -115,7 +121,9 @@ class Transport:
                     raise _refusal(response)
                 yield response.iter_lines()
         except httpx.TransportError as error:
-            raise UnreachableError(f"{self.server} does not answer: {error or type(error).__name__}") from error
+            raise UnreachableError(
+                f"{self.server} does not answer: {error or type(error).__name__}"
+            ) from error
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,9 @@ class RunView:
     seed: int
     state: str
     tasks: int | None = None
-    curves: dict[str, dict[int, float]] = field(default_factory=dict)  # classifier → task → accuracy over all seen classes
+    curves: dict[str, dict[int, float]] = field(
+        default_factory=dict
+    )  # classifier → task → accuracy over all seen classes
     note: str = ""
 
     @property
@@ -43,7 +45,9 @@ class JobView:
 
     def __init__(self, job: Job) -> None:
         self.title = f"{job.id}: {job.method} on {job.track}"
-        self.runs = {run.id: RunView(run.seed, run.state, note="reused" if run.reused else "") for run in job.runs}
+        self.runs = {
+            run.id: RunView(run.seed, run.state, note="reused" if run.reused else "") for run in job.runs
+        }
 
     def apply(self, event: Event) -> None:
         """Take in an event."""
@@ -72,7 +76,13 @@ class JobView:
         table = Table("seed", "state", "tasks", "A_t", "now", title=self.title)
         for run in self.runs.values():
             tasks = f"{len(run.curve)}/{run.tasks}" if run.tasks else ""
-            table.add_row(str(run.seed), run.state, tasks, sparkline(run.curve), Text(run.note, overflow="ellipsis", no_wrap=True))
+            table.add_row(
+                str(run.seed),
+                run.state,
+                tasks,
+                sparkline(run.curve),
+                Text(run.note, overflow="ellipsis", no_wrap=True),
+            )
         return table
 
 
@@ -81,7 +91,10 @@ def watch(client: Client, job: Job, console: Console) -> None:
     if not console.is_terminal:
         for event in client.follow(job.id):
             console.print(
-                f"{event.run_id or event.kind} {event.kind if event.run_id else ''} {describe(event)}".rstrip(), highlight=False, markup=False, soft_wrap=True
+                f"{event.run_id or event.kind} {event.kind if event.run_id else ''} {describe(event)}".rstrip(),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
         return
     view = JobView(job)
@@ -109,7 +122,9 @@ def describe(event: Event) -> str:
             losses = ", ".join(f"{name} {value:.3f}" for name, value in payload["losses"].items())
             return f"task {payload['task'] + 1}, {payload['phase']}: epoch {payload['epoch'] + 1} of {payload['epochs']}, {losses}"
         case "task_evaluated":
-            return f"task {payload['task'] + 1}: " + ", ".join(f"{name} {value:.1%}" for name, value in accuracies(event).items())
+            return f"task {payload['task'] + 1}: " + ", ".join(
+                f"{name} {value:.1%}" for name, value in accuracies(event).items()
+            )
         case "job_finished":
             return str(payload["state"])
     return str(payload.get("message") or "")

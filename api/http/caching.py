@@ -24,7 +24,11 @@ def weak(*parts: object) -> str:
 
 def holds(request: Request, tag: str) -> bool:
     """Whether the caller has what `tag` names: `If-None-Match` lists it, or anything."""
-    given = [one.strip().removeprefix("W/") for line in request.headers.getlist("if-none-match") for one in line.split(",")]
+    given = [
+        one.strip().removeprefix("W/")
+        for line in request.headers.getlist("if-none-match")
+        for one in line.split(",")
+    ]
     return "*" in given or tag.removeprefix("W/") in given
 
 

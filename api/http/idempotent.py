@@ -24,7 +24,14 @@ IdempotencyKey = Annotated[
 ]
 
 
-def once(session: Session, principal: Principal, key: str | None, meaning: dict[str, Any], make: Callable[[], str], response: Response) -> str:
+def once(
+    session: Session,
+    principal: Principal,
+    key: str | None,
+    meaning: dict[str, Any],
+    make: Callable[[], str],
+    response: Response,
+) -> str:
     """Make what a request asks for, unless the same request has made it before.
 
     Args:
@@ -44,7 +51,9 @@ def once(session: Session, principal: Principal, key: str | None, meaning: dict[
     """
     first = None
     if key is not None:
-        first = idempotency.reserve(session, principal.user_id, key, hashlib.sha256(canonical_json(meaning).encode()).hexdigest())
+        first = idempotency.reserve(
+            session, principal.user_id, key, hashlib.sha256(canonical_json(meaning).encode()).hexdigest()
+        )
     made = first or make()
     if key is not None and first is None:
         idempotency.keep(session, principal.user_id, key, made)

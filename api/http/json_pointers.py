@@ -53,21 +53,32 @@ def _body_fault(error: ErrorDetails, body: object, model: type[BaseModel]) -> Fa
         case "union_tag_invalid" | "union_tag_not_found":
             given = error.get("ctx", {}).get("tag")
             said = f"unknown method {given!r}" if given is not None else "the method's name is required"
-            return Fault(pointer=pointer([*where, "name"]), detail=f"{said}; known: {', '.join(sorted(BY_NAME))}")
+            return Fault(
+                pointer=pointer([*where, "name"]), detail=f"{said}; known: {', '.join(sorted(BY_NAME))}"
+            )
         case "extra_forbidden":
-            return Fault(pointer=pointer(where), detail=f"unknown field {where[-1]!r}; known: {', '.join(_known_fields(location[:-1], model))}")
+            return Fault(
+                pointer=pointer(where),
+                detail=f"unknown field {where[-1]!r}; known: {', '.join(_known_fields(location[:-1], model))}",
+            )
         case "model_type" | "model_attributes_type" | "dict_type":
-            return Fault(pointer=pointer(where), detail=f"a JSON object is required; given: {_short(error['input'])}")
+            return Fault(
+                pointer=pointer(where), detail=f"a JSON object is required; given: {_short(error['input'])}"
+            )
     detail = _detail(error)
     if isinstance(at, str) and beyond:  # a track's slug that reads well and names an impossible track
         detail = f"{'.'.join(map(str, beyond))}: {detail}"
     first_word = detail.partition(" ")[0]
-    if isinstance(at, dict) and first_word in at:  # a complaint about a whole object that begins with the name of one field
+    if (
+        isinstance(at, dict) and first_word in at
+    ):  # a complaint about a whole object that begins with the name of one field
         where = [*where, first_word]
     return Fault(pointer=pointer(where), detail=detail)
 
 
-def _in_body(location: Location, body: object, absent: bool) -> tuple[list[str | int], object, list[str | int]]:
+def _in_body(
+    location: Location, body: object, absent: bool
+) -> tuple[list[str | int], object, list[str | int]]:
     """Follow `location` through the body.
 
     Returns:
@@ -77,7 +88,11 @@ def _in_body(location: Location, body: object, absent: bool) -> tuple[list[str |
     beyond: list[str | int] = []
     at: Any = body
     for index, part in enumerate(location):
-        stands_there = part in at if isinstance(at, dict) else isinstance(at, list) and isinstance(part, int) and part < len(at)
+        stands_there = (
+            part in at
+            if isinstance(at, dict)
+            else isinstance(at, list) and isinstance(part, int) and part < len(at)
+        )
         if stands_there:
             at = at[part]
         elif not (absent and index == len(location) - 1):
@@ -94,7 +109,10 @@ def _known_fields(location: Location, model: type[BaseModel]) -> list[str]:
         tagged: list[type[BaseModel]] = [candidate for candidate in models if candidate is BY_NAME.get(part)]
         fields = [candidate.model_fields[part] for candidate in models if part in candidate.model_fields]
         models = tagged or [found for field in fields for found in _models_in(field.annotation)] or models
-    return sorted({name for candidate in models for name in candidate.model_fields} | ({"preset"} if models[0] in BY_NAME.values() else set()))
+    return sorted(
+        {name for candidate in models for name in candidate.model_fields}
+        | ({"preset"} if models[0] in BY_NAME.values() else set())
+    )
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -81,7 +81,9 @@ class Guard:
             if sender.started:
                 raise
             log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
-            await Problem(problems.INTERNAL, problems.INTERNAL.help).response(request_id)(scope, receive, sender)
+            await Problem(problems.INTERNAL, problems.INTERNAL.help).response(request_id)(
+                scope, receive, sender
+            )
             sender.tell()
 
 
@@ -114,7 +116,13 @@ class _Sender:
         """Log the request, its path without the query: what somebody looks for is theirs."""
         milliseconds = round(1000 * (time.perf_counter() - self.began), 1)
         client = self.scope["client"][0] if self.scope.get("client") else None
-        about = {"method": self.scope["method"], "path": self.scope["path"][:200], "status": self.status, "milliseconds": milliseconds, "client": client}
+        about = {
+            "method": self.scope["method"],
+            "path": self.scope["path"][:200],
+            "status": self.status,
+            "milliseconds": milliseconds,
+            "client": client,
+        }
         log.log(logging.DEBUG if self.scope["path"] in _PROBES else logging.INFO, "answered", extra=about)
 
     def _count(self, status: int) -> None:
@@ -144,7 +152,9 @@ def _counted(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(problems.TOO_LARGE, f"the body may have {limit} bytes at most", headers={"Connection": "close"})
+    return Problem(
+        problems.TOO_LARGE, f"the body may have {limit} bytes at most", headers={"Connection": "close"}
+    )
 
 
 def _request_id(given: str | None) -> str:

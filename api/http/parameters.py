@@ -9,8 +9,18 @@ from fastapi import Path, Query
 from api.deps import one_of
 from api.schemas.leaderboards import CLASSIFIERS, SORT_NAMES
 
-JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
-RunId = Annotated[str, Path(pattern=r"^run_[0-9a-z]{26}$", description="A run's id.", examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
+JobId = Annotated[
+    str,
+    Path(
+        pattern=r"^job_[0-9a-z]{26}$", description="A job's id.", examples=["job_01k9x3v8h2m4n6p8q0r2s4t6v8"]
+    ),
+]
+RunId = Annotated[
+    str,
+    Path(
+        pattern=r"^run_[0-9a-z]{26}$", description="A run's id.", examples=["run_01k9x3v8h2m4n6p8q0r2s4t6v8"]
+    ),
+]
 
 Sort = Annotated[
     str,
@@ -28,7 +38,10 @@ Classifier = Annotated[
 ExemplarFree = Annotated[bool, Query(description="Only entries that keep no exemplars.")]
 BestPerMethod = Annotated[bool, Query(description="Of each method only the entry that comes first.")]
 
-Entries = Annotated[list[str], Query(description="Ids of 2 to 8 entries of one track, as the leaderboard gives them.", max_length=100)]
+Entries = Annotated[
+    list[str],
+    Query(description="Ids of 2 to 8 entries of one track, as the leaderboard gives them.", max_length=100),
+]
 Baseline = Annotated[
     str | None,
     Query(description="One of the entries, with which the others are compared; the first if left out."),

@@ -41,7 +41,11 @@ class Standing:
     @property
     def headers(self) -> dict[str, str]:
         """As the caller is told."""
-        told = {"RateLimit-Limit": str(self.limit), "RateLimit-Remaining": str(self.remaining), "RateLimit-Reset": str(self.reset_seconds)}
+        told = {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+        }
         return told if self.allowed else {**told, "Retry-After": str(max(1, self.reset_seconds))}
 
 
@@ -81,7 +85,10 @@ class Rates:
         from limits.strategies import MovingWindowRateLimiter  # noqa: PLC0415
 
         assert self._redis_url is not None  # noqa: S101 - asked for with Redis only
-        patience: dict[str, Any] = {"socket_connect_timeout": REDIS_PATIENCE_SECONDS, "socket_timeout": REDIS_PATIENCE_SECONDS}
+        patience: dict[str, Any] = {
+            "socket_connect_timeout": REDIS_PATIENCE_SECONDS,
+            "socket_timeout": REDIS_PATIENCE_SECONDS,
+        }
         return MovingWindowRateLimiter(RedisStorage(self._redis_url, key_prefix="cil-rates", **patience))
 
 
@@ -91,4 +98,6 @@ def _standing(limiter: Any, what: str, who: str, per_minute: int) -> Standing:
     item, name = RateLimitItemPerMinute(per_minute), hashlib.sha256(who.encode()).hexdigest()[:32]
     allowed = limiter.hit(item, what, name)
     stats = limiter.get_window_stats(item, what, name)
-    return Standing(bool(allowed), per_minute, max(0, stats.remaining), max(0, math.ceil(stats.reset_time - time.time())))
+    return Standing(
+        bool(allowed), per_minute, max(0, stats.remaining), max(0, math.ceil(stats.reset_time - time.time()))
+    )

@@ -37,13 +37,18 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind the strict checks."""
         handler = super().get_route_handler()
-        known = {field.alias: get_origin(field.field_info.annotation) is list for field in _query_fields(self.dependant)}
+        known = {
+            field.alias: get_origin(field.field_info.annotation) is list
+            for field in _query_fields(self.dependant)
+        }
 
         async def strict(request: Request) -> Response:
             _check_query(request, known)
             if self.body_field and not _is_json(request.headers.get("content-type", "")):
                 given = request.headers.get("content-type", "no Content-Type")
-                raise Problem(problems.UNSUPPORTED_MEDIA_TYPE, f"the body must be application/json, not {given[:80]!r}")
+                raise Problem(
+                    problems.UNSUPPORTED_MEDIA_TYPE, f"the body must be application/json, not {given[:80]!r}"
+                )
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict
@@ -58,11 +63,19 @@ def parse(text: bytes, max_depth: int) -> Any:
         Problem: the text is not JSON, names a key twice, is nested deeper than `max_depth` or holds U+0000 or half a surrogate pair.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else math.inf)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else math.inf,
+        )
     except RecursionError as error:
         raise _too_deep(max_depth, "") from error
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise Problem(problems.INVALID_JSON, f"the body is not valid JSON: {error}", [Fault(pointer="", detail=str(error))]) from error
+        raise Problem(
+            problems.INVALID_JSON,
+            f"the body is not valid JSON: {error}",
+            [Fault(pointer="", detail=str(error))],
+        ) from error
     _check_values(value, max_depth)
     return value
 
@@ -78,7 +91,9 @@ def _check_values(value: object, max_depth: int) -> None:
             waiting.extend([((*where, key), key) for key in at])
         elif isinstance(at, list):
             waiting.extend([((*where, index), inner) for index, inner in enumerate(at)])
-        elif isinstance(at, str) and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in at):
+        elif isinstance(at, str) and any(
+            character == "\0" or "\ud800" <= character <= "\udfff" for character in at
+        ):
             printable = pointer(where).encode("ascii", "backslashreplace").decode()
             raise _invalid(printable, "text holds neither U+0000 nor half a surrogate pair")
 
@@ -87,7 +102,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)[:80]!r} stands twice in one object")
+        raise ValueError(
+            f"the key {next(name for name in names if names.count(name) > 1)[:80]!r} stands twice in one object"
+        )
     return found
 
 
@@ -107,13 +124,24 @@ def _check_query(request: Request, known: dict[str, bool]) -> None:
     """Refuse parameters that are not `known`, and repeated ones that may not be: `known` says of each whether it may."""
     given = [name for name, _ in request.query_params.multi_items()]
     faults = [
-        Fault(parameter=name, detail=f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}" if name not in known else "given more than once")
+        Fault(
+            parameter=name,
+            detail=f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}"
+            if name not in known
+            else "given more than once",
+        )
         for name in dict.fromkeys(given)
         if name not in known or (given.count(name) > 1 and not known[name])
     ]
-    faults += [Fault(parameter=name, detail="text holds no U+0000") for name, value in request.query_params.multi_items() if "\0" in value]
+    faults += [
+        Fault(parameter=name, detail="text holds no U+0000")
+        for name, value in request.query_params.multi_items()
+        if "\0" in value
+    ]
     if faults:
-        raise Problem(problems.INVALID_QUERY, f"query parameter {faults[0].parameter!r}: {faults[0].detail}", faults)
+        raise Problem(
+            problems.INVALID_QUERY, f"query parameter {faults[0].parameter!r}: {faults[0].detail}", faults
+        )
 
 
 def _query_fields(dependant: Dependant) -> Iterator[Any]:

@@ -71,11 +71,21 @@ class EventFeed:
             Problem: too-many-streams.
         """
         if sum(follower.address == address for follower in self._followers) >= self._max_of_one:
-            raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_of_one} event streams to your address are open already", headers={"Retry-After": "10"})
+            raise Problem(
+                problems.TOO_MANY_STREAMS,
+                f"{self._max_of_one} event streams to your address are open already",
+                headers={"Retry-After": "10"},
+            )
         if len(self._followers) >= self._max_streams:
-            raise Problem(problems.TOO_MANY_STREAMS, f"{self._max_streams} event streams are open already", headers={"Retry-After": "10"})
+            raise Problem(
+                problems.TOO_MANY_STREAMS,
+                f"{self._max_streams} event streams are open already",
+                headers={"Retry-After": "10"},
+            )
 
-    async def follow(self, job_id: str, after: int, patience: timedelta, address: str) -> AsyncGenerator[Event | None]:
+    async def follow(
+        self, job_id: str, after: int, patience: timedelta, address: str
+    ) -> AsyncGenerator[Event | None]:
         """The events of a job with a sequence above `after`, until its last one.
 
         Args:
@@ -126,7 +136,9 @@ class EventFeed:
         while self._followers:
             await asyncio.sleep(self._poll_seconds)
             try:
-                latest = await run_in_threadpool(self._look, {follower.job_id for follower in self._followers})
+                latest = await run_in_threadpool(
+                    self._look, {follower.job_id for follower in self._followers}
+                )
             except SQLAlchemyError as error:
                 log.warning("the event log cannot be read, streams wait: %s", error)
                 continue

@@ -44,7 +44,9 @@ class Doorbell:
         if time.monotonic() >= self._ask_again_at:
             from redis import Redis, RedisError  # noqa: PLC0415 - as in _celery
 
-            with Redis.from_url(self._redis_url, socket_connect_timeout=PING_SECONDS, socket_timeout=PING_SECONDS) as server:
+            with Redis.from_url(
+                self._redis_url, socket_connect_timeout=PING_SECONDS, socket_timeout=PING_SECONDS
+            ) as server:
                 try:
                     server.ping()
                     self._away = False
@@ -64,7 +66,11 @@ class Doorbell:
                 self._celery.send_task(MESSAGE, queue=queue, **RING_OPTIONS)
             except OperationalError as error:
                 self._silent_until = time.monotonic() + SILENCE_SECONDS
-                log.warning("the doorbell of queue %s cannot be rung, workers will find its runs by themselves: %s", queue, error)
+                log.warning(
+                    "the doorbell of queue %s cannot be rung, workers will find its runs by themselves: %s",
+                    queue,
+                    error,
+                )
                 return
 
 
@@ -74,5 +80,7 @@ def _celery(redis_url: str) -> Any:
     app = Celery("cil-api", broker=redis_url, set_as_current=False)
     limits = {"socket_connect_timeout": TIMEOUT_SECONDS, "socket_timeout": TIMEOUT_SECONDS}
     transport = {**CELERY_CONFIG["broker_transport_options"], **limits}
-    app.conf.update(CELERY_CONFIG, broker_connection_timeout=TIMEOUT_SECONDS, broker_transport_options=transport)
+    app.conf.update(
+        CELERY_CONFIG, broker_connection_timeout=TIMEOUT_SECONDS, broker_transport_options=transport
+    )
     return app

@@ -42,7 +42,13 @@ def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
 def curves_of(found: Budgets) -> Figure:
     """Average accuracy over memory, one curve a method."""
     series = [
-        svg.Series(curve.title, [(point.megabytes, point.average_accuracy) for point in curve.points], look=svg.Look(place))
+        svg.Series(
+            curve.title,
+            [(point.megabytes, point.average_accuracy) for point in curve.points],
+            look=svg.Look(place),
+        )
         for place, curve in enumerate(found.curves)
     ]
-    return charts.curves("budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")
+    return charts.curves(
+        "budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)"
+    )

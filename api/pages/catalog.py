@@ -39,7 +39,15 @@ def method(request: Request, name: str, database: DatabaseDep) -> Response:
     with database.reading() as session:
         found = {status.track.slug: entries(session, status.track.slug) for status in list_tracks(session)}
     results = [entry for board in found.values() for entry in board if entry.method == name]
-    return templating.render(request, "method.html", recipe=recipe, name=name, knobs=knobs(recipe), results=results, proposal=first_job(name))
+    return templating.render(
+        request,
+        "method.html",
+        recipe=recipe,
+        name=name,
+        knobs=knobs(recipe),
+        results=results,
+        proposal=first_job(name),
+    )
 
 
 @router.get("/datasets")
@@ -48,20 +56,38 @@ def datasets(request: Request, database: DatabaseDep) -> Response:
     with database.reading() as session:
         cards = list(dataset_cards(session).values())
         tracks = every_track(session)
-    return templating.render(request, "datasets.html", cards=cards, backbones=list(BACKBONES.values()), tracks=tracks, suites=SUITES.values())
+    return templating.render(
+        request,
+        "datasets.html",
+        cards=cards,
+        backbones=list(BACKBONES.values()),
+        tracks=tracks,
+        suites=SUITES.values(),
+    )
 
 
 @router.get("/workers")
 def workers(request: Request, database: DatabaseDep) -> Response:
     """Who works on what, and what waits."""
     with database.reading() as session:
-        return templating.render(request, "workers.html", workers=list_workers(session), queues=queues(session), setbacks=setbacks(session), refresh=5)
+        return templating.render(
+            request,
+            "workers.html",
+            workers=list_workers(session),
+            queues=queues(session),
+            setbacks=setbacks(session),
+            refresh=5,
+        )
 
 
 def knobs(recipe: type[Recipe]) -> list[tuple[str, Any, str]]:
     """Name, default and source of every hyper-parameter."""
     published = recipe.published()
-    return [(name, getattr(published, name), field.description or "") for name, field in recipe.model_fields.items() if name != "name"]
+    return [
+        (name, getattr(published, name), field.description or "")
+        for name, field in recipe.model_fields.items()
+        if name != "name"
+    ]
 
 
 def name_of(recipe: type[Recipe]) -> str:

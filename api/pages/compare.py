@@ -31,7 +31,14 @@ NAMES = {"average_accuracy": "Average accuracy", "last_accuracy": "Last accuracy
 
 
 @router.get("/compare")
-def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = True) -> Response:
+def show(
+    request: Request,
+    entry: Entries,
+    database: DatabaseDep,
+    baseline: Baseline = None,
+    classifier: Classifier = None,
+    zoom: Zoom = True,
+) -> Response:
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
@@ -45,7 +52,14 @@ def show(request: Request, entry: Entries, database: DatabaseDep, baseline: Base
 
 
 @router.get("/compare/{file}")
-def picture(file: str, entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None, zoom: Zoom = True) -> Response:
+def picture(
+    file: str,
+    entry: Entries,
+    database: DatabaseDep,
+    baseline: Baseline = None,
+    classifier: Classifier = None,
+    zoom: Zoom = True,
+) -> Response:
     """A figure of the page alone."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
@@ -56,18 +70,45 @@ def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
     """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
     names, looks = labels(comparison.items), looks_of(comparison.items)
     where = f"on {comparison.track_slug}"
-    found = [charts.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)]
+    found = [
+        charts.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)
+    ]
     for metric in METRICS:
         tests = [(one.entry, one.tests[metric]) for one in comparison.differences]
-        rows = [Interval(names[entry], looks[entry], test.mean, *(test.interval or (None, None))) for entry, test in tests]
-        found.append(charts.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}"))
+        rows = [
+            Interval(names[entry], looks[entry], test.mean, *(test.interval or (None, None)))
+            for entry, test in tests
+        ]
+        found.append(
+            charts.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}")
+        )
     tasks = len(comparison.matrices[0].forgetting)
     if tasks:
-        lost = [Bars(names[matrix.entry], looks[matrix.entry], matrix.forgetting) for matrix in comparison.matrices]
-        found.append(charts.bars("forgetting", [f"task {task + 1}" for task in range(tasks)], lost, f"Accuracy lost on each task by the end {where}"))
+        lost = [
+            Bars(names[matrix.entry], looks[matrix.entry], matrix.forgetting)
+            for matrix in comparison.matrices
+        ]
+        found.append(
+            charts.bars(
+                "forgetting",
+                [f"task {task + 1}" for task in range(tasks)],
+                lost,
+                f"Accuracy lost on each task by the end {where}",
+            )
+        )
         parts = ("old_accuracy", "new_accuracy")
-        kept = [Bars(names[item.id], looks[item.id], [item.metrics[part].mean for part in parts]) for item in comparison.items]
-        found.append(charts.bars("old_and_new", ["old classes", "new classes"], kept, f"Accuracy on old and on new classes after the last task {where}"))
+        kept = [
+            Bars(names[item.id], looks[item.id], [item.metrics[part].mean for part in parts])
+            for item in comparison.items
+        ]
+        found.append(
+            charts.bars(
+                "old_and_new",
+                ["old classes", "new classes"],
+                kept,
+                f"Accuracy on old and on new classes after the last task {where}",
+            )
+        )
     return found
 
 
@@ -88,5 +129,8 @@ def verdict(test: PairedTest) -> str:
 
 
 def _link(comparison: Comparison, *, baseline: str) -> str:
-    query: Sequence[tuple[str, str]] = [*(("entry", item.id) for item in comparison.items), ("baseline", baseline)]
+    query: Sequence[tuple[str, str]] = [
+        *(("entry", item.id) for item in comparison.items),
+        ("baseline", baseline),
+    ]
     return templating.with_pairs("/compare", query)

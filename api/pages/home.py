@@ -36,7 +36,9 @@ def home(request: Request, database: DatabaseDep) -> Response:
         jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
     tracks.sort(key=lambda track: -track.entries)
     titles = {name: recipe.title for name, recipe in BY_NAME.items()}
-    return templating.render(request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, proposal=first_job())
+    return templating.render(
+        request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, proposal=first_job()
+    )
 
 
 def _leader(session: Session, slug: str) -> Entry | None:

@@ -25,7 +25,9 @@ FEW_IMAGES = 10_000
 _PREFERRED = ("icarl", "lwf", "joint")  # the last asks nothing of a track
 
 
-def proposed_job(track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None) -> dict[str, Any]:
+def proposed_job(
+    track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None
+) -> dict[str, Any]:
     """A job on a track, as the API takes it.
 
     Args:
@@ -33,9 +35,15 @@ def proposed_job(track: Track, datasets: Mapping[str, DatasetCard], method: str 
         datasets: those that exist here.
         method: which; by default the first that fits of some that are widely known.
     """
-    name = method or next((each for each in _PREFERRED if _fits(BY_NAME[each], track, datasets)), _PREFERRED[-1])
+    name = method or next(
+        (each for each in _PREFERRED if _fits(BY_NAME[each], track, datasets)), _PREFERRED[-1]
+    )
     preset = _preset(BY_NAME[name], track.dataset, datasets)
-    return {"method": {"name": name, **({"preset": preset} if preset else {})}, "track": track.slug, "seeds": list(SEEDS)}
+    return {
+        "method": {"name": name, **({"preset": preset} if preset else {})},
+        "track": track.slug,
+        "seeds": list(SEEDS),
+    }
 
 
 def first_job(method: str | None = None) -> dict[str, Any]:
@@ -46,7 +54,9 @@ def first_job(method: str | None = None) -> dict[str, Any]:
 def _preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:
     """`small`, or nothing for the published values."""
     card = datasets.get(dataset)
-    return "small" if card is not None and card.train_images < FEW_IMAGES and "small" in recipe.presets else ""
+    return (
+        "small" if card is not None and card.train_images < FEW_IMAGES and "small" in recipe.presets else ""
+    )
 
 
 def _fits(recipe: type[Recipe], track: Track, datasets: Mapping[str, DatasetCard]) -> bool:

@@ -21,7 +21,13 @@ def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
     """Methods over several tracks: average ranks, and which of them can be told apart."""
     with database.reading() as session:
         found = compare_tracks(session, track)
-    return templating.render(request, "ranks.html", found=found, diagram=diagram_of(found), query=[("track", slug) for slug in track])
+    return templating.render(
+        request,
+        "ranks.html",
+        found=found,
+        diagram=diagram_of(found),
+        query=[("track", slug) for slug in track],
+    )
 
 
 @router.get("/ranks/{file}")
@@ -35,4 +41,6 @@ def diagram_of(found: TracksComparison) -> Figure:
     """Average ranks with the critical difference."""
     ranking = found.ranking
     title = f"Average ranks of {len(ranking.names)} methods over {len(found.tracks)} tracks"
-    return charts.critical_difference("ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title)
+    return charts.critical_difference(
+        "ranks", ranking.names, ranking.average_ranks, ranking.critical_difference, title
+    )

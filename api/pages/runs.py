@@ -82,9 +82,7 @@ def outlook(session: Session, position: int) -> str:
     there = f"{workers} worker{'s' if workers > 1 else ''} {'are' if workers > 1 else 'is'} there"
     if seconds is None:
         return f"{there}."
-    return (
-        f"{there}, and runs of the last hour took {templating.duration(seconds)} each: it begins in about {templating.duration(position * seconds / workers)}."
-    )
+    return f"{there}, and runs of the last hour took {templating.duration(seconds)} each: it begins in about {templating.duration(position * seconds / workers)}."
 
 
 def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]:
@@ -92,11 +90,21 @@ def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]
     title, found = BY_NAME[run.method].title, []
     if series := curves_of(run):
         found.append(charts.curves("curves", series, f"Accuracy of {title} after each task"))
-    points = [(float(place), math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1)]
+    points = [
+        (float(place), math.fsum(epoch["losses"].values())) for place, epoch in enumerate(epochs, start=1)
+    ]
     if points:
-        starts = [place for place, epoch in enumerate(epochs, start=1) if place == 1 or epoch["task"] != epochs[place - 2]["task"]]
+        starts = [
+            place
+            for place, epoch in enumerate(epochs, start=1)
+            if place == 1 or epoch["task"] != epochs[place - 2]["task"]
+        ]
         begins = [(float(place), f"task {epochs[place - 1]['task'] + 1}") for place in starts]
-        found.append(charts.trace("losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins))
+        found.append(
+            charts.trace(
+                "losses", points, f"Loss of {title} in each recorded epoch", "recorded epochs", "loss", begins
+            )
+        )
     return found
 
 
@@ -106,6 +114,9 @@ def curves_of(run: RunAnswer) -> list[svg.Series]:
     for number, (name, answer) in enumerate(run.classifiers.items()):
         seen = [task.seen for task in run.tasks]
         totals = list(accumulate(answer.test_images))
-        points = [(count, sum(row) / totals[place]) for place, (count, row) in enumerate(zip(seen, answer.correct, strict=True))]
+        points = [
+            (count, sum(row) / totals[place])
+            for place, (count, row) in enumerate(zip(seen, answer.correct, strict=True))
+        ]
         series.append(svg.Series(name, points, look=svg.Look(number)))
     return series

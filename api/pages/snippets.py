@@ -24,7 +24,16 @@ def as_curl(body: Mapping[str, Any], server: str) -> str:
 def as_command(body: Mapping[str, Any]) -> str:
     """The job as a `cil` command."""
     method = body["method"]
-    parts = ["cil", "submit", "--method", method["name"], "--track", body["track"], "--seeds", ",".join(map(str, body["seeds"]))]
+    parts = [
+        "cil",
+        "submit",
+        "--method",
+        method["name"],
+        "--track",
+        body["track"],
+        "--seeds",
+        ",".join(map(str, body["seeds"])),
+    ]
     parts += ["--preset", method["preset"]] if "preset" in method else []
     parts += ["--name", body["name"]] if "name" in body else []
     for name, value in flat(method).items():

@@ -79,7 +79,10 @@ async def _form(request: Request) -> dict[str, str]:
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip()
     if given != "application/x-www-form-urlencoded":
-        raise Problem(problems.UNSUPPORTED_MEDIA_TYPE, f"a form is application/x-www-form-urlencoded, not {given[:80] or 'nothing'}")
+        raise Problem(
+            problems.UNSUPPORTED_MEDIA_TYPE,
+            f"a form is application/x-www-form-urlencoded, not {given[:80] or 'nothing'}",
+        )
     return dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
 
 
@@ -88,7 +91,14 @@ Chosen = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get("/submit")
-def show(request: Request, database: DatabaseDep, method: Chosen = None, preset: Chosen = None, track: Chosen = None, job: Chosen = None) -> Response:
+def show(
+    request: Request,
+    database: DatabaseDep,
+    method: Chosen = None,
+    preset: Chosen = None,
+    track: Chosen = None,
+    job: Chosen = None,
+) -> Response:
     """The form: empty, for a method or a track, or as another job was."""
     with database.reading() as session:
         if job:
@@ -100,7 +110,14 @@ def show(request: Request, database: DatabaseDep, method: Chosen = None, preset:
 
 
 @router.post("/submit")
-def send(request: Request, form: FormDep, database: DatabaseDep, doorbell: DoorbellDep, settings: SettingsDep, background: BackgroundTasks) -> Response:
+def send(
+    request: Request,
+    form: FormDep,
+    database: DatabaseDep,
+    doorbell: DoorbellDep,
+    settings: SettingsDep,
+    background: BackgroundTasks,
+) -> Response:
     """Check the job, or submit it and show it."""
     form = {**DEFAULTS, **form}
     body = body_of(form)
@@ -108,7 +125,9 @@ def send(request: Request, form: FormDep, database: DatabaseDep, doorbell: Doorb
     if form.get("action") == "submit" and not errors:
         answer = Response()
         try:
-            principal = authenticated(request, answer, database, form.get("token", "").strip() or None, Scope.jobs_write)
+            principal = authenticated(
+                request, answer, database, form.get("token", "").strip() or None, Scope.jobs_write
+            )
             job = submit_as(principal, JobSpec.model_validate(body), database, settings)
         except Problem as problem:
             errors = {"token" if problem.kind.status in {401, 403} else "": problem.detail}
@@ -124,7 +143,9 @@ def send(request: Request, form: FormDep, database: DatabaseDep, doorbell: Doorb
 @router.post("/jobs/{job_id}/cancel")
 def cancel(request: Request, job_id: JobId, form: FormDep, database: DatabaseDep) -> Response:
     """Ask for the end of a job."""
-    principal = authenticated(request, Response(), database, form.get("token", "").strip() or None, Scope.jobs_write)
+    principal = authenticated(
+        request, Response(), database, form.get("token", "").strip() or None, Scope.jobs_write
+    )
     with writing(database, principal) as session:
         cancel_as(session, principal, job_id)
     return RedirectResponse(f"/jobs/{job_id}", status_code=303)
@@ -138,10 +159,17 @@ def body_of(form: Mapping[str, str]) -> dict[str, Any]:
     for name in knob_names(recipe):
         typed, before = form.get(_OWN + name), _plain(base, name)
         if typed is not None and (value := _parsed(typed)) != before and typed != str(before):
-            changed[name] = _difference(value, before) if isinstance(value, dict) and isinstance(before, dict) else value
+            changed[name] = (
+                _difference(value, before) if isinstance(value, dict) and isinstance(before, dict) else value
+            )
     method = {"name": form["method"], **({"preset": form["preset"]} if form["preset"] else {}), **changed}
     seeds = [_parsed(seed.strip()) for seed in form["seeds"].split(",") if seed.strip()]
-    return {"method": method, "track": form["track"].strip(), "seeds": seeds, **({"name": form["name"]} if form["name"].strip() else {})}
+    return {
+        "method": method,
+        "track": form["track"].strip(),
+        "seeds": seeds,
+        **({"name": form["name"]} if form["name"].strip() else {}),
+    }
 
 
 def knobs(recipe: type[Recipe], form: Mapping[str, str]) -> list[Knob]:
@@ -150,10 +178,21 @@ def knobs(recipe: type[Recipe], form: Mapping[str, str]) -> list[Knob]:
     found = []
     for name in knob_names(recipe):
         properties, value = schema["properties"][name], _plain(base, name)
-        options = ("true", "false") if isinstance(value, bool) else tuple(map(str, properties.get("enum", ())))
+        options = (
+            ("true", "false") if isinstance(value, bool) else tuple(map(str, properties.get("enum", ())))
+        )
         typed = form.get(_OWN + name, value if isinstance(value, str) else json.dumps(value))
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        found.append(Knob(name, typed, options, numeric, isinstance(value, dict | list), properties.get("description", "")))
+        found.append(
+            Knob(
+                name,
+                typed,
+                options,
+                numeric,
+                isinstance(value, dict | list),
+                properties.get("description", ""),
+            )
+        )
     return found
 
 
@@ -162,7 +201,13 @@ def knob_names(recipe: type[Recipe]) -> list[str]:
     return [name for name in recipe.model_fields if name != "name"]
 
 
-def _page(request: Request, session: Session, form: Mapping[str, str], errors: Mapping[str, str] | None = None, status: int = 200) -> Response:
+def _page(
+    request: Request,
+    session: Session,
+    form: Mapping[str, str],
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response:
     recipe, body = recipe_named(form["method"]), body_of(form)
     return templating.render(
         request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,
@@ -174,8 +219,16 @@ def _page(request: Request, session: Session, form: Mapping[str, str], errors: M
 def _cost(session: Session, body: Mapping[str, Any], recipe: type[Recipe]) -> str:
     """How much it is, and how long the method took on this track before."""
     count = len(body["seeds"])
-    before = [entry for entry in entries(session, body["track"]) if entry.method == body["method"]["name"] and entry.train_seconds]
-    took = f"; {recipe.title} took {templating.duration(before[0].train_seconds.mean)} a run here before" if before and before[0].train_seconds else ""
+    before = [
+        entry
+        for entry in entries(session, body["track"])
+        if entry.method == body["method"]["name"] and entry.train_seconds
+    ]
+    took = (
+        f"; {recipe.title} took {templating.duration(before[0].train_seconds.mean)} a run here before"
+        if before and before[0].train_seconds
+        else ""
+    )
     return f"{count} run{'s' if count != 1 else ''}{took}"
 
 
@@ -185,7 +238,10 @@ def _check(body: Mapping[str, Any], database: DatabaseDep, settings: Settings) -
         spec = JobSpec.model_validate(body)
         submission.check(spec, database, settings)
     except ValidationError as error:
-        return {_field(fault["loc"], body): fault["msg"].removeprefix("Value error, ") for fault in reversed(error.errors())}  # the first at each field
+        return {
+            _field(fault["loc"], body): fault["msg"].removeprefix("Value error, ")
+            for fault in reversed(error.errors())
+        }  # the first at each field
     except InvalidSpec as error:
         return {_field(error.field, body): str(error)}
     return {}
@@ -214,9 +270,19 @@ def _proposed(session: Session, slug: str, method: str | None) -> dict[str, str]
 def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:
     """A job's spec as a form: every value spelled out."""
     job = JobSpec.model_validate(spec)
-    values = {_OWN + name: value if isinstance(value := _plain(job.method, name), str) else json.dumps(value) for name in knob_names(type(job.method))}
+    values = {
+        _OWN + name: value if isinstance(value := _plain(job.method, name), str) else json.dumps(value)
+        for name in knob_names(type(job.method))
+    }
     preset = job.method.variant if job.method.variant in job.method.presets else ""
-    return {"method": job.method.name, "preset": preset, "track": job.track.slug, "seeds": ", ".join(map(str, job.seeds)), "name": job.name or "", **values}
+    return {
+        "method": job.method.name,
+        "preset": preset,
+        "track": job.track.slug,
+        "seeds": ", ".join(map(str, job.seeds)),
+        "name": job.name or "",
+        **values,
+    }
 
 
 def _base(recipe: type[Recipe], preset: str) -> Recipe:
@@ -225,7 +291,13 @@ def _base(recipe: type[Recipe], preset: str) -> Recipe:
 
 def _plain(recipe: Recipe, name: str) -> Any:
     value = getattr(recipe, name)
-    return value.model_dump(mode="json") if isinstance(value, Schedule) else list(value) if isinstance(value, tuple) else value
+    return (
+        value.model_dump(mode="json")
+        if isinstance(value, Schedule)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 def _difference(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

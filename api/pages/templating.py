@@ -37,7 +37,12 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 def text_of(request: Request, template: str, **values: Any) -> bytes:
     """What `render` sends, before it is sent."""
     doorbell: Doorbell = request.app.state.doorbell
-    shared = {"request": request, "path": request.url.path, "present": datetime.now(UTC), "redis_is_away": doorbell.is_away}
+    shared = {
+        "request": request,
+        "path": request.url.path,
+        "present": datetime.now(UTC),
+        "redis_is_away": doorbell.is_away,
+    }
     return _ENVIRONMENT.get_template(template).render(shared, **values).encode()
 
 
@@ -45,7 +50,9 @@ def page(request: Request, text: bytes, status: int = 200) -> Response:
     """A finished page, compressed if the browser takes that: a table of numbers shrinks to a tenth."""
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return HTMLResponse(gzip.compress(text, _COMPRESSION, mtime=0), status, {**headers, "Content-Encoding": "gzip"})
+        return HTMLResponse(
+            gzip.compress(text, _COMPRESSION, mtime=0), status, {**headers, "Content-Encoding": "gzip"}
+        )
     return HTMLResponse(text, status, headers)
 
 
@@ -60,7 +67,11 @@ def percent(value: float | None, digits: int = 1) -> str:
 def over_seeds(statistic: Statistic, digits: int = 1) -> str:
     """A mean as per cent, with half its 95 % interval where there is one."""
     mean = percent(statistic.mean, digits)
-    return mean if statistic.interval is None else f"{mean} ± {percent(statistic.interval[1] - statistic.mean, digits)}"
+    return (
+        mean
+        if statistic.interval is None
+        else f"{mean} ± {percent(statistic.interval[1] - statistic.mean, digits)}"
+    )
 
 
 def megabytes(value: float | None) -> str:
@@ -95,9 +106,14 @@ def ago(when: datetime | None, present: datetime) -> str:
     if when is None:
         return MISSING
     seconds = max(0.0, (present - when).total_seconds())
-    unit, length = next(((name, size) for name, size in _UNITS if seconds >= 2 * size or (seconds >= size and size <= _HOUR)), ("s", 1))
+    unit, length = next(
+        ((name, size) for name, size in _UNITS if seconds >= 2 * size or (seconds >= size and size <= _HOUR)),
+        ("s", 1),
+    )
     said = "just now" if seconds < 5 else f"{seconds // length:.0f} {unit} ago"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), moment(when), said)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        when.astimezone(UTC).isoformat(timespec="seconds"), moment(when), said
+    )
 
 
 _HOUR = 3600
@@ -107,12 +123,21 @@ _UNITS = (("years", 31_557_600), ("months", 2_629_800), ("days", 86_400), ("h", 
 def coded(text: str) -> Markup:
     """A sentence whose `backticked` words are code."""
     parts = escape(text).split("`")
-    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
 
 
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """A link: `path` with those of `query` that are not None; of a list, every value."""
-    given = urlencode({name: value if isinstance(value, list) else str(value) for name, value in query.items() if value is not None}, doseq=True)
+    given = urlencode(
+        {
+            name: value if isinstance(value, list) else str(value)
+            for name, value in query.items()
+            if value is not None
+        },
+        doseq=True,
+    )
     return f"{path}?{given}" if given else path
 
 
@@ -147,8 +172,26 @@ def short(token: str) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for show in (percent, over_seeds, megabytes, millions, duration, moment, ago, coded, plain, short, variant):
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for show in (
+        percent,
+        over_seeds,
+        megabytes,
+        millions,
+        duration,
+        moment,
+        ago,
+        coded,
+        plain,
+        short,
+        variant,
+    ):
         environment.filters[show.__name__] = show
     for call in (with_query, with_pairs, as_curl, as_command):
         environment.globals[call.__name__] = call

@@ -40,9 +40,14 @@ DRAWN = 8
 SHOWN_FOR_SECONDS = 10
 """How long a page is shown as it is while its track does not change: what it says of times, of other tracks and of Redis may be so old."""
 
-Zoom = Annotated[bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")]
+Zoom = Annotated[
+    bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")
+]
 
-Columns = Annotated[list[str], Query(default_factory=list, description="The columns that are shown; the usual ones when left out.")]
+Columns = Annotated[
+    list[str],
+    Query(default_factory=list, description="The columns that are shown; the usual ones when left out."),
+]
 
 
 @router.get("/tracks/{slug}")
@@ -57,7 +62,9 @@ def show(
         if (kept := answers.get(key)) is not None:
             return templating.page(request, kept)
         track = track_named(session, slug)
-        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
+        found = entries(
+            session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
+        )
         reported = beside_reported(session, slug, found)
         orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
         proposal = None if found else proposed_job(track, dataset_cards(session))
@@ -86,14 +93,20 @@ def picture(
     """A figure of the page alone: its picture or its numbers."""
     with database.reading() as session:
         track_named(session, slug)
-        found = entries(session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method)
+        found = entries(
+            session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
+        )
     return charts.download((curves(slug, found, zoom), pareto(slug, found)), file)
 
 
 def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
     """Accuracy after each task of the best entries; None without any."""
     drawn = _drawn(found)
-    return charts.curves("curves", series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom) if drawn else None
+    return (
+        charts.curves("curves", series_of(drawn), f"Accuracy after each task on {slug}", zoom=zoom)
+        if drawn
+        else None
+    )
 
 
 def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
@@ -101,10 +114,19 @@ def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
     shown = [entry for entry in found if entry.rank is not None and entry.kept_bytes]
     if len(shown) < 2:
         return None
-    best = frontier({entry.id: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes) for entry in shown})
+    best = frontier(
+        {entry.id: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes) for entry in shown}
+    )
     names = labels(shown)
-    points = [Point(names[entry.id], entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best) for entry in shown]
-    return charts.scatter("pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept")
+    points = [
+        Point(
+            names[entry.id], entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best
+        )
+        for entry in shown
+    ]
+    return charts.scatter(
+        "pareto", points, f"Average accuracy over the megabytes kept on {slug}", "megabytes kept"
+    )
 
 
 def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
@@ -113,7 +135,11 @@ def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
     if not ranked:
         return None
     beside = [entry for entry in ranked[1:] if entry.band == 1]
-    ahead = ranked[0].metrics["average_accuracy"].mean - ranked[1].metrics["average_accuracy"].mean if len(ranked) > 1 else None
+    ahead = (
+        ranked[0].metrics["average_accuracy"].mean - ranked[1].metrics["average_accuracy"].mean
+        if len(ranked) > 1
+        else None
+    )
     return {
         "first": ranked[0],
         "second": ranked[1] if len(ranked) > 1 else None,

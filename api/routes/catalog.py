@@ -48,7 +48,9 @@ def read_backbones() -> answers.Backbones:
 @router.get("/suites", operation_id="listSuites")
 def read_suites() -> answers.Suites:
     """Methods × tracks × seeds that belong together; `cil suite run NAME` submits one."""
-    return answers.Suites(items=[answers.SuiteAnswer(**suite.model_dump(), runs=suite.runs) for suite in SUITES.values()])
+    return answers.Suites(
+        items=[answers.SuiteAnswer(**suite.model_dump(), runs=suite.runs) for suite in SUITES.values()]
+    )
 
 
 @router.get("/workers", operation_id="listWorkers")

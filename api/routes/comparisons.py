@@ -18,7 +18,9 @@ _REFUSED = documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.NOT_C
 
 
 @router.get("", operation_id="compareEntries", responses=_REFUSED)
-def read_comparison(entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None) -> Comparison:
+def read_comparison(
+    entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None
+) -> Comparison:
     """Curves, matrices, paired tests over shared seeds against a baseline, and what differs between recipes and environments."""
     with database.reading() as session:
         return compare(session, entry, baseline=baseline, classifier=classifier)

@@ -30,7 +30,11 @@ async def live() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", operation_id="readyz", responses={503: {"model": Health, "description": "Not ready, with the reason"}})
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    responses={503: {"model": Health, "description": "Not ready, with the reason"}},
+)
 def ready(response: Response, settings: SettingsDep) -> Health:
     """The database answers and has the schema of this version."""
     import migrations  # noqa: PLC0415 - Alembic would slow every start down for the sake of this one question
@@ -41,7 +45,9 @@ def ready(response: Response, settings: SettingsDep) -> Health:
         log.warning("not ready: %s", error)
         return _not_ready(response, "the database does not answer")
     if found != migrations.HEAD:
-        return _not_ready(response, f"the database is at schema revision {found}; this version needs {migrations.HEAD}")
+        return _not_ready(
+            response, f"the database is at schema revision {found}; this version needs {migrations.HEAD}"
+        )
     return Health(status="ok")
 
 

@@ -37,7 +37,14 @@ PING = timedelta(seconds=15)
 """An idle stream sends a comment so often: proxies keep it open, and a listener that left is noticed."""
 
 MAX_SEQUENCE = 2**31 - 1
-Sequence = Annotated[int, Query(ge=0, le=MAX_SEQUENCE, description="Start after this event: the sequence number of the last one that is known.")]
+Sequence = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=MAX_SEQUENCE,
+        description="Start after this event: the sequence number of the last one that is known.",
+    ),
+]
 
 _STREAM = {
     "schema": {"type": "string"},
@@ -52,9 +59,14 @@ _STREAM = {
     responses={
         200: {
             "description": "The events of the job, live or as a page",
-            "content": {"text/event-stream": _STREAM, "application/json": {"schema": {"$ref": "#/components/schemas/Events"}}},
+            "content": {
+                "text/event-stream": _STREAM,
+                "application/json": {"schema": {"$ref": "#/components/schemas/Events"}},
+            },
         },
-        **documented(problems.NOT_FOUND, problems.NOT_ACCEPTABLE, problems.INVALID_QUERY, problems.TOO_MANY_STREAMS),
+        **documented(
+            problems.NOT_FOUND, problems.NOT_ACCEPTABLE, problems.INVALID_QUERY, problems.TOO_MANY_STREAMS
+        ),
     },
 )
 async def read_events(
@@ -64,7 +76,14 @@ async def read_events(
     feed: FeedDep,
     cursor: Sequence = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Events a page; the stream has no limit.")] = 500,
-    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQUENCE, description="As a browser sends it when it reconnects; goes before `cursor`.")] = None,
+    last_event_id: Annotated[
+        int | None,
+        Header(
+            ge=0,
+            le=MAX_SEQUENCE,
+            description="As a browser sends it when it reconnects; goes before `cursor`.",
+        ),
+    ] = None,
 ) -> Response:
     """What happens to a job, from its submission to its end."""
     after = cursor if last_event_id is None else last_event_id
@@ -78,7 +97,9 @@ async def read_events(
     return EventSourceResponse(_stream(feed, job_id, after, come, address), headers=headers)
 
 
-async def _stream(feed: EventFeed, job_id: str, after: int, come: Progress, address: str) -> AsyncIterator[bytes]:
+async def _stream(
+    feed: EventFeed, job_id: str, after: int, come: Progress, address: str
+) -> AsyncIterator[bytes]:
     if come.ended and after >= come.last_sequence:  # a listener that comes back after the end
         yield _end(after)
         return
@@ -114,7 +135,9 @@ def _page(database: Database, job_id: str, after: int, limit: int) -> Events:
         events = job_events(session, job_id, after, limit)
     reached = events[-1].sequence if events else after
     complete = come.ended and reached >= come.last_sequence
-    return Events(items=[event_answer(event) for event in events], next_cursor=None if complete else str(reached))
+    return Events(
+        items=[event_answer(event) for event in events], next_cursor=None if complete else str(reached)
+    )
 
 
 def _representation(accept: str) -> str:
@@ -128,4 +151,7 @@ def _representation(accept: str) -> str:
         return "text/event-stream"
     if wanted & {"application/json", "application/*"}:
         return "application/json"
-    raise Problem(problems.NOT_ACCEPTABLE, f"events come as text/event-stream or application/json, not as {accept[:80]!r}")
+    raise Problem(
+        problems.NOT_ACCEPTABLE,
+        f"events come as text/event-stream or application/json, not as {accept[:80]!r}",
+    )

@@ -28,7 +28,9 @@ from store.queries.queues import queue_position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
-Moment = Annotated[AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))]  # others overflow when brought to UTC
+Moment = Annotated[
+    AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))
+]  # others overflow when brought to UTC
 
 
 @router.post(
@@ -62,12 +64,19 @@ async def submit_job(
         with writing(database, principal) as session:
             meaning = {"spec": spec.model_dump(mode="json"), "force": force}
             job_id = once(
-                session, principal, idempotency_key, meaning, lambda: submission.submit(session, principal, spec, force=force, settings=settings), response
+                session,
+                principal,
+                idempotency_key,
+                meaning,
+                lambda: submission.submit(session, principal, spec, force=force, settings=settings),
+                response,
             )
         with database.reading() as session:
             job = get_job(session, job_id)
             answer = job_answer(job, queue_position(session, job_id))
-        background.add_task(doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued})
+        background.add_task(
+            doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued}
+        )
         response.headers["Location"] = f"/api/v1/jobs/{job_id}"
         response.status_code = 200 if was_reused(job) else 202
         return answer
@@ -75,7 +84,9 @@ async def submit_job(
     return await to_thread.run_sync(submit, limiter=submissions)
 
 
-@router.get("", operation_id="listJobs", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR))
+@router.get(
+    "", operation_id="listJobs", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR)
+)
 def read_jobs(
     request: Request,
     response: Response,
@@ -85,8 +96,12 @@ def read_jobs(
     method: Annotated[str | None, Query(max_length=40)] = None,
     track: Annotated[str | None, Query(max_length=200)] = None,
     user: Annotated[str | None, Query(max_length=40, description="A user's id.")] = None,
-    created_after: Annotated[Moment | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")] = None,
-    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = None,
+    created_after: Annotated[
+        Moment | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")
+    ] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next_cursor` of the page before.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Jobs:
     """Jobs, the newest first."""
@@ -98,7 +113,9 @@ def read_jobs(
     return Jobs(items=[job_brief(job) for job in page.items], next_cursor=next_cursor)
 
 
-@router.get("/{job_id}", operation_id="getJob", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+@router.get(
+    "/{job_id}", operation_id="getJob", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY)
+)
 def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
     """A job, its runs, and their attempts with the reasons of their ends."""
     with database.reading() as session:
@@ -119,7 +136,13 @@ def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
         problems.KEY_REUSED,
     ),
 )
-def cancel_job(principal: Submitter, job_id: JobId, response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None) -> JobAnswer:
+def cancel_job(
+    principal: Submitter,
+    job_id: JobId,
+    response: Response,
+    database: DatabaseDep,
+    idempotency_key: IdempotencyKey = None,
+) -> JobAnswer:
     """Ask for the end of a job; asking again while it is ending changes nothing.
 
     Queued runs end at once, running ones within seconds. A run that another job wants goes on for that one.

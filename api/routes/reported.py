@@ -20,7 +20,14 @@ from store.leaderboard import reported
 
 router = APIRouter(prefix="/results", tags=["results"], route_class=StrictRoute)
 
-ResultId = Annotated[str, Path(pattern=r"^res_[0-9a-z]{26}$", description="A reported result's id.", examples=["res_01k9x3v8h2m4n6p8q0r2s4t6v8"])]
+ResultId = Annotated[
+    str,
+    Path(
+        pattern=r"^res_[0-9a-z]{26}$",
+        description="A reported result's id.",
+        examples=["res_01k9x3v8h2m4n6p8q0r2s4t6v8"],
+    ),
+]
 
 _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUERY)
 
@@ -32,31 +39,43 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
     responses=documented(*_REFUSALS, *problems.OF_A_BODY, *problems.OF_A_KEY),
 )
 def report_result(
-    principal: Reporter, given: Annotated[ResultRequest, Body()], response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None
+    principal: Reporter,
+    given: Annotated[ResultRequest, Body()],
+    response: Response,
+    database: DatabaseDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> ResultAnswer:
     """Report a result: an accuracy after each task, or the whole matrix, with its source. It is shown beside the leaderboard and never ranked with it."""
 
     def write() -> str:
-        return reported.report(session, given.report(), user_id=principal.user_id, track_slug=given.track.slug, task_sizes=sizes).id
+        return reported.report(
+            session, given.report(), user_id=principal.user_id, track_slug=given.track.slug, task_sizes=sizes
+        ).id
 
     with writing(database, principal) as session:
         datasets = dataset_cards(session)
         validation.check_track(given.track, datasets)
         sizes = given.track.protocol.task_sizes(datasets[given.track.dataset].classes)
-        result_id = once(session, principal, idempotency_key, {"report": given.model_dump(mode="json")}, write, response)
+        result_id = once(
+            session, principal, idempotency_key, {"report": given.model_dump(mode="json")}, write, response
+        )
         answer = result_answer(reported.get_report(session, result_id))
     response.headers["Location"] = f"/api/v1/results/{result_id}"
     return answer
 
 
-@router.get("", operation_id="listResults", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR))
+@router.get(
+    "", operation_id="listResults", responses=documented(problems.INVALID_QUERY, problems.INVALID_CURSOR)
+)
 def read_results(
     request: Request,
     response: Response,
     database: DatabaseDep,
     cursors: CursorsDep,
     track: Annotated[str | None, Query(max_length=200, description="Only results on this track.")] = None,
-    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next_cursor` of the page before.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Results:
     """Reported results, the newest first."""
@@ -70,20 +89,26 @@ def read_results(
     return Results(items=[result_answer(row) for row in found[:limit]], next_cursor=next_cursor)
 
 
-@router.get("/{result_id}", operation_id="getResult", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+@router.get(
+    "/{result_id}", operation_id="getResult", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY)
+)
 def read_result(result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
     """One reported result."""
     with database.reading() as session:
         return result_answer(reported.get_report(session, result_id))
 
 
-@router.delete("/{result_id}", operation_id="withdrawResult", responses=documented(*_REFUSALS, problems.NOT_FOUND))
+@router.delete(
+    "/{result_id}", operation_id="withdrawResult", responses=documented(*_REFUSALS, problems.NOT_FOUND)
+)
 def withdraw_result(principal: Reporter, result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
     """Take back a result that one has reported; an administrator may take back any. Answers what it was."""
     with writing(database, principal) as session:
         found = reported.get_report(session, result_id)
         if found.user_id != principal.user_id and not principal.may(Scope.admin):
-            raise Problem(problems.FORBIDDEN, "only who reported a result, or an administrator, may withdraw it")
+            raise Problem(
+                problems.FORBIDDEN, "only who reported a result, or an administrator, may withdraw it"
+            )
         answer = result_answer(found)
         reported.withdraw(session, result_id)
     return answer

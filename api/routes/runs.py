@@ -35,14 +35,18 @@ router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.UNAUTHENTICATED),
     },
 )
-def read_run(run_id: RunId, reader: Reader, database: DatabaseDep, request: Request, response: Response) -> RunAnswer | Response:
+def read_run(
+    run_id: RunId, reader: Reader, database: DatabaseDep, request: Request, response: Response
+) -> RunAnswer | Response:
     """Metrics, accuracy matrices, footprint, environment and attempts of a run, as far as it has come; a finished one with a strong ETag.
 
     With the token of who submitted it, or of an administrator, also the last lines of its log and tracebacks.
     """
     with database.reading() as session:
         run = get_run(session, run_id)
-        whole = reader is not None and (reader.may(Scope.admin) or reader.user_id in submitters(session, run_id))
+        whole = reader is not None and (
+            reader.may(Scope.admin) or reader.user_id in submitters(session, run_id)
+        )
         family = lineage(session, run_id)
     response.headers["Vary"] = "Authorization"
     if run.state.is_terminal:

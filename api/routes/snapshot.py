@@ -25,7 +25,10 @@ MEDIA_TYPE = "application/x-ndjson"
     operation_id="getSnapshot",
     response_class=Response,
     responses={
-        200: {"description": "One JSON record a line", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        200: {
+            "description": "One JSON record a line",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
         **documented(problems.TOO_MANY_REQUESTS, problems.INVALID_QUERY),
     },
 )
@@ -35,7 +38,10 @@ def read_snapshot(request: Request, database: DatabaseDep, settings: SettingsDep
     The first record says what it is and the last one, of kind `end`, how many of each there were; without that one the answer is not whole.
     """
     address = request.client.host if request.client else "unknown"
-    within(rates_of(request).hit("snapshots", address, settings.snapshots_per_minute), "snapshots for one address")
+    within(
+        rates_of(request).hit("snapshots", address, settings.snapshots_per_minute),
+        "snapshots for one address",
+    )
     return StreamingResponse(_lines(database), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

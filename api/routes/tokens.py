@@ -31,11 +31,23 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
     operation_id="createToken",
     responses=documented(*_REFUSALS, *problems.OF_A_BODY, *problems.OF_A_KEY),
 )
-def create_token(owner: Owner, wanted: TokenRequest, response: Response, database: DatabaseDep, idempotency_key: IdempotencyKey = None) -> NewTokenAnswer:
+def create_token(
+    owner: Owner,
+    wanted: TokenRequest,
+    response: Response,
+    database: DatabaseDep,
+    idempotency_key: IdempotencyKey = None,
+) -> NewTokenAnswer:
     """Make a token for oneself. It is shown in this answer and never again: whoever sends the request a second time gets the token without its text."""
     beyond = [index for index, scope in enumerate(wanted.scopes) if not owner.may(scope)]
     if beyond:
-        faults = [Fault(pointer=f"/scopes/{index}", detail=f"your own token does not have the scope {wanted.scopes[index].value!r}") for index in beyond]
+        faults = [
+            Fault(
+                pointer=f"/scopes/{index}",
+                detail=f"your own token does not have the scope {wanted.scopes[index].value!r}",
+            )
+            for index in beyond
+        ]
         raise Problem(problems.FORBIDDEN, faults[0].detail, faults)
     lifetime = None if wanted.days is None else timedelta(days=wanted.days)
     shown: list[str] = []
@@ -46,7 +58,9 @@ def create_token(owner: Owner, wanted: TokenRequest, response: Response, databas
         return issued.id
 
     with writing(database, owner) as session:
-        token_id = once(session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response)
+        token_id = once(
+            session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response
+        )
         made = next(token for token in accounts.list_tokens(session, owner.user_id) if token.id == token_id)
     response.headers["Cache-Control"] = "no-store"
     return NewTokenAnswer(**token_answer(made).model_dump(), token=shown[0] if shown else None)
@@ -59,9 +73,15 @@ def read_tokens(owner: OwnerReading, database: DatabaseDep) -> Tokens:
         return Tokens(items=[token_answer(token) for token in accounts.list_tokens(session, owner.user_id)])
 
 
-@router.delete("/{token_id}", operation_id="revokeToken", responses=documented(*_REFUSALS, problems.NOT_FOUND))
+@router.delete(
+    "/{token_id}", operation_id="revokeToken", responses=documented(*_REFUSALS, problems.NOT_FOUND)
+)
 def revoke_token(owner: Owner, token_id: TokenId, database: DatabaseDep) -> TokenAnswer:
     """Refuse one of one's own tokens from now on; revoking again changes nothing."""
     with writing(database, owner) as session:
         accounts.revoke_token(session, owner.user_id, token_id)
-        return next(token_answer(token) for token in accounts.list_tokens(session, owner.user_id) if token.id == token_id)
+        return next(
+            token_answer(token)
+            for token in accounts.list_tokens(session, owner.user_id)
+            if token.id == token_id
+        )

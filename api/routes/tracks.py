@@ -34,7 +34,11 @@ router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
 
 FORMATS = ("json", *WRITERS)
 
-Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)})]
+Format = Annotated[
+    str,
+    one_of(*FORMATS),
+    Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)}),
+]
 
 
 @router.get(
@@ -44,7 +48,9 @@ Format = Annotated[str, one_of(*FORMATS), Query(description="How the leaderboard
     responses={
         200: {
             "description": "The leaderboard",
-            "content": {media.partition(";")[0]: {"schema": {"type": "string"}} for _, media, _ in WRITERS.values()},
+            "content": {
+                media.partition(";")[0]: {"schema": {"type": "string"}} for _, media, _ in WRITERS.values()
+            },
         },
         304: {"description": "Nothing has finished on this track since."},
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY),
@@ -73,7 +79,11 @@ async def read_leaderboard(
     if format == "json":
         return Response(body, media_type="application/json", headers={"ETag": tag})
     _, media_type, ending = WRITERS[format]
-    return Response(body, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag})
+    return Response(
+        body,
+        media_type=media_type,
+        headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag},
+    )
 
 
 @router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
@@ -83,7 +93,11 @@ def read_tracks(database: DatabaseDep) -> Tracks:
         return Tracks(items=every_track(session))
 
 
-@router.get("/tracks/{slug}", operation_id="getTrack", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+@router.get(
+    "/tracks/{slug}",
+    operation_id="getTrack",
+    responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY),
+)
 def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
     """One track: one that was submitted to, or one that could be."""
     with database.reading() as session:
@@ -91,7 +105,11 @@ def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
         return track_answer(known) if known else untouched(slug, track_named(session, slug))
 
 
-@router.get("/tracks/{slug}/orders", operation_id="getOrderSensitivity", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY))
+@router.get(
+    "/tracks/{slug}/orders",
+    operation_id="getOrderSensitivity",
+    responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY),
+)
 def read_orders(slug: str, database: DatabaseDep) -> Orders:
     """How much the order of the classes matters: every recipe that has run on this track and on one that differs in the order alone."""
     with database.reading() as session:
@@ -111,18 +129,40 @@ class _Asked:
     format: str
 
     def tag(self, revision: str) -> str:
-        return caching.weak(self.slug, self.sort, self.classifier, self.exemplar_free, self.best_per_method, self.format, revision)
+        return caching.weak(
+            self.slug,
+            self.sort,
+            self.classifier,
+            self.exemplar_free,
+            self.best_per_method,
+            self.format,
+            revision,
+        )
 
     def written(self, database: Database) -> tuple[str, bytes]:
         """Its tag and its body, of one moment."""
         with database.reading() as session:
             tag = self.tag(revision(session, self.slug))
             track = track_named(session, self.slug)
-            found = entries(session, self.slug, self.classifier, sort=self.sort, exemplar_free=self.exemplar_free, best_per_method=self.best_per_method)
+            found = entries(
+                session,
+                self.slug,
+                self.classifier,
+                sort=self.sort,
+                exemplar_free=self.exemplar_free,
+                best_per_method=self.best_per_method,
+            )
             if self.format != "json":
                 return tag, WRITERS[self.format][0](found, self.slug).encode()
             reported = beside_reported(session, self.slug, found)
-        whole = Leaderboard(track=track, slug=self.slug, sort=self.sort, classifier=self.classifier, items=found, reported=reported)
+        whole = Leaderboard(
+            track=track,
+            slug=self.slug,
+            sort=self.sort,
+            classifier=self.classifier,
+            items=found,
+            reported=reported,
+        )
         return tag, whole.model_dump_json().encode()
 
 

@@ -48,7 +48,9 @@ class MethodDetailAnswer(MethodAnswer):
 
     defaults: dict[str, Any] = Field(description="The recipe with every field at its default.")
     preset_values: dict[str, dict[str, Any]] = Field(description="The whole recipe each preset stands for.")
-    json_schema: dict[str, Any] = Field(description="JSON Schema of the recipe; the descriptions name the source of each default.")
+    json_schema: dict[str, Any] = Field(
+        description="JSON Schema of the recipe; the descriptions name the source of each default."
+    )
 
 
 class LeaseAnswer(BaseModel):
@@ -158,7 +160,9 @@ def recipe_named(name: str) -> type[base.Recipe]:
         Problem: not-found, with the methods there are.
     """
     if name not in BY_NAME:
-        raise Problem(problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
+        raise Problem(
+            problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}"
+        )
     return BY_NAME[name]
 
 
@@ -172,7 +176,9 @@ def method(recipe: type[base.Recipe]) -> MethodDetailAnswer:
     return MethodDetailAnswer(
         **_card(recipe),
         defaults=recipe.model_validate({}).model_dump(mode="json"),
-        preset_values={name: recipe.from_preset(name).model_dump(mode="json") for name in sorted(recipe.presets)},
+        preset_values={
+            name: recipe.from_preset(name).model_dump(mode="json") for name in sorted(recipe.presets)
+        },
         json_schema=recipe.model_json_schema(),
     )
 

@@ -25,7 +25,9 @@ class JobRunBrief(RunBrief):
 class JobRunAnswer(JobRunBrief):
     """A run as a job sees it, with its attempts."""
 
-    average_accuracy: float | None = Field(description="Under the classifier that ranks; None until the run succeeded.")
+    average_accuracy: float | None = Field(
+        description="Under the classifier that ranks; None until the run succeeded."
+    )
     last_accuracy: float | None
     attempts: list[AttemptAnswer]
 
@@ -52,8 +54,12 @@ class JobAnswer(JobBrief):
     """A job with everything that is known of it."""
 
     spec: dict[str, Any] = Field(description="What was submitted, every default spelled out.")
-    reused: bool = Field(description="All its runs had already succeeded when it was submitted: nothing is executed.")
-    queue_position: int | None = Field(description="Queued runs before the first of this job that waits; None if none waits.")
+    reused: bool = Field(
+        description="All its runs had already succeeded when it was submitted: nothing is executed."
+    )
+    queue_position: int | None = Field(
+        description="Queued runs before the first of this job that waits; None if none waits."
+    )
     runs: Sequence[JobRunAnswer]
 
 
@@ -78,7 +84,9 @@ class Events(BaseModel):
     """A page of a job's events, the oldest first."""
 
     items: list[EventAnswer]
-    next_cursor: str | None = Field(description="Where to go on, now or later; None when the job has ended and its last event is here.")
+    next_cursor: str | None = Field(
+        description="Where to go on, now or later; None when the job has ended and its last event is here."
+    )
 
 
 def job_brief(listed: ListedJob) -> JobBrief:
@@ -88,13 +96,21 @@ def job_brief(listed: ListedJob) -> JobBrief:
 
 def job_answer(job: Job, queue_position: int | None) -> JobAnswer:
     """A job as `store.queries.jobs.get_job` loads it."""
-    runs = [JobRunAnswer(**_job_run(link.run, link), **_accuracies(link.run), attempts=attempts(link.run)) for link in job.links]
-    return JobAnswer(**_job(job), spec=job.spec, reused=was_reused(job), queue_position=queue_position, runs=runs)
+    runs = [
+        JobRunAnswer(**_job_run(link.run, link), **_accuracies(link.run), attempts=attempts(link.run))
+        for link in job.links
+    ]
+    return JobAnswer(
+        **_job(job), spec=job.spec, reused=was_reused(job), queue_position=queue_position, runs=runs
+    )
 
 
 def was_reused(job: Job) -> bool:
     """Whether every run of the job had succeeded before it was submitted."""
-    return all(link.reused and link.run.finished_at is not None and link.run.finished_at <= job.created_at for link in job.links)
+    return all(
+        link.reused and link.run.finished_at is not None and link.run.finished_at <= job.created_at
+        for link in job.links
+    )
 
 
 def has_ended(event: Event) -> bool:
@@ -104,7 +120,13 @@ def has_ended(event: Event) -> bool:
 
 def event_answer(event: Event) -> EventAnswer:
     """One event."""
-    return EventAnswer(sequence=event.sequence, kind=event.kind, run_id=event.run_id, created_at=event.created_at, payload=event.payload)
+    return EventAnswer(
+        sequence=event.sequence,
+        kind=event.kind,
+        run_id=event.run_id,
+        created_at=event.created_at,
+        payload=event.payload,
+    )
 
 
 def _job(job: Job | Row[Any]) -> dict[str, Any]:

@@ -32,9 +32,13 @@ class TrackAnswer(BaseModel):
     """A track, and how much stands on it."""
 
     slug: str = Field(examples=["digits-b0-inc2-m50-convnet"])
-    title: str | None = Field(description="As papers write it, for tracks that papers report or that this project proposes.")
+    title: str | None = Field(
+        description="As papers write it, for tracks that papers report or that this project proposes."
+    )
     source: str | None = Field(description="Who reports on it.")
-    for_tuning: bool = Field(description="It holds out training images to test on, so nothing is ranked on it.")
+    for_tuning: bool = Field(
+        description="It holds out training images to test on, so nothing is ranked on it."
+    )
     spec: Track
     entries: int
     runs: int = Field(description="Finished runs its entries count.")
@@ -57,7 +61,9 @@ class Orders(BaseModel):
 class ReportedAnswer(Reported):
     """What is reported, beside our own best entry of the same method."""
 
-    entry: str | None = Field(description="Our best entry of this method on this track; None if there is none.")
+    entry: str | None = Field(
+        description="Our best entry of this method on this track; None if there is none."
+    )
     gap: float | None = Field(description="Its average incremental accuracy minus the reported one.")
 
 
@@ -69,7 +75,9 @@ class Leaderboard(BaseModel):
     sort: str
     classifier: str | None = Field(description="None: each method under the classifier it is ranked by.")
     items: list[Entry]
-    reported: list[ReportedAnswer] = Field(description="What papers and users report on this track, with source and caveats; never ranked with the entries.")
+    reported: list[ReportedAnswer] = Field(
+        description="What papers and users report on this track, with source and caveats; never ranked with the entries."
+    )
     next_cursor: str | None = None
 
 
@@ -77,7 +85,10 @@ def beside_reported(session: Session, slug: str, found: Sequence[Entry]) -> list
     """What papers and users report on a track, the best average first, each with the gap to the best of the entries `found`."""
     best = best_of_each_method(found)
     answers = []
-    for row in sorted([*reported(slug), *map(_by_a_user, reported_on(session, slug))], key=lambda row: (-row.average_accuracy, row.title)):
+    for row in sorted(
+        [*reported(slug), *map(_by_a_user, reported_on(session, slug))],
+        key=lambda row: (-row.average_accuracy, row.title),
+    ):
         ours = best.get(row.method or "")
         gap = ours.metrics["average_accuracy"].mean - row.average_accuracy if ours else None
         answers.append(ReportedAnswer(**row.model_dump(), entry=ours.id if ours else None, gap=gap))
@@ -95,14 +106,18 @@ def _by_a_user(row: ReportedResult) -> Reported:
 
 def track_answer(status: TrackStatus) -> TrackAnswer:
     """A track somebody has submitted to."""
-    return untouched(status.track.slug, Track.model_validate(status.track.spec)).model_copy(update={"entries": status.entries, "runs": status.runs})
+    return untouched(status.track.slug, Track.model_validate(status.track.spec)).model_copy(
+        update={"entries": status.entries, "runs": status.runs}
+    )
 
 
 def untouched(slug: str, track: Track) -> TrackAnswer:
     """A track nobody has submitted to."""
     preset = PRESETS.get(slug)
     title, source = (preset.title, preset.source) if preset else (None, None)
-    return TrackAnswer(slug=slug, title=title, source=source, for_tuning=bool(track.holdout), spec=track, entries=0, runs=0)
+    return TrackAnswer(
+        slug=slug, title=title, source=source, for_tuning=bool(track.holdout), spec=track, entries=0, runs=0
+    )
 
 
 def every_track(session: Session) -> list[TrackAnswer]:
@@ -127,5 +142,7 @@ def track_named(session: Session, slug: str) -> Track:
         except (ValueError, InvalidSpec):
             raise nobody from None
         if track.slug != slug:
-            raise NotFound(f"nobody has submitted to a track {slug!r} yet; did you mean {track.slug!r}?") from nobody
+            raise NotFound(
+                f"nobody has submitted to a track {slug!r} yet; did you mean {track.slug!r}?"
+            ) from nobody
         return track

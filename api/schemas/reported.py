@@ -18,7 +18,11 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or any(character.isspace() for character in text):
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or any(character.isspace() for character in text)
+    ):
         raise ValueError(f"{text[:80]!r} is not an http or https address")
     return text
 
@@ -45,18 +49,42 @@ class ResultRequest(BaseModel):
 
     track: Track = Field(description="A slug or a whole track.")
     title: str = Field(min_length=1, max_length=80, description="The method as its authors name it.")
-    citation: str = Field(min_length=1, max_length=500, description="Where the numbers stand, or how they were computed.")
-    method: str | None = Field(default=None, max_length=40, description="The method of this service that it is, for the gap to our own entry.")
-    link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(default=None, description="To code or paper, http or https.")
-    note: str | None = Field(default=None, max_length=500, description="What a reader should know.")
-    seeds: int | None = Field(default=None, ge=1, le=10_000, description="Over how many runs the numbers are means.")
-    curve: list[Fraction] | None = Field(default=None, min_length=1, max_length=1000, description="Accuracy over all seen classes after each task.")
-    matrix: list[list[Fraction]] | None = Field(
-        default=None, min_length=1, max_length=200, description="Row t: accuracy on each task seen, after task t. The curve follows from it."
+    citation: str = Field(
+        min_length=1, max_length=500, description="Where the numbers stand, or how they were computed."
     )
-    average_accuracy: Fraction | None = Field(default=None, description="As stated; must agree with the curve to 0.001.")
-    last_accuracy: Fraction | None = Field(default=None, description="As stated; must agree with the curve to 0.001.")
-    forgetting: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = Field(default=None, description="As stated; must agree with the matrix.")
+    method: str | None = Field(
+        default=None,
+        max_length=40,
+        description="The method of this service that it is, for the gap to our own entry.",
+    )
+    link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(
+        default=None, description="To code or paper, http or https."
+    )
+    note: str | None = Field(default=None, max_length=500, description="What a reader should know.")
+    seeds: int | None = Field(
+        default=None, ge=1, le=10_000, description="Over how many runs the numbers are means."
+    )
+    curve: list[Fraction] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Accuracy over all seen classes after each task.",
+    )
+    matrix: list[list[Fraction]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Row t: accuracy on each task seen, after task t. The curve follows from it.",
+    )
+    average_accuracy: Fraction | None = Field(
+        default=None, description="As stated; must agree with the curve to 0.001."
+    )
+    last_accuracy: Fraction | None = Field(
+        default=None, description="As stated; must agree with the curve to 0.001."
+    )
+    forgetting: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="As stated; must agree with the matrix."
+    )
 
     @field_validator("track", mode="before")
     @classmethod
@@ -67,7 +95,9 @@ class ResultRequest(BaseModel):
     @classmethod
     def _method_is_known(cls, name: str | None) -> str | None:
         if name is not None and name not in BY_NAME:
-            raise ValueError(f"unknown method {name!r}; known: {', '.join(BY_NAME)}; leave it out for a method this service does not have")
+            raise ValueError(
+                f"unknown method {name!r}; known: {', '.join(BY_NAME)}; leave it out for a method this service does not have"
+            )
         return name
 
     def report(self) -> Report:

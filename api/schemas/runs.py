@@ -58,7 +58,9 @@ class ClassifierAnswer(BaseModel):
 
     ranks: bool = Field(description="Whether the method is ranked by this classifier.")
     summary: metrics.Summary | None = Field(description="None until every task is tested.")
-    correct: list[list[int]] = Field(description="Row t: right predictions on the test images of each task seen, after task t.")
+    correct: list[list[int]] = Field(
+        description="Row t: right predictions on the test images of each task seen, after task t."
+    )
     correct_top5: list[list[int]]
     test_images: list[int] = Field(description="Test images of each task seen so far.")
 
@@ -91,14 +93,18 @@ class RunAnswer(RunBrief):
     track: str
     entry_id: str
     engine_version: str
-    dataset_fingerprint: str | None = Field(description="SHA-256 of the arrays; of a built-in dataset known once the run has succeeded.")
+    dataset_fingerprint: str | None = Field(
+        description="SHA-256 of the arrays; of a built-in dataset known once the run has succeeded."
+    )
     recipe: dict[str, Any]
     recipe_digest: str
     task_sizes: list[int] | None
     class_order: list[int] | None
     tasks: list[TaskAnswer]
     classifiers: dict[str, ClassifierAnswer]
-    matrix_digest: str | None = Field(description="SHA-256 over all counts: equal digests mean bit-identical results.")
+    matrix_digest: str | None = Field(
+        description="SHA-256 over all counts: equal digests mean bit-identical results."
+    )
     environment: dict[str, Any] | None
     evidence: dict[str, Any] | None = Field(description=_EVIDENCE)
     attempts: list[AttemptAnswer]

@@ -13,11 +13,18 @@ from store.database.models import Token
 class TokenRequest(BaseModel):
     """A token to be made."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "laptop", "scopes": ["jobs:write"], "days": 90}]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "laptop", "scopes": ["jobs:write"], "days": 90}]},
+    )
 
     name: str = Field(min_length=1, max_length=80, description="A note for you.")
-    scopes: list[Scope] = Field(min_length=1, max_length=10, description="What it shall allow: at most what the token you use allows.")
-    days: int | None = Field(default=None, ge=1, le=3650, description="How long it is valid; for ever if left out.")
+    scopes: list[Scope] = Field(
+        min_length=1, max_length=10, description="What it shall allow: at most what the token you use allows."
+    )
+    days: int | None = Field(
+        default=None, ge=1, le=3650, description="How long it is valid; for ever if left out."
+    )
 
 
 class TokenAnswer(BaseModel):
@@ -36,7 +43,9 @@ class TokenAnswer(BaseModel):
 class NewTokenAnswer(TokenAnswer):
     """A token that was just made."""
 
-    token: str | None = Field(description="The token itself: shown now and never again; None when the same request had made it before.")
+    token: str | None = Field(
+        description="The token itself: shown now and never again; None when the same request had made it before."
+    )
 
 
 class Tokens(BaseModel):

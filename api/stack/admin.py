@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from store.access.accounts import Role
     from store.database.models import User
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help="Users and tokens, on the server.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Users and tokens, on the server.",
+)
 
 DatabaseUrl = Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, submitter or admin.")]
@@ -37,7 +43,11 @@ def create_user(user: UserName, database_url: DatabaseUrl, role: RoleName = "sub
 
 
 @app.command()
-def set_role(user: UserName, role: Annotated[str, typer.Argument(help="viewer, submitter or admin.")], database_url: DatabaseUrl) -> None:
+def set_role(
+    user: UserName,
+    role: Annotated[str, typer.Argument(help="viewer, submitter or admin.")],
+    database_url: DatabaseUrl,
+) -> None:
     """Change what a user may do, with all their tokens."""
     from store.access import accounts
 
@@ -49,8 +59,12 @@ def set_role(user: UserName, role: Annotated[str, typer.Argument(help="viewer, s
 def create_token(
     user: UserName,
     database_url: DatabaseUrl,
-    scope: Annotated[list[str] | None, typer.Option(help="What it allows, repeatable; jobs:write if not given.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="How long it is valid; for ever if not given.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it allows, repeatable; jobs:write if not given.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="How long it is valid; for ever if not given.")
+    ] = None,
     name: Annotated[str, typer.Option(help="A note for people.")] = "cil admin",
 ) -> None:
     """Make a token; it is printed here and never again."""
@@ -58,7 +72,11 @@ def create_token(
 
     lifetime = timedelta(days=days) if days else None
     with _writing(database_url) as session:
-        typer.echo(accounts.issue_token(session, _named(session, user).id, name, scope or ["jobs:write"], lifetime).plain)
+        typer.echo(
+            accounts.issue_token(
+                session, _named(session, user).id, name, scope or ["jobs:write"], lifetime
+            ).plain
+        )
 
 
 @app.command()
@@ -69,11 +87,19 @@ def tokens(user: UserName, database_url: DatabaseUrl) -> None:
     with _writing(database_url) as session:
         found = accounts.list_tokens(session, _named(session, user).id)
     fields = ("id", "name", "hint", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
-    typer.echo(json.dumps([{field: getattr(token, field) for field in fields} for token in found], indent=2, default=str))
+    typer.echo(
+        json.dumps(
+            [{field: getattr(token, field) for field in fields} for token in found], indent=2, default=str
+        )
+    )
 
 
 @app.command(name="revoke")
-def revoke_token(user: UserName, token_id: Annotated[str, typer.Argument(help="A token (tok_…).")], database_url: DatabaseUrl) -> None:
+def revoke_token(
+    user: UserName,
+    token_id: Annotated[str, typer.Argument(help="A token (tok_…).")],
+    database_url: DatabaseUrl,
+) -> None:
     """Refuse a token from now on."""
     from store.access import accounts
 
@@ -107,7 +133,11 @@ def _writing(database_url: str) -> Iterator[Session]:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
     except SQLAlchemyError as error:
-        typer.secho(f"the database cannot be used (has it been migrated?): {getattr(error, 'orig', None) or error}", fg="red", err=True)
+        typer.secho(
+            f"the database cannot be used (has it been migrated?): {getattr(error, 'orig', None) or error}",
+            fg="red",
+            err=True,
+        )
         raise typer.Exit(4) from None
 
 

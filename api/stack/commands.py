@@ -13,22 +13,31 @@ import typer
 if TYPE_CHECKING:
     from api.client.connection import Connection
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Database, datasets, checkpoints and logs; carries on where it was.")]
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", help="Database, datasets, checkpoints and logs; carries on where it was."),
+]
 
 
 def up(
     port: Annotated[int, typer.Option(help="Of the API; 0 takes a free one.", min=0, max=65_535)] = 8000,
     host: Annotated[str, typer.Option(help="Where the API listens.")] = "127.0.0.1",
     data_dir: DataDir = Path("var/serve"),
-    workers: Annotated[int, typer.Option(help="Worker processes; 0 serves without executing.", min=0, max=64)] = 1,
-    slots: Annotated[int, typer.Option(help="Runs each worker executes at a time; 0: one a core.", min=0, max=64)] = 0,
+    workers: Annotated[
+        int, typer.Option(help="Worker processes; 0 serves without executing.", min=0, max=64)
+    ] = 1,
+    slots: Annotated[
+        int, typer.Option(help="Runs each worker executes at a time; 0: one a core.", min=0, max=64)
+    ] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
 ) -> None:
     """Start the whole service on this machine: Redis, database, API, workers."""
     from api.stack.embedded import CannotStartError, Stack
 
     def ready(connection: Connection) -> None:
-        typer.echo(f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(both are in {data_dir / 'connection.json'}; Ctrl-C stops)")
+        typer.echo(
+            f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(both are in {data_dir / 'connection.json'}; Ctrl-C stops)"
+        )
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
@@ -51,7 +60,12 @@ def _cores() -> int:
 
 def import_snapshot(
     directory: Annotated[Path, typer.Argument(help="What `cil export` wrote.", exists=True, file_okay=False)],
-    database_url: Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service; brought to the newest schema first.")],
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar="CIL_DATABASE_URL", help="Database of the service; brought to the newest schema first."
+        ),
+    ],
 ) -> None:
     """Load a snapshot into a database, all or nothing; what is there already is left as it is."""
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -69,7 +83,14 @@ def import_snapshot(
         with database.transaction() as session:
             new = load(session, records)
         database.dispose()
-    except (snapshot.SnapshotError, StoreError, ValueError, KeyError, ArgumentError, SQLAlchemyError) as error:
+    except (
+        snapshot.SnapshotError,
+        StoreError,
+        ValueError,
+        KeyError,
+        ArgumentError,
+        SQLAlchemyError,
+    ) as error:
         typer.secho(f"nothing was imported: {error}", fg="red", err=True)
         raise typer.Exit(2) from None
     typer.echo("new: " + ", ".join(f"{count} {kind}" for kind, count in new.items()))

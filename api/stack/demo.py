@@ -47,7 +47,9 @@ def run_demo(data_dir: Path) -> int:
     for failure in failures:
         console.print(Text(failure, style="red"))
     if not failures:
-        console.print(f"All {sum(len(job.runs) for job in jobs)} runs succeeded. `make serve` opens these results as a running service.")
+        console.print(
+            f"All {sum(len(job.runs) for job in jobs)} runs succeeded. `make serve` opens these results as a running service."
+        )
     return 1 if failures else 0
 
 

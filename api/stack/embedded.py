@@ -100,8 +100,16 @@ class Stack:
             self.port = ports.claim(self.host, self.port)
         except ports.PortTakenError as error:
             raise CannotStartError(f"{error}; give another --port, or 0 for any free one") from None
-        database_url = os.environ.get("CIL_DATABASE_URL") or URL.create("sqlite", database=str(self.data_dir / "cil.sqlite3")).render_as_string()
-        environment = {**os.environ, "CIL_DATA_DIR": str(self.data_dir), "CIL_DATABASE_URL": database_url, "CIL_SECRET_KEY": self._secret()}
+        database_url = (
+            os.environ.get("CIL_DATABASE_URL")
+            or URL.create("sqlite", database=str(self.data_dir / "cil.sqlite3")).render_as_string()
+        )
+        environment = {
+            **os.environ,
+            "CIL_DATA_DIR": str(self.data_dir),
+            "CIL_DATABASE_URL": database_url,
+            "CIL_SECRET_KEY": self._secret(),
+        }
         environment["CIL_REDIS_URL"] = os.environ.get("CIL_REDIS_URL") or self._start_redis()
         self._start_api(environment)
         _migrate(database_url)
@@ -116,15 +124,31 @@ class Stack:
         return server.url
 
     def _start_api(self, environment: dict[str, str]) -> None:
-        listening = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
-        self._launch("api", [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", *listening], environment)
+        listening = [
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            "--no-access-log",
+            "--timeout-graceful-shutdown",
+            str(API_STOP_SECONDS),
+        ]
+        self._launch(
+            "api",
+            [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", *listening],
+            environment,
+        )
 
     def _start_workers(self, environment: dict[str, str]) -> None:
         options = ["--device", self.device, "--slots", str(self.slots), "--data-dir", str(self.data_dir)]
-        share = max(1, len(os.sched_getaffinity(0)) // max(1, self.workers * self.slots))  # of the cores, which the workers do not know they share
+        share = max(
+            1, len(os.sched_getaffinity(0)) // max(1, self.workers * self.slots)
+        )  # of the cores, which the workers do not know they share
         environment = {"CIL_THREADS": str(share), **environment}
         for number in range(1, self.workers + 1):
-            self._launch(f"worker-{number}", [sys.executable, "-m", "api.client", "worker", *options], environment)
+            self._launch(
+                f"worker-{number}", [sys.executable, "-m", "api.client", "worker", *options], environment
+            )
 
     def _launch(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         service = Service(name, command, environment, self.data_dir / "logs" / f"{name}.log")
@@ -146,7 +170,9 @@ class Stack:
             with database.transaction() as session:
                 if kept.exists() and accounts.authenticate(session, kept.read_text()):
                     return kept.read_text()
-                user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(session, LOCAL_USER, Role.admin)
+                user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(
+                    session, LOCAL_USER, Role.admin
+                )
                 token = accounts.issue_token(session, user.id, "cil up", [Scope.admin]).plain
         finally:
             database.dispose()
@@ -162,7 +188,9 @@ class Stack:
                     return
             time.sleep(0.05)
         if not self.stopping:
-            raise CannotStartError(f"the API did not come up within {READY_SECONDS} s; see {self.data_dir / 'logs'}")
+            raise CannotStartError(
+                f"the API did not come up within {READY_SECONDS} s; see {self.data_dir / 'logs'}"
+            )
 
     def _publish(self, connection: Connection) -> None:
         connection.write(self.data_dir / FILE)
@@ -219,7 +247,9 @@ def _migrate(database_url: str) -> None:
     except OperationalError as error:
         raise CannotStartError(f"the database cannot be opened: {error.orig}") from error
     except CommandError as error:
-        raise CannotStartError(f"the database belongs to another version of this software: {error}") from error
+        raise CannotStartError(
+            f"the database belongs to another version of this software: {error}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -228,5 +258,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStartError(f"a service is already running on {data_dir}; stop it, or give another --data-dir") from None
+            raise CannotStartError(
+                f"a service is already running on {data_dir}; stop it, or give another --data-dir"
+            ) from None
         yield

@@ -80,7 +80,12 @@ class Service:
         if lived < self._pause:
             return False
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        log.warning("%s ended (%s) and is started again; its output is in %s", self.name, _ending(self.process.returncode), self.log_file)
+        log.warning(
+            "%s ended (%s) and is started again; its output is in %s",
+            self.name,
+            _ending(self.process.returncode),
+            self.log_file,
+        )
         self.start()
         return True
 
@@ -133,7 +138,9 @@ def stop_leftovers(pid_file: Path) -> None:
     """End processes that an earlier, killed stack left running: those of `pid_file` whose id and start time both agree."""
     if not pid_file.exists():
         return
-    left = [process for row in json.loads(pid_file.read_text()) if (process := _same_process(row)) is not None]
+    left = [
+        process for row in json.loads(pid_file.read_text()) if (process := _same_process(row)) is not None
+    ]
     for process in left:
         log.warning("stopping process %d, left over from a killed service", process.pid)
         process.terminate()

@@ -33,7 +33,15 @@ def configure(folder: Path) -> RedisServer:
 
     port, password = claim(HOST, 0), secrets.token_hex(16)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"bind {HOST}", f"port {port}", f"requirepass {password}", f'dir "{folder}"', "appendonly yes", "maxmemory-policy noeviction", 'save ""']
+    lines = [
+        f"bind {HOST}",
+        f"port {port}",
+        f"requirepass {password}",
+        f'dir "{folder}"',
+        "appendonly yes",
+        "maxmemory-policy noeviction",
+        'save ""',
+    ]
     configuration = folder / "redis.conf"
     write_private(configuration, "\n".join(lines) + "\n")
     return RedisServer([__redis_executable__, str(configuration)], f"redis://:{password}@{HOST}:{port}/0")

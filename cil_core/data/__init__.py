@@ -44,7 +44,9 @@ def load(track: Track, data_root: Path) -> Source:
     if track.dataset.startswith(folder_datasets.PREFIX):
         return folder.load(track.dataset.removeprefix(folder_datasets.PREFIX), data_root)
     if track.dataset not in DATASETS:
-        raise InvalidSpec(f"unknown dataset {track.dataset!r}; known: {', '.join(sorted(DATASETS))}", ("track", "dataset"))
+        raise InvalidSpec(
+            f"unknown dataset {track.dataset!r}; known: {', '.join(sorted(DATASETS))}", ("track", "dataset")
+        )
     return loader(track.dataset)(DATASETS[track.dataset], data_root)
 
 

@@ -58,9 +58,13 @@ class ArrayDataset:
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images are uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}")
+            raise ValueError(
+                f"images are uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}"
+            )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise ValueError(f"labels are int64 ({len(self.images)},) for {len(self.images)} images, not {self.labels.dtype} {tuple(self.labels.shape)}")
+            raise ValueError(
+                f"labels are int64 ({len(self.images)},) for {len(self.images)} images, not {self.labels.dtype} {tuple(self.labels.shape)}"
+            )
 
     def __len__(self) -> int:
         """Number of images."""
@@ -68,7 +72,11 @@ class ArrayDataset:
 
     def __add__(self, other: ArrayDataset) -> ArrayDataset:
         """These images followed by those of `other`, prepared as these are."""
-        return dataclasses.replace(self, images=torch.cat([self.images, other.pixels()]), labels=torch.cat([self.labels, other.labels]))
+        return dataclasses.replace(
+            self,
+            images=torch.cat([self.images, other.pixels()]),
+            labels=torch.cat([self.labels, other.labels]),
+        )
 
     def pixels(self) -> Tensor:
         """All images as one tensor on the device, uint8 (N, C, H, W)."""
@@ -94,7 +102,13 @@ class ArrayDataset:
         """The same images on `device`."""
         return dataclasses.replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-    def batches(self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False, drop_last: bool = False) -> Iterator[Batch]:
+    def batches(
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        augment: bool = False,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
         """One pass over the images.
 
         Args:
@@ -109,9 +123,15 @@ class ArrayDataset:
         if augment and generator is None:
             raise ValueError("augmentation needs a generator")
         device = self.labels.device
-        order = _shuffled(len(self), generator).to(device) if generator else torch.arange(len(self), device=device)
+        order = (
+            _shuffled(len(self), generator).to(device)
+            if generator
+            else torch.arange(len(self), device=device)
+        )
         end = len(self) - len(self) % batch_size if drop_last else len(self)
-        for index, raw in self.read_batches([order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]):
+        for index, raw in self.read_batches(
+            [order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]
+        ):
             x = self.transform.train(raw, generator) if augment and generator else self.transform.plain(raw)
             yield Batch(x, self.labels[index], index, raw)
 
@@ -124,7 +144,9 @@ class ArrayDataset:
         """Every class randomly reduced to the size of the smallest."""
         by_class = [torch.nonzero(self.labels == label).flatten() for label in self.labels.unique().tolist()]
         smallest = min(map(len, by_class))
-        chosen = [members[_shuffled(len(members), generator).to(members.device)[:smallest]] for members in by_class]
+        chosen = [
+            members[_shuffled(len(members), generator).to(members.device)[:smallest]] for members in by_class
+        ]
         return self.select(torch.cat(chosen))
 
     def split_balanced(self, per_class: int, generator: torch.Generator) -> tuple[ArrayDataset, ArrayDataset]:
@@ -140,7 +162,9 @@ class ArrayDataset:
         for label in torch.nonzero(torch.bincount(self.labels)).flatten().tolist():
             members = torch.nonzero(self.labels == label).flatten()
             if len(members) <= per_class:
-                raise ValueError(f"class {label} has {len(members)} images: {per_class} cannot be held out and some be left for training")
+                raise ValueError(
+                    f"class {label} has {len(members)} images: {per_class} cannot be held out and some be left for training"
+                )
             held_out[members[_shuffled(len(members), generator).to(members.device)[:per_class]]] = True
         return self.select(~held_out), self.select(held_out)
 

@@ -40,13 +40,20 @@ class Transform:
 
     def __init__(self, card: DatasetCard, augment: tuple[str, ...] | None = None) -> None:
         if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
-            raise ValueError(f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and {card.std}")
+            raise ValueError(
+                f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and {card.std}"
+            )
         self.card = card
         self.tokens = card.augment if augment is None else augment
         if "autoaugment" in self.tokens and card.channels not in (1, 3):
             raise ValueError(f"autoaugment is defined for 1 or 3 channels, not {card.channels}")
         self._augmentations = [parse(token) for token in self.tokens]
-        self._statistics = {torch.device("cpu"): (torch.tensor(card.mean).view(-1, 1, 1), torch.tensor(card.std).view(-1, 1, 1))}
+        self._statistics = {
+            torch.device("cpu"): (
+                torch.tensor(card.mean).view(-1, 1, 1),
+                torch.tensor(card.std).view(-1, 1, 1),
+            )
+        }
 
     def train(self, raw: Tensor, generator: torch.Generator) -> Tensor:
         """Augmented and normalised, float (B, C, H, W)."""
@@ -77,14 +84,18 @@ def parse(token: str) -> Augmentation:
     if name in _PLAIN and not colon:
         return _PLAIN[name]
     if name not in _NUMBERED:
-        raise ValueError(f"unknown augmentation {token!r}; known: {', '.join([*_PLAIN, *(f'{known}:NUMBER' for known in _NUMBERED)])}")
+        raise ValueError(
+            f"unknown augmentation {token!r}; known: {', '.join([*_PLAIN, *(f'{known}:NUMBER' for known in _NUMBERED)])}"
+        )
     make, number, low, high = _NUMBERED[name]
     try:
         value = number(text)
     except ValueError:
         value = -1
     if not low <= value <= high:
-        raise ValueError(f"augmentation {token!r}: {name} takes {'a whole number' if number is int else 'a number'} in {low} … {high}, e.g. {name}:{low or 4}")
+        raise ValueError(
+            f"augmentation {token!r}: {name} takes {'a whole number' if number is int else 'a number'} in {low} … {high}, e.g. {name}:{low or 4}"
+        )
     return make(value)
 
 
@@ -115,7 +126,9 @@ def brightness(strength: float) -> Augmentation:
     low, high = max(0.0, 1 - strength), 1 + strength
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
-        factor = torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=generator)
+        factor = torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(
+            low, high, generator=generator
+        )
         return (images * factor).clamp_(0, 255).to(torch.uint8)
 
     return apply
@@ -126,7 +139,10 @@ def cutout(side: int) -> Augmentation:
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
         batch, _, height, width = images.shape
-        inside = [_around(torch.randint(size, (batch, 1), generator=generator, device=images.device), side, size) for size in (height, width)]
+        inside = [
+            _around(torch.randint(size, (batch, 1), generator=generator, device=images.device), side, size)
+            for size in (height, width)
+        ]
         return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
 
     return apply
@@ -175,11 +191,16 @@ def scaled_together(images: Tensor, boxes: Boxes, size: int) -> Tensor:
     # Pixel centres of the result in the part, kept inside of it, as the sampler counts positions: −1 … 1 over the whole image.
     rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
     columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
-    grid = torch.stack(torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1), dim=-1)
+    grid = torch.stack(
+        torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1),
+        dim=-1,
+    )
     return F.grid_sample(images.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def crop_boxes(batch: int, height: int, width: int, generator: torch.Generator, device: torch.device) -> Boxes:
+def crop_boxes(
+    batch: int, height: int, width: int, generator: torch.Generator, device: torch.device
+) -> Boxes:
     """Top, left, height and width (B,) of random parts: area uniform in 8 … 100 %, log of the ratio uniform in ±log 4/3; after ten misfits the whole image."""
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

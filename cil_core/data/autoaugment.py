@@ -52,7 +52,9 @@ POLICY: tuple[tuple[Operation, Operation], ...] = (
     (("translate_y", 0.7, 9), ("autocontrast", 0.9, 0)),
 )
 
-SIGNED = frozenset({"shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness"})
+SIGNED = frozenset(
+    {"shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness"}
+)
 """Operations whose magnitude is negated for half of the images."""
 
 
@@ -63,7 +65,9 @@ def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
         images: uint8 (B, C, H, W) with 1 or 3 channels.
         generator: on the device of the images.
     """
-    draws = torch.rand(len(images), 5, generator=generator, device=images.device).tolist()  # sub-policy, two chances, two signs
+    draws = torch.rand(
+        len(images), 5, generator=generator, device=images.device
+    ).tolist()  # sub-policy, two chances, two signs
     images = images.clone()
     for step in (0, 1):
         for (name, level, sign), members in _groups(draws, step).items():
@@ -88,14 +92,23 @@ def apply(name: str, images: Tensor, level: int, sign: int) -> Tensor:
 
 
 def _shear_y(images: Tensor, share: float) -> Tensor:
-    slope: Tensor = F.affine(images, angle=0, translate=[0, 0], scale=1, shear=[0, math.degrees(math.atan(0.3 * share))], center=[0, 0])
+    slope: Tensor = F.affine(
+        images,
+        angle=0,
+        translate=[0, 0],
+        scale=1,
+        shear=[0, math.degrees(math.atan(0.3 * share))],
+        center=[0, 0],
+    )
     return slope
 
 
 def _translate(images: Tensor, right: float, down: float) -> Tensor:
     """Move by a share of the sides, in whole pixels."""
     height, width = images.shape[-2:]
-    moved: Tensor = F.affine(images, angle=0, translate=[int(width * right), int(height * down)], scale=1, shear=[0, 0])
+    moved: Tensor = F.affine(
+        images, angle=0, translate=[int(width * right), int(height * down)], scale=1, shear=[0, 0]
+    )
     return moved
 
 

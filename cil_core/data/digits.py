@@ -25,7 +25,9 @@ SPLIT_SEED = 0
 def load(card: DatasetCard, data_root: Path) -> Source:  # noqa: ARG001 — comes with scikit-learn
     """The digits, in memory of their own."""
     images, labels, train, test = read()
-    return Source(card, Arrays(*map(torch.from_numpy, (images[train], labels[train], images[test], labels[test]))))
+    return Source(
+        card, Arrays(*map(torch.from_numpy, (images[train], labels[train], images[test], labels[test])))
+    )
 
 
 @cache
@@ -33,5 +35,7 @@ def read() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDA
     """Images (1797, 1, 8, 8), labels, and the rows of the training and of the test images; the file is read once a process."""
     pixels, labels = load_digits(return_X_y=True)
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED
+    )
     return images, labels.astype(np.int64), train, test

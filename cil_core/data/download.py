@@ -80,7 +80,10 @@ def download(archive: Archive, root: Path) -> Iterator[Progress]:
 
 def _resume(archive: Archive, part: Path) -> Iterator[Progress]:
     have = _size(part)
-    request = Request(archive.url, headers={"User-Agent": "cil-leaderboard", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310
+    request = Request(
+        archive.url,
+        headers={"User-Agent": "cil-leaderboard", **({"Range": f"bytes={have}-"} if have else {})},
+    )  # noqa: S310
     with _opened(request) as response:
         resumed = getattr(response, "status", 200) == 206
         done = have if resumed else 0
@@ -96,7 +99,9 @@ def _resume(archive: Archive, part: Path) -> Iterator[Progress]:
 
 
 def _unreachable(archive: Archive, path: Path, error: Exception) -> DataError:
-    return DataError(f"cannot download {archive.url}: {error}. It may be fetched by other means and put at {path}")
+    return DataError(
+        f"cannot download {archive.url}: {error}. It may be fetched by other means and put at {path}"
+    )
 
 
 def _size(path: Path) -> int:
@@ -117,4 +122,6 @@ def _check(path: Path, archive: Archive) -> None:
     if md5 != archive.md5:
         if path.suffix == ".part":
             path.unlink()
-        raise DataError(f"{path} is damaged: its MD5 is {md5}, not {archive.md5} as published for {archive.url}")
+        raise DataError(
+            f"{path} is damaged: its MD5 is {md5}, not {archive.md5} as published for {archive.url}"
+        )

@@ -28,16 +28,24 @@ class FeatureDataset:
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
-            raise ValueError(f"features are (N, d) with labels (N,), not {tuple(self.features.shape)} with {tuple(self.labels.shape)}")
+            raise ValueError(
+                f"features are (N, d) with labels (N,), not {tuple(self.features.shape)} with {tuple(self.labels.shape)}"
+            )
 
     def __len__(self) -> int:
         """Number of features."""
         return len(self.labels)
 
-    def batches(self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False) -> Iterator[Batch]:  # noqa: ARG002
+    def batches(
+        self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
+    ) -> Iterator[Batch]:  # noqa: ARG002
         """One pass, shuffled by `generator` if given; features have no augmentation. `x` and `raw` of a batch are both the features (B, d)."""
         device = self.features.device
-        order = torch.randperm(len(self), generator=generator, device=device) if generator else torch.arange(len(self), device=device)
+        order = (
+            torch.randperm(len(self), generator=generator, device=device)
+            if generator
+            else torch.arange(len(self), device=device)
+        )
         for index in order.split(batch_size):
             features = self.features[index]
             yield Batch(features, self.labels[index], index, features)

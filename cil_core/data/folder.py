@@ -36,17 +36,31 @@ class Preparation(Frozen):
     """What an operator states about a directory of images; the rest is measured."""
 
     title: str | None = Field(default=None, description="By default the name.")
-    size: int | None = Field(default=None, ge=4, le=1024, description="Side to which all images are resized; without it they must all have one size.")
+    size: int | None = Field(
+        default=None,
+        ge=4,
+        le=1024,
+        description="Side to which all images are resized; without it they must all have one size.",
+    )
     channels: int = Field(default=3, description="1: grey, 3: colour.")
-    augment: tuple[str, ...] = Field(default=("flip",), description="Training augmentations, e.g. crop:4, flip, brightness:0.25.")
-    mean: tuple[float, ...] | None = Field(default=None, description="Per channel, as a fraction of 255; measured on the training images by default.")
+    augment: tuple[str, ...] = Field(
+        default=("flip",), description="Training augmentations, e.g. crop:4, flip, brightness:0.25."
+    )
+    mean: tuple[float, ...] | None = Field(
+        default=None,
+        description="Per channel, as a fraction of 255; measured on the training images by default.",
+    )
     std: tuple[float, ...] | None = None
-    classes: int | None = Field(default=None, ge=2, description="How many classes there are to be; fewer or more are refused.")
+    classes: int | None = Field(
+        default=None, ge=2, description="How many classes there are to be; fewer or more are refused."
+    )
     citation: str = "not stated"
     licence: str = "not stated"
 
 
-def register(name: str, path: Path, data_root: Path, preparation: Preparation, *, split_file: Path | None = None) -> Registration:
+def register(
+    name: str, path: Path, data_root: Path, preparation: Preparation, *, split_file: Path | None = None
+) -> Registration:
     """Make a directory of images the dataset `folder:<name>`. Doing it twice changes nothing.
 
     Args:
@@ -66,7 +80,9 @@ def register(name: str, path: Path, data_root: Path, preparation: Preparation, *
     listing = list_images(path, split_file)
     found = sorted({name for _, name in listing["train"]})
     if preparation.classes not in {None, len(found)}:
-        raise DataError(f"{path} has images of {len(found)} classes, not {preparation.classes}: {', '.join(found[:20])}{' …' if len(found) > 20 else ''}")
+        raise DataError(
+            f"{path} has images of {len(found)} classes, not {preparation.classes}: {', '.join(found[:20])}{' …' if len(found) > 20 else ''}"
+        )
     size = preparation.size or side(listing["train"][0][0])
     class_names, arrays = _decoded(listing, preparation.channels, size, resize=preparation.size is not None)
     source = Source(_card(name, preparation, arrays, len(class_names), size), arrays)
@@ -110,10 +126,15 @@ def verify(name: str, data_root: Path) -> Registration:
     listing = _listing(registered)
     found = _source(registered)
     files = found.arrays
-    for split, before, now in (("train", stored.train_images, files.train_images), ("test", stored.test_images, files.test_images)):
+    for split, before, now in (
+        ("train", stored.train_images, files.train_images),
+        ("test", stored.test_images, files.test_images),
+    ):
         changed = torch.nonzero((before != now).flatten(1).any(dim=1)).flatten().tolist()
         if changed:
-            raise DataError(f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} {split} images differ")
+            raise DataError(
+                f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} {split} images differ"
+            )
     _check_fingerprint(registered, found, registered.path)
     return registered
 
@@ -139,7 +160,9 @@ def _source(registered: Registration) -> Source:
     listing = _listing(registered)
     class_names, arrays = _decoded(listing, card.channels, card.size, resize=registered.resize)
     if class_names != registered.class_names:
-        raise DataError(f"{registered.path} has the classes {', '.join(class_names)}; registered were {', '.join(registered.class_names)}")
+        raise DataError(
+            f"{registered.path} has the classes {', '.join(class_names)}; registered were {', '.join(registered.class_names)}"
+        )
     return Source(card, arrays)
 
 
@@ -149,7 +172,9 @@ def _listing(registered: Registration) -> Listing:
 
 def _check_fingerprint(registered: Registration, source: Source, place: str) -> None:
     if source.fingerprint != registered.card.fingerprint:
-        raise DataError(f"{place} is not what was registered as {registered.card.name}: fingerprint {source.fingerprint}, not {registered.card.fingerprint}")
+        raise DataError(
+            f"{place} is not what was registered as {registered.card.name}: fingerprint {source.fingerprint}, not {registered.card.fingerprint}"
+        )
 
 
 def _decoded(listing: Listing, channels: int, size: int, *, resize: bool) -> tuple[tuple[str, ...], Arrays]:
@@ -157,7 +182,9 @@ def _decoded(listing: Listing, channels: int, size: int, *, resize: bool) -> tup
     number = {name: index for index, name in enumerate(class_names)}
     parts: list[Tensor] = []
     for split in ("train", "test"):
-        parts.append(decode([file for file, _ in listing[split]], channels=channels, size=size, resize=resize))
+        parts.append(
+            decode([file for file, _ in listing[split]], channels=channels, size=size, resize=resize)
+        )
         parts.append(torch.tensor([number[name] for _, name in listing[split]]))
     return class_names, Arrays(*parts)
 
@@ -188,7 +215,12 @@ def _card(name: str, preparation: Preparation, arrays: Arrays, classes: int, siz
 def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel as fractions of 255, from exact counts of the 256 values."""
     values = torch.arange(256, dtype=torch.float64) / 255
-    shares = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]).double() / images[:, 0].numel()
+    shares = (
+        torch.stack(
+            [torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]
+        ).double()
+        / images[:, 0].numel()
+    )
     mean = shares @ values
     std = (shares @ values**2 - mean**2).clamp(min=0).sqrt().clamp(min=1 / 255)
     return tuple(round(value, 4) for value in mean.tolist()), tuple(round(value, 4) for value in std.tolist())

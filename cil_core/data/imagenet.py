@@ -45,7 +45,13 @@ def load(card: DatasetCard, data_root: Path) -> Source:
     for _ in fetch(card, data_root):
         pass
     directory = arrays_directory(card.name, data_root)
-    return prepared.read(directory, counted(card, *(len(np.load(directory / f"{split}_labels.npy", mmap_mode="r")) for split in ("train", "test"))))
+    return prepared.read(
+        directory,
+        counted(
+            card,
+            *(len(np.load(directory / f"{split}_labels.npy", mmap_mode="r")) for split in ("train", "test")),
+        ),
+    )
 
 
 def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
@@ -64,7 +70,9 @@ def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
         for split, folder in (("train", "train"), ("test", "val")):
             files = listing(data_root / "imagenet" / folder, chosen)
             found[f"{split}_labels"] = torch.tensor([label for _, label in files])
-            found[f"{split}_images"] = yield from _decoded([path for path, _ in files], unfinished / f"{split}_images.npy", card)
+            found[f"{split}_images"] = yield from _decoded(
+                [path for path, _ in files], unfinished / f"{split}_images.npy", card
+            )
         source = Source(counted(card, len(found["train_labels"]), len(found["test_labels"])), Arrays(**found))
         prepared.commit(arrays, source.arrays)
 
@@ -114,7 +122,9 @@ def _decoded(paths: Sequence[Path], file: Path, card: DatasetCard) -> Generator[
     images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
     for start in range(0, len(paths), PIECE):
         piece = paths[start : start + PIECE]
-        images[start : start + len(piece)] = decode(piece, channels=card.channels, size=card.shape[-1], resize=True).numpy()
+        images[start : start + len(piece)] = decode(
+            piece, channels=card.channels, size=card.shape[-1], resize=True
+        ).numpy()
         yield Progress(file.stem, start + len(piece), len(paths), "images")
     images.flush()
     return torch.from_numpy(images)

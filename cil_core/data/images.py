@@ -54,7 +54,9 @@ def side(path: Path) -> int:
     with _opened(path) as image:
         width, height = image.size
     if width != height:
-        raise DataError(f"{path} has {width} × {height} pixels; images are square, or a size is stated to which all are resized")
+        raise DataError(
+            f"{path} has {width} × {height} pixels; images are square, or a size is stated to which all are resized"
+        )
     return width
 
 
@@ -63,11 +65,17 @@ def _pixels(path: Path, *, channels: int, size: int, resize: bool) -> NDArray[np
     with _opened(path) as file:
         try:
             image = file.convert(_MODES[channels])
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for truncated and malformed files
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+        ) as error:  # what Pillow raises for truncated and malformed files
             raise DataError(f"{path} cannot be decoded: {error}") from error
     if image.size != (size, size):
         if not resize:
-            raise DataError(f"{path} has {image.width} × {image.height} pixels, not {size} × {size}; state a size to which all images are resized")
+            raise DataError(
+                f"{path} has {image.width} × {image.height} pixels, not {size} × {size}; state a size to which all images are resized"
+            )
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels).transpose(2, 0, 1)
 

@@ -22,12 +22,18 @@ def list_images(path: Path, split_file: Path | None = None) -> Listing:
     Raises:
         DataError: names the directory or class that is missing or empty.
     """
-    listing = _from_table(path, split_file) if split_file else {split: _from_directories(path / split) for split in ("train", "test")}
+    listing = (
+        _from_table(path, split_file)
+        if split_file
+        else {split: _from_directories(path / split) for split in ("train", "test")}
+    )
     names = {split: {name for _, name in files} for split, files in listing.items()}
     for here, there in (("train", "test"), ("test", "train")):
         lacking = sorted(names[there] - names[here])
         if lacking:
-            raise DataError(f"{split_file or path / here}: no {here} image of class {', '.join(lacking[:10])}")
+            raise DataError(
+                f"{split_file or path / here}: no {here} image of class {', '.join(lacking[:10])}"
+            )
     if len(names["train"]) < 2:
         raise DataError(f"{split_file or path} has {len(names['train'])} class(es); at least 2 are needed")
     return listing
@@ -36,8 +42,15 @@ def list_images(path: Path, split_file: Path | None = None) -> Listing:
 def _from_directories(directory: Path) -> list[tuple[Path, str]]:
     if not directory.is_dir():
         raise DataError(f"{directory} is not a directory; it holds one directory of images a class")
-    classes = sorted(entry for entry in directory.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(file, entry.name) for entry in classes for file in sorted(entry.rglob("*")) if file.suffix.lower() in EXTENSIONS and file.name[0] != "."]
+    classes = sorted(
+        entry for entry in directory.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    files = [
+        (file, entry.name)
+        for entry in classes
+        for file in sorted(entry.rglob("*"))
+        if file.suffix.lower() in EXTENSIONS and file.name[0] != "."
+    ]
     empty = sorted({entry.name for entry in classes} - {name for _, name in files})
     if empty:
         raise DataError(f"{directory / empty[0]} holds no image")
@@ -51,5 +64,7 @@ def _from_table(path: Path, split_file: Path) -> Listing:
             for row in csv.DictReader(file, strict=True):
                 listing[row["split"]].append((path / row["path"], row["class"]))
     except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{split_file} cannot be read as CSV with the columns path, class, split (train or test): {error!r}") from error
+        raise DataError(
+            f"{split_file} cannot be read as CSV with the columns path, class, split (train or test): {error!r}"
+        ) from error
     return {split: sorted(files) for split, files in listing.items()}

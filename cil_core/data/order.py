@@ -46,11 +46,16 @@ def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
     if isinstance(order, int):
         return tuple(np.random.RandomState(order).permutation(classes).tolist())
     if len(order) != classes:
-        raise InvalidSpec(f"the class order names {len(order)} classes; the dataset has {classes}", ("track", "protocol", "class_order"))
+        raise InvalidSpec(
+            f"the class order names {len(order)} classes; the dataset has {classes}",
+            ("track", "protocol", "class_order"),
+        )
     return order
 
 
-def task_stream(source: Source, track: Track, device: torch.device | str = "cpu", resident_bytes: int = RESIDENT_BYTES) -> tuple[TaskData, ...]:
+def task_stream(
+    source: Source, track: Track, device: torch.device | str = "cpu", resident_bytes: int = RESIDENT_BYTES
+) -> tuple[TaskData, ...]:
     """Each task's training and test images, in order of arrival, on `device`.
 
     Args:
@@ -78,7 +83,9 @@ def task_stream(source: Source, track: Track, device: torch.device | str = "cpu"
         splits = ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels))
         train, test = (dataset(images, position[labels], transform).to(device) for images, labels in splits)
     bounds = accumulate(track.protocol.task_sizes(classes), initial=0)
-    return tuple(TaskData(train.of_classes(low, high), test.of_classes(low, high)) for low, high in pairwise(bounds))
+    return tuple(
+        TaskData(train.of_classes(low, high), test.of_classes(low, high)) for low, high in pairwise(bounds)
+    )
 
 
 def _held_out(source: Source, holdout: int) -> Tensor:
@@ -90,6 +97,8 @@ def _held_out(source: Source, holdout: int) -> Tensor:
         members = torch.nonzero(labels == label).flatten()
         count = round(len(members) * holdout / 100)
         if not 0 < count < len(members):
-            raise DataError(f"{source.card.name}: holding out {holdout} % of the {len(members)} training images of class {label} leaves a side empty")
+            raise DataError(
+                f"{source.card.name}: holding out {holdout} % of the {len(members)} training images of class {label} leaves a side empty"
+            )
         held_out[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True
     return held_out

@@ -77,7 +77,9 @@ def read(directory: Path, card: DatasetCard) -> Source:
     arrays = Arrays(**{name: torch.from_numpy(_mapped(directory / f"{name}.npy")) for name in expected})
     for name, digest in arrays.digests.items():
         if digest != expected[name]:
-            raise DataError(f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew")
+            raise DataError(
+                f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew"
+            )
     try:
         return Source(card, arrays)
     except DataError as error:
@@ -100,7 +102,9 @@ def _unfinished(directory: Path) -> Path:
 def _manifest(path: Path) -> dict[str, str]:
     try:
         digests = json.loads(path.read_text())["sha256"]
-        return {name: digests[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
+        return {
+            name: digests[name] for name in ("train_images", "train_labels", "test_images", "test_labels")
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from error
 

@@ -26,7 +26,16 @@ from cil_core.spec.errors import DataError
 Split = tuple[Tensor, Tensor]
 """uint8 images (N, C, H, W) and int64 labels (N,)."""
 
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile)
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 """What parsers raise for files that are not what they should be."""
 
 
@@ -70,5 +79,7 @@ class Published:
         try:
             train, test = self.splits(root, card)
         except UNREADABLE as error:
-            raise DataError(f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew") from error
+            raise DataError(
+                f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew"
+            ) from error
         return Source(card, Arrays(*train, *test))

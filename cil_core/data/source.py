@@ -33,7 +33,10 @@ class Arrays:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of each array, by name."""
-        return {name: hashlib.sha256(array.contiguous().numpy().data).hexdigest() for name, array in self.arrays_by_name().items()}
+        return {
+            name: hashlib.sha256(array.contiguous().numpy().data).hexdigest()
+            for name, array in self.arrays_by_name().items()
+        }
 
     def arrays_by_name(self) -> dict[str, Tensor]:
         """The four arrays by name."""
@@ -63,15 +66,29 @@ class Source:
     def fingerprint(self) -> str:
         """SHA-256 over all pixels and labels and over how the card prepares them."""
         card = self.card
-        preparation = [card.classes, card.channels, card.size, card.mean, card.std, card.augment, *([card.stored] if card.stored else [])]
-        return hashlib.sha256(json.dumps([preparation, sorted(self.arrays.digests.items())]).encode()).hexdigest()
+        preparation = [
+            card.classes,
+            card.channels,
+            card.size,
+            card.mean,
+            card.std,
+            card.augment,
+            *([card.stored] if card.stored else []),
+        ]
+        return hashlib.sha256(
+            json.dumps([preparation, sorted(self.arrays.digests.items())]).encode()
+        ).hexdigest()
 
     def _check(self, split: str, images: Tensor, labels: Tensor, count: int) -> None:
         name, classes, shape = self.card.name, self.card.classes, self.card.shape
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != shape:
-            raise DataError(f"{name}: {split} images are {images.dtype} {tuple(images.shape[1:])}, not uint8 {shape}")
+            raise DataError(
+                f"{name}: {split} images are {images.dtype} {tuple(images.shape[1:])}, not uint8 {shape}"
+            )
         if labels.dtype != torch.int64 or not len(images) == len(labels) == count:
-            raise DataError(f"{name}: {len(images)} {split} images with {len(labels)} labels ({labels.dtype}); there are {count}, with int64 labels")
+            raise DataError(
+                f"{name}: {len(images)} {split} images with {len(labels)} labels ({labels.dtype}); there are {count}, with int64 labels"
+            )
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise DataError(f"{name}: {split} label {int(outside[0])} is outside 0 … {classes - 1}")

@@ -47,9 +47,13 @@ class StreamedDataset(ArrayDataset):
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.device.type != "cpu":
-            raise ValueError(f"streamed images are uint8 (N, C, H, W) on the CPU, not {self.images.dtype} {tuple(self.images.shape)} on {self.images.device}")
+            raise ValueError(
+                f"streamed images are uint8 (N, C, H, W) on the CPU, not {self.images.dtype} {tuple(self.images.shape)} on {self.images.device}"
+            )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.rows.shape:
-            raise ValueError(f"labels are int64 ({len(self.rows)},) for {len(self.rows)} rows, not {self.labels.dtype} {tuple(self.labels.shape)}")
+            raise ValueError(
+                f"labels are int64 ({len(self.rows)},) for {len(self.rows)} rows, not {self.labels.dtype} {tuple(self.labels.shape)}"
+            )
 
     @classmethod
     def from_arrays(cls, images: Tensor, labels: Tensor, transform: Transform) -> StreamedDataset:
@@ -63,7 +67,9 @@ class StreamedDataset(ArrayDataset):
             return dataclasses.replace(self, labels=labels, rows=torch.cat([self.rows, other.rows]))
         added = other.pixels().cpu()
         rows = -1 - len(self.beside) - torch.arange(len(added))
-        return dataclasses.replace(self, labels=labels, rows=torch.cat([self.rows, rows]), beside=torch.cat([self.beside, added]))
+        return dataclasses.replace(
+            self, labels=labels, rows=torch.cat([self.rows, rows]), beside=torch.cat([self.beside, added])
+        )
 
     def select(self, index: Tensor) -> StreamedDataset:
         """The rows at these positions (or under this mask), in this order."""
@@ -82,14 +88,18 @@ class StreamedDataset(ArrayDataset):
         device = self.labels.device
         rows = iter([self.rows[index.cpu()] for index in indices])
         with ThreadPoolExecutor(READERS) as readers:
-            waiting: deque[Future[Tensor]] = deque(readers.submit(self._read, each) for each in islice(rows, AHEAD))
+            waiting: deque[Future[Tensor]] = deque(
+                readers.submit(self._read, each) for each in islice(rows, AHEAD)
+            )
             for index in indices:
                 raw = waiting.popleft().result()
                 waiting.extend(readers.submit(self._read, each) for each in islice(rows, 1))
                 yield index, raw.to(device, non_blocking=True)
 
     def _read(self, rows: Tensor) -> Tensor:
-        found = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self.labels.is_cuda)
+        found = torch.empty(
+            (len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self.labels.is_cuda
+        )
         stored = rows >= 0
         if bool(stored.all()):
             return torch.index_select(self.images, 0, rows, out=found)

@@ -32,7 +32,10 @@ def cifar(kind: type[datasets.CIFAR10]) -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:  # noqa: ARG001
         parts = [kind(root, train=train, download=True) for train in (True, False)]
-        train, test = ((torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)) for part in parts)
+        train, test = (
+            (torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets))
+            for part in parts
+        )
         return train, test
 
     return Published((Archive(kind.url, kind.tgz_md5),), splits)
@@ -47,7 +50,9 @@ def mnist(kind: type[datasets.MNIST]) -> Published:
         return train, test
 
     folder = f"{kind.__name__}/raw"
-    return Published(tuple(Archive(kind.mirrors[0] + name, md5, folder) for name, md5 in kind.resources), splits)
+    return Published(
+        tuple(Archive(kind.mirrors[0] + name, md5, folder) for name, md5 in kind.resources), splits
+    )
 
 
 def emnist(kind: type[datasets.EMNIST] = datasets.EMNIST) -> Published:
@@ -55,7 +60,9 @@ def emnist(kind: type[datasets.EMNIST] = datasets.EMNIST) -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:  # noqa: ARG001
         parts = [kind(root, "balanced", train=train, download=True) for train in (True, False)]
-        train, test = ((part.data.transpose(1, 2)[:, None].contiguous(), part.targets.long()) for part in parts)
+        train, test = (
+            (part.data.transpose(1, 2)[:, None].contiguous(), part.targets.long()) for part in parts
+        )
         return train, test
 
     return Published((Archive(kind.url, kind.md5, f"{kind.__name__}/raw"),), splits)
@@ -66,10 +73,16 @@ def svhn(kind: type[datasets.SVHN] = datasets.SVHN) -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:  # noqa: ARG001
         parts = [kind(root, split, download=True) for split in ("train", "test")]
-        train, test = ((torch.from_numpy(np.ascontiguousarray(part.data)), torch.from_numpy(part.labels)) for part in parts)
+        train, test = (
+            (torch.from_numpy(np.ascontiguousarray(part.data)), torch.from_numpy(part.labels))
+            for part in parts
+        )
         return train, test
 
-    return Published(tuple(Archive(kind.split_list[split][0], kind.split_list[split][2]) for split in ("train", "test")), splits)
+    return Published(
+        tuple(Archive(kind.split_list[split][0], kind.split_list[split][2]) for split in ("train", "test")),
+        splits,
+    )
 
 
 def stl10(kind: type[datasets.STL10] = datasets.STL10) -> Published:
@@ -77,7 +90,13 @@ def stl10(kind: type[datasets.STL10] = datasets.STL10) -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:  # noqa: ARG001
         parts = [kind(root, split, download=True) for split in ("train", "test")]
-        train, test = ((torch.from_numpy(np.ascontiguousarray(part.data)), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
+        train, test = (
+            (
+                torch.from_numpy(np.ascontiguousarray(part.data)),
+                torch.from_numpy(part.labels.astype(np.int64)),
+            )
+            for part in parts
+        )
         return train, test
 
     return Published((Archive(kind.url, kind.tgz_md5),), splits)
@@ -88,7 +107,9 @@ def gtsrb() -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:
         parts = [datasets.GTSRB(root, split, download=True) for split in ("train", "test")]
-        train, test = (_photographs(((Path(path), label) for path, label in part._samples), card) for part in parts)
+        train, test = (
+            _photographs(((Path(path), label) for path, label in part._samples), card) for part in parts
+        )
         return train, test
 
     base = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
@@ -105,7 +126,9 @@ def eurosat() -> Published:
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:
         images, labels = _photographs(datasets.EuroSAT(root, download=True, loader=Path), card)
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels.numpy(), random_state=SPLIT_SEED)
+        train, test = train_test_split(
+            np.arange(len(labels)), test_size=0.2, stratify=labels.numpy(), random_state=SPLIT_SEED
+        )
         return (images[train], labels[train]), (images[test], labels[test])
 
     url = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
@@ -116,7 +139,9 @@ def food101(kind: type[datasets.Food101] = datasets.Food101) -> Published:
     """Dishes: photographs of mixed sizes."""
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:
-        train, test = (_photographs(kind(root, split, download=True, loader=Path), card) for split in ("train", "test"))
+        train, test = (
+            _photographs(kind(root, split, download=True, loader=Path), card) for split in ("train", "test")
+        )
         return train, test
 
     return Published((Archive(kind._URL, kind._MD5),), splits)
@@ -126,10 +151,18 @@ def flowers102(kind: type[datasets.Flowers102] = datasets.Flowers102) -> Publish
     """Flowers: photographs of mixed sizes; training and validation images are both for training."""
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:
-        parts = {split: list(kind(root, split, download=True, loader=Path)) for split in ("train", "val", "test")}
+        parts = {
+            split: list(kind(root, split, download=True, loader=Path)) for split in ("train", "val", "test")
+        }
         return _photographs(parts["train"] + parts["val"], card), _photographs(parts["test"], card)
 
-    return Published(tuple(Archive(kind._download_url_prefix + name, md5, "flowers-102") for name, md5 in kind._file_dict.values()), splits)
+    return Published(
+        tuple(
+            Archive(kind._download_url_prefix + name, md5, "flowers-102")
+            for name, md5 in kind._file_dict.values()
+        ),
+        splits,
+    )
 
 
 def tiny_imagenet() -> Published:
@@ -142,10 +175,16 @@ def tiny_imagenet() -> Published:
         number = {name: index for index, name in enumerate(sorted((base / "wnids.txt").read_text().split()))}
         train = [(path, number[path.parts[-3]]) for path in sorted((base / "train").glob("*/images/*.JPEG"))]
         lines = (base / "val" / "val_annotations.txt").read_text().splitlines()
-        test = [(base / "val" / "images" / name, number[wnid]) for name, wnid, *_ in (line.split("\t") for line in lines)]
+        test = [
+            (base / "val" / "images" / name, number[wnid])
+            for name, wnid, *_ in (line.split("\t") for line in lines)
+        ]
         return _photographs(train, card), _photographs(test, card)
 
-    return Published((Archive("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),), splits)
+    return Published(
+        (Archive("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),),
+        splits,
+    )
 
 
 def _photographs(samples: Iterable[tuple[Path, int]], card: DatasetCard) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,9 @@ class Checkpoints:
         self.directory = directory
         self.earlier = tuple(earlier)
 
-    def save(self, identity: Identity, state: Mapping[str, Tensor], finished: Sequence[TaskEvaluated]) -> None:
+    def save(
+        self, identity: Identity, state: Mapping[str, Tensor], finished: Sequence[TaskEvaluated]
+    ) -> None:
         """Write the state after the last finished task.
 
         Raises:
@@ -95,7 +97,9 @@ class Checkpoints:
 
     def latest(self, identity: Identity) -> tuple[Checkpoint | None, tuple[str, ...]]:
         """The newest valid checkpoint of this run, and why newer ones were passed over."""
-        manifests = [path for folder in (self.directory, *self.earlier) for path in folder.glob("task-*.json")]
+        manifests = [
+            path for folder in (self.directory, *self.earlier) for path in folder.glob("task-*.json")
+        ]
         skipped: list[str] = []
         for path in sorted(manifests, key=lambda path: path.name, reverse=True):
             try:
@@ -160,7 +164,9 @@ def _match_structure(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         match(state)
     for name, child in module.named_children():
         prefix = f"{name}."
-        _match_structure(child, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+        _match_structure(
+            child, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        )
 
 
 def _adopt_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -170,7 +176,14 @@ def _adopt_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         for name, parameter in list(owner.named_parameters(recurse=False)):
             saved = state.get(prefix + name)
             if saved is not None and saved.shape != parameter.shape:
-                setattr(owner, name, nn.Parameter(torch.empty_like(saved, device=parameter.device), requires_grad=parameter.requires_grad))
+                setattr(
+                    owner,
+                    name,
+                    nn.Parameter(
+                        torch.empty_like(saved, device=parameter.device),
+                        requires_grad=parameter.requires_grad,
+                    ),
+                )
         for name, buffer in list(owner.named_buffers(recurse=False)):
             saved = state.get(prefix + name)
             if saved is not None and (saved.shape != buffer.shape or saved.dtype != buffer.dtype):

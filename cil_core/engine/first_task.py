@@ -41,7 +41,13 @@ class FirstTasks:
 
         To be asked before the phase is trained: the name depends on the initial weights.
         """
-        if not method.plain_first_task or not isinstance(phase.data, ArrayDataset) or phase.after_backward or phase.after_step or list(phase.undecayed):
+        if (
+            not method.plain_first_task
+            or not isinstance(phase.data, ArrayDataset)
+            or phase.after_backward
+            or phase.after_step
+            or list(phase.undecayed)
+        ):
             return None
         context = method.context
         device = str(context.device.type)
@@ -87,5 +93,9 @@ def digest(state: dict[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name, value in state.items():
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data if value.ndim else str(value.item()).encode())
+        found.update(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy().data
+            if value.ndim
+            else str(value.item()).encode()
+        )
     return found.hexdigest()

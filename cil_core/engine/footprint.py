@@ -20,5 +20,9 @@ def measure(method: Method) -> Footprint:
         backbone_parameters=backbone,
         exemplars=exemplars,
         counted_bytes=exemplars * method.context.dataset.image_bytes + backbone * FLOAT32_BYTES,
-        kept_bytes=sum(value.numel() * value.element_size() for name, value in method.state_dict().items() if not name.startswith("teacher.")),
+        kept_bytes=sum(
+            value.numel() * value.element_size()
+            for name, value in method.state_dict().items()
+            if not name.startswith("teacher.")
+        ),
     )

@@ -73,8 +73,16 @@ def run(
     order = class_order(spec.track.protocol, card.classes)
     sizes = spec.track.protocol.task_sizes(card.classes)
     bounds = tuple(accumulate(sizes, initial=0))
-    weights = pretrained.fetch(pretrained.published(spec.track.backbone), data_root) if spec.track.pretrained != "none" else None
-    batches = batches_worth_compiling(spec.method, [len(task.train) for task in tasks]) if compiled else frozenset[int]()
+    weights = (
+        pretrained.fetch(pretrained.published(spec.track.backbone), data_root)
+        if spec.track.pretrained != "none"
+        else None
+    )
+    batches = (
+        batches_worth_compiling(spec.method, [len(task.train) for task in tasks])
+        if compiled
+        else frozenset[int]()
+    )
     method = create(spec.method, context_of(spec, card, device, weights, batches))
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
@@ -100,18 +108,40 @@ def run(
         if checkpoints:
             checkpoints.save(identity, method.state_dict(), finished)
         yield evaluated
-    yield RunFinished(matrix_digest=matrix_digest([{name: row.model_dump() for name, row in done.results.items()} for done in finished]))
+    yield RunFinished(
+        matrix_digest=matrix_digest(
+            [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
+        )
+    )
 
 
-def context_of(spec: RunSpec, dataset: DatasetCard, device: str, weights: Path | None = None, compiled_batches: frozenset[int] = frozenset()) -> RunContext:
+def context_of(
+    spec: RunSpec,
+    dataset: DatasetCard,
+    device: str,
+    weights: Path | None = None,
+    compiled_batches: frozenset[int] = frozenset(),
+) -> RunContext:
     """What the method of `spec` is told about its run."""
     track, where = spec.track, torch.device(device)
     budget = effective_budget(spec.method, track, dataset)
     sizes = track.protocol.task_sizes(dataset.classes)
-    return RunContext(dataset, track.backbone, budget, sizes, Randomness(spec.seed, where), where, track.precision, weights, compiled_batches)
+    return RunContext(
+        dataset,
+        track.backbone,
+        budget,
+        sizes,
+        Randomness(spec.seed, where),
+        where,
+        track.precision,
+        weights,
+        compiled_batches,
+    )
 
 
-def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity) -> tuple[list[TaskEvaluated], tuple[str, ...]]:
+def _resume(
+    method: Method, checkpoints: Checkpoints | None, identity: Identity
+) -> tuple[list[TaskEvaluated], tuple[str, ...]]:
     if checkpoints is None:
         return [], ()
     checkpoint, skipped = checkpoints.latest(identity)
@@ -123,7 +153,13 @@ def _resume(method: Method, checkpoints: Checkpoints | None, identity: Identity)
 
 def learn_task(method: Method, task: Task, shared: FirstTasks | None = None) -> Iterator[Event]:
     """One task from growth to memory; the trained network is then ready to be tested and retired. `shared` may save the training of the first."""
-    yield TaskStarted(task=task.index, known=task.known, seen=task.seen, train_images=len(task.train), exemplars=len(method.memory))
+    yield TaskStarted(
+        task=task.index,
+        known=task.known,
+        seen=task.seen,
+        train_images=len(task.train),
+        exemplars=len(method.memory),
+    )
     method.diagnostics.clear()
     method.grow(task)
     for number, phase in enumerate(method.learn(task)):
@@ -132,7 +168,14 @@ def learn_task(method: Method, task: Task, shared: FirstTasks | None = None) -> 
             method.diagnostics["first_task_shared"] = 1.0
             continue
         for report in train(phase, task, method.context.randomness, number):
-            yield EpochFinished(task=task.index, phase=phase.name, epoch=report.epoch, epochs=phase.schedule.epochs, lr=report.lr, losses=report.losses)
+            yield EpochFinished(
+                task=task.index,
+                phase=phase.name,
+                epoch=report.epoch,
+                epochs=phase.schedule.epochs,
+                lr=report.lr,
+                losses=report.losses,
+            )
         if file:
             FirstTasks.save(file, phase)
     method.consolidate(task)

@@ -70,7 +70,11 @@ def make_optimizer(phase: Phase) -> torch.optim.Optimizer:
     Raises:
         ValueError: if there is nothing to train.
     """
-    params = list(phase.params) if phase.params is not None else [p for p in phase.model.parameters() if p.requires_grad]
+    params = (
+        list(phase.params)
+        if phase.params is not None
+        else [p for p in phase.model.parameters() if p.requires_grad]
+    )
     if not params:
         raise ValueError(f"phase {phase.name!r} has no parameter to train")
     groups: list[dict[str, Any]] = [{"params": params}]
@@ -83,7 +87,9 @@ def make_optimizer(phase: Phase) -> torch.optim.Optimizer:
 def _optimizer(schedule: Schedule, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if schedule.optimizer == "adam":
         return torch.optim.Adam(params, lr=schedule.lr, weight_decay=schedule.weight_decay)
-    return torch.optim.SGD(params, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
+    return torch.optim.SGD(
+        params, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+    )
 
 
 def _step(phase: Phase, optimizer: torch.optim.Optimizer, batch: Batch, step: Step) -> Losses:
@@ -102,4 +108,6 @@ def _check_finite(means: dict[str, float], task: Task, phase: str, epoch: int) -
     bad = {name: value for name, value in means.items() if not math.isfinite(value)}
     if bad:
         terms = ", ".join(f"{name} = {value}" for name, value in bad.items())
-        raise Diverged(f"the loss diverged in task {task.index + 1}, phase {phase!r}, epoch {epoch + 1}: {terms}; a smaller learning rate may help")
+        raise Diverged(
+            f"the loss diverged in task {task.index + 1}, phase {phase!r}, epoch {epoch + 1}: {terms}; a smaller learning rate may help"
+        )

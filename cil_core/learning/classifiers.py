@@ -100,5 +100,7 @@ def unit_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=classes)
     if bool((counts == 0).any()):
         raise ValueError(f"classes without a sample: {torch.nonzero(counts == 0).flatten().tolist()}")
-    sums = F.one_hot(labels, classes).T.to(features) @ features  # a product, because scattered additions are not deterministic on a GPU
+    sums = (
+        F.one_hot(labels, classes).T.to(features) @ features
+    )  # a product, because scattered additions are not deterministic on a GPU
     return F.normalize(sums / counts[:, None], dim=1)

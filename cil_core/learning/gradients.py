@@ -30,13 +30,20 @@ def gradient_of(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def set_gradient(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:
     """Replace the gradients by the pieces of `vector` (p,)."""
-    for parameter, piece in zip(parameters, vector.split([parameter.numel() for parameter in parameters]), strict=True):
+    for parameter, piece in zip(
+        parameters, vector.split([parameter.numel() for parameter in parameters]), strict=True
+    ):
         parameter.grad = piece.reshape(parameter.shape).to(parameter)
 
 
 def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]) -> Tensor:
     pairs = zip(gradients, parameters, strict=True)
-    return torch.cat([torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten() for gradient, parameter in pairs])
+    return torch.cat(
+        [
+            torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten()
+            for gradient, parameter in pairs
+        ]
+    )
 
 
 def project_on_average(gradient: Tensor, reference: Tensor) -> Tensor:

@@ -69,7 +69,13 @@ class Importance(nn.Module):
         """
         fixed = dict(anchor.named_parameters())
         known = [(name, parameter) for name, parameter in model.named_parameters() if self._knows(name)]
-        terms = [(self.get(name) * (parameter[: len(self.get(name))] - fixed[name][: len(self.get(name))]).square()).sum() for name, parameter in known]
+        terms = [
+            (
+                self.get(name)
+                * (parameter[: len(self.get(name))] - fixed[name][: len(self.get(name))]).square()
+            ).sum()
+            for name, parameter in known
+        ]
         return torch.stack(terms).sum() / 2
 
     def _knows(self, name: str) -> bool:
@@ -103,7 +109,9 @@ def fisher(net: Net, data: ArrayDataset, labels: Labels, generator: torch.Genera
     return {name: value / len(data) for name, value in total.items()}
 
 
-def batch_fisher(net: Net, data: ArrayDataset, batch_size: int, labels: Labels, generator: torch.Generator) -> dict[str, Tensor]:
+def batch_fisher(
+    net: Net, data: ArrayDataset, batch_size: int, labels: Labels, generator: torch.Generator
+) -> dict[str, Tensor]:
     """The square of each batch's mean gradient, averaged over batches: what common code calls the Fisher, smaller by about the batch size.
 
     Args:
@@ -118,13 +126,22 @@ def batch_fisher(net: Net, data: ArrayDataset, batch_size: int, labels: Labels, 
     batches = 0
     for x, y in _labelled(net, data, batch_size, labels, generator, shuffle=True):
         gradients = torch.autograd.grad(F.cross_entropy(net(x).logits, y), list(parameters.values()))
-        total = {name: value + gradient.square() for (name, value), gradient in zip(total.items(), gradients, strict=True)}
+        total = {
+            name: value + gradient.square()
+            for (name, value), gradient in zip(total.items(), gradients, strict=True)
+        }
         batches += 1
     return {name: value / batches for name, value in total.items()}
 
 
 def _labelled(
-    net: Net, data: ArrayDataset, batch_size: int, labels: Labels, generator: torch.Generator, *, shuffle: bool = False
+    net: Net,
+    data: ArrayDataset,
+    batch_size: int,
+    labels: Labels,
+    generator: torch.Generator,
+    *,
+    shuffle: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images with the labels F is computed for; the network is in evaluation mode meanwhile."""
     was_training = net.training

@@ -37,7 +37,9 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return -(target * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
 
 
-def icarl_binary_cross_entropy(logits: Tensor, labels: Tensor, teacher: Tensor | None, classes: int) -> Tensor:
+def icarl_binary_cross_entropy(
+    logits: Tensor, labels: Tensor, teacher: Tensor | None, classes: int
+) -> Tensor:
     """Per-class binary cross-entropy (iCaRL, algorithm 3), summed over seen classes and divided by images × `classes`.
 
     New columns are trained towards the one-hot label, old columns towards the old network's sigmoid outputs, for every image: the labels
@@ -59,14 +61,18 @@ def l2_distance(model: nn.Module, reference: nn.Module) -> Tensor:
     """(1/2) ‖θ − θ_ref‖² over the parameters both have; of a grown tensor, its first rows (L2-SP, Li et al. 2018)."""
     old = dict(reference.named_parameters())
     terms = [
-        (parameter[: len(old[name])] - old[name]).square().sum() if parameter.dim() else (parameter - old[name]).square()
+        (parameter[: len(old[name])] - old[name]).square().sum()
+        if parameter.dim()
+        else (parameter - old[name]).square()
         for name, parameter in model.named_parameters()
         if name in old
     ]
     return torch.stack(terms).sum() / 2
 
 
-def shared_objective(logits: Tensor, labels: Tensor, teacher: Tensor | None, temperature: float) -> dict[str, Tensor]:
+def shared_objective(
+    logits: Tensor, labels: Tensor, teacher: Tensor | None, temperature: float
+) -> dict[str, Tensor]:
     """(1 − λ) · CE over all seen classes + λ · KD_T over the old ones, with λ = o / n: what BiC, WA and COIL have in common.
 
     Args:
@@ -80,7 +86,10 @@ def shared_objective(logits: Tensor, labels: Tensor, teacher: Tensor | None, tem
         return {"classification": classification}
     known = teacher.shape[1]
     share = known / logits.shape[1]
-    return {"classification": (1 - share) * classification, "distillation": share * distillation(logits[:, :known], teacher, temperature)}
+    return {
+        "classification": (1 - share) * classification,
+        "distillation": share * distillation(logits[:, :known], teacher, temperature),
+    }
 
 
 def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
@@ -123,7 +132,9 @@ def neighbourhood_analysis(similarities: Tensor, labels: Tensor, scale: Tensor, 
     return F.relu(others - scale * similarities[own] + scale.detach() * margin).mean()
 
 
-def neighbourhood_analysis_as_coded(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
+def neighbourhood_analysis_as_coded(
+    similarities: Tensor, labels: Tensor, scale: Tensor, margin: float
+) -> Tensor:
     """NCA as the official code and PyCIL compute it.
 
     The margin is taken from every class, so it has no effect, and after the largest scaled similarity is subtracted the right class stays
@@ -144,13 +155,17 @@ def pooled_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Ten
         student: maps (B, C, H, W) of each stage.
         teacher: the same, constants.
     """
-    distances = [(_pooled(new) - _pooled(old)).norm(dim=1).mean() for new, old in zip(student, teacher, strict=True)]
+    distances = [
+        (_pooled(new) - _pooled(old)).norm(dim=1).mean() for new, old in zip(student, teacher, strict=True)
+    ]
     return torch.stack(distances).mean()
 
 
 def _pooled(maps: Tensor) -> Tensor:
     energy = maps.square()
-    return F.normalize(torch.cat([energy.sum(dim=3).flatten(1), energy.sum(dim=2).flatten(1)], dim=1), dim=1)  # (B, C·H + C·W)
+    return F.normalize(
+        torch.cat([energy.sum(dim=3).flatten(1), energy.sum(dim=2).flatten(1)], dim=1), dim=1
+    )  # (B, C·H + C·W)
 
 
 def task_cross_entropy(logits: Tensor, labels: Tensor, bounds: Sequence[int]) -> Tensor:
@@ -162,7 +177,9 @@ def task_cross_entropy(logits: Tensor, labels: Tensor, bounds: Sequence[int]) ->
         bounds: class boundaries of the tasks, (0, first, …, n).
     """
     edges = torch.tensor(bounds[1:], device=labels.device)
-    task_of_class = torch.bucketize(torch.arange(logits.shape[1], device=labels.device), edges, right=True)  # (n,)
+    task_of_class = torch.bucketize(
+        torch.arange(logits.shape[1], device=labels.device), edges, right=True
+    )  # (n,)
     foreign = task_of_class != task_of_class[labels][:, None]  # (B, n)
     return F.cross_entropy(logits.masked_fill(foreign, -torch.inf), labels)
 

@@ -63,7 +63,9 @@ class Memory(nn.Module):
 
     def truncated(self, quota: int) -> ArrayDataset:
         """The first `quota` exemplars of every class."""
-        kept = [torch.nonzero(self.labels == label).flatten()[:quota] for label in self.labels.unique().tolist()]
+        kept = [
+            torch.nonzero(self.labels == label).flatten()[:quota] for label in self.labels.unique().tolist()
+        ]
         return self.data.select(torch.cat(kept)) if kept else self.data
 
     def replace(self, data: ArrayDataset) -> None:
@@ -71,7 +73,9 @@ class Memory(nn.Module):
         self.images, self.labels = data.pixels().clone(), data.labels.clone()
 
 
-def select(data: ArrayDataset, quota: int, selection: str, features: Callable[[ArrayDataset], Tensor]) -> ArrayDataset:
+def select(
+    data: ArrayDataset, quota: int, selection: str, features: Callable[[ArrayDataset], Tensor]
+) -> ArrayDataset:
     """The best `quota` images of each class of `data`, class after class, in order of priority.
 
     Args:

@@ -166,7 +166,9 @@ class Method(nn.Module):
     def preview(self, task: Task) -> ArrayDataset:
         """The memory as `remember` would leave it now: a class-balanced set of exemplars of all seen classes."""
         quota = self.quota(task.seen)
-        return self.memory.truncated(quota) + select(task.train, quota, self.policy.selection, self.unit_features)
+        return self.memory.truncated(quota) + select(
+            task.train, quota, self.policy.selection, self.unit_features
+        )
 
     def raw_features(self, data: ArrayDataset) -> Tensor:
         """Features (N, d) of a dataset in its order: evaluation mode, no augmentation."""
@@ -186,12 +188,16 @@ class Method(nn.Module):
     def fresh_backbone(self, task: int) -> Backbone:
         """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
         name = self.recipe.backbone_on(self.context.backbone)
-        backbone = build_backbone(name, self.context.dataset.channels, self.context.randomness.on_cpu("backbone", task))
+        backbone = build_backbone(
+            name, self.context.dataset.channels, self.context.randomness.on_cpu("backbone", task)
+        )
         if self.context.weights:
             pretrained.load(backbone, self.context.weights)
         backbone.compute_in(PRECISIONS[self.context.precision])
         backbone.compiled_batches = self.compiled_batches
-        return backbone.to(self.context.device).to(memory_format=torch.channels_last)  # a third faster than channels-first on CPU
+        return backbone.to(self.context.device).to(
+            memory_format=torch.channels_last
+        )  # a third faster than channels-first on CPU
 
     def init_generator(self, task: Task, purpose: str = "head") -> torch.Generator:
         """A CPU generator for initialising what `task` adds."""

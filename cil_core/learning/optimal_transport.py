@@ -44,7 +44,16 @@ def transport_plan(cost: Tensor, entropy: float) -> Tensor:
     """
     exact = cost.detach().to("cpu", torch.float64)
     rows, columns = (torch.full((size,), 1 / size, dtype=torch.float64) for size in exact.shape)
-    plan: Tensor = ot.sinkhorn(rows, columns, exact, entropy, method="sinkhorn_log", numItermax=ITERATIONS, stopThr=TOLERANCE, warn=False)
+    plan: Tensor = ot.sinkhorn(
+        rows,
+        columns,
+        exact,
+        entropy,
+        method="sinkhorn_log",
+        numItermax=ITERATIONS,
+        stopThr=TOLERANCE,
+        warn=False,
+    )
     return plan
 
 
@@ -54,7 +63,9 @@ def describe(plan: Tensor) -> dict[str, float]:
     A contrast near 1 means that every target receives the same mixture of all sources.
     """
     rows, columns = plan.shape
-    error = max(float((plan.sum(dim=1) - 1 / rows).abs().max()), float((plan.sum(dim=0) - 1 / columns).abs().max()))
+    error = max(
+        float((plan.sum(dim=1) - 1 / rows).abs().max()), float((plan.sum(dim=0) - 1 / columns).abs().max())
+    )
     return {"marginal_error": error, "contrast": float(plan.max() / plan.mean())}
 
 

@@ -81,7 +81,9 @@ class TrainingData(Protocol):
         """Number of samples."""
         ...
 
-    def batches(self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
+    ) -> Iterator[Batch]:
         """Batches, shuffled and augmented by `generator`."""
         ...
 

@@ -55,7 +55,9 @@ def most_similar(queries: Tensor, candidates: Tensor, similarity: Similarity) ->
     return torch.cdist(queries, candidates).argmin(dim=1)
 
 
-def with_translated(real: FeatureDataset, means: Tensor, known: int, similarity: Similarity) -> FeatureDataset:
+def with_translated(
+    real: FeatureDataset, means: Tensor, known: int, similarity: Similarity
+) -> FeatureDataset:
     """Features of new classes, and for every old class those of the most similar new class moved to the old mean (FeTrIL).
 
     Args:

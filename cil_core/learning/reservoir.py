@@ -45,7 +45,9 @@ class Reservoir(nn.Module):
         self.register_buffer("widths", torch.zeros(0, dtype=torch.long))
         self.register_buffer("offered", torch.zeros((), dtype=torch.long))
 
-    def offer(self, memory: Memory, data: ArrayDataset, logits: Tensor, places: int, generator: torch.Generator) -> None:
+    def offer(
+        self, memory: Memory, data: ArrayDataset, logits: Tensor, places: int, generator: torch.Generator
+    ) -> None:
         """Offer images to the memory, one after another: while there is room each is kept; the m-th offer then takes a random place of m, if there is one.
 
         Args:

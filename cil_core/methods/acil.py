@@ -40,14 +40,18 @@ class ACIL(Method):
         """Absorb this task's features."""
         freeze(self.net.backbone)
         head = self.analytic_head()
-        for batch in FeatureDataset(self.raw_features(task.train), task.train.labels).batches(self.recipe.analytic_batch):
+        for batch in FeatureDataset(self.raw_features(task.train), task.train.labels).batches(
+            self.recipe.analytic_batch
+        ):
             head.absorb(batch.x, batch.y)
 
     def analytic_head(self) -> AnalyticHead:
         """The analytic head, put in the place of the one that trained the backbone."""
         if isinstance(self.net.head, LinearHead):
             generator = self.context.randomness.on_cpu("expansion")
-            self.net.head = AnalyticHead.replacing(self.net.head, self.recipe.expansion, self.recipe.ridge, generator)
+            self.net.head = AnalyticHead.replacing(
+                self.net.head, self.recipe.expansion, self.recipe.ridge, generator
+            )
         return self.net.head
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:

@@ -41,15 +41,24 @@ class AGEM(Method):
     def cross_entropy(self, x: Tensor, y: Tensor, task: Task) -> Tensor:
         """Cross-entropy within each image's task, or over all seen classes."""
         logits = self.net(x).logits
-        return task_cross_entropy(logits, y, task.bounds) if self.recipe.masks == "task" else F.cross_entropy(logits, y)
+        return (
+            task_cross_entropy(logits, y, task.bounds)
+            if self.recipe.masks == "task"
+            else F.cross_entropy(logits, y)
+        )
 
     def respect_memory(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — the batch has left its gradient
         """Remove from the gradient what raises the loss on a random batch of exemplars."""
         generator = self.context.randomness.on_device("reference", step.task.index, step.iteration)
-        drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[: self.recipe.reference_batch]
+        drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[
+            : self.recipe.reference_batch
+        ]
         sample = self.memory.data.select(drawn)
         parameters = list(self.net.parameters())
-        reference = gradient_of(self.cross_entropy(self.transform.train(sample.images, generator), sample.labels, step.task), parameters)
+        reference = gradient_of(
+            self.cross_entropy(self.transform.train(sample.images, generator), sample.labels, step.task),
+            parameters,
+        )
         gradient = flat_gradient(parameters)
         projected = project_on_average(gradient, reference)
         if projected is not gradient:

@@ -54,7 +54,9 @@ class BiC(Method):
         """What to train on and a class-balanced held-out set: the recipe's share of the smallest class, at least one image a class."""
         data = task.train + self.memory.data
         smallest = int(torch.bincount(data.labels).min())
-        return data.split_balanced(max(1, int(self.recipe.held_out * smallest)), self.init_generator(task, "held out"))
+        return data.split_balanced(
+            max(1, int(self.recipe.held_out * smallest)), self.init_generator(task, "held out")
+        )
 
     def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — λ follows from the widths
         """Stage 1, on corrected logits of student and teacher; the newest correction is still the identity."""

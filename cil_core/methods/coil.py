@@ -69,12 +69,16 @@ class COIL(Method):
         losses = shared_objective(outputs.logits, batch.y, teacher, recipe.temperature)
         if step.epoch == 0:
             target = self.answers(outputs.features, self.prospective).detach()
-            losses["prospective"] = recipe.prospective_weight * distillation(outputs.logits[:, step.task.known :], target, recipe.temperature)
+            losses["prospective"] = recipe.prospective_weight * distillation(
+                outputs.logits[:, step.task.known :], target, recipe.temperature
+            )
         else:
             if step.index % recipe.transport_every == 0:
                 self.transport_back(step.task)
             weight = recipe.retrospective_weight * (step.epoch / step.epochs) ** 2
-            losses["retrospective"] = weight * distillation(self.answers(outputs.features, self.retrospective), teacher, recipe.temperature)
+            losses["retrospective"] = weight * distillation(
+                self.answers(outputs.features, self.retrospective), teacher, recipe.temperature
+            )
         return losses
 
     def transport_back(self, task: Task) -> None:

@@ -59,9 +59,24 @@ class DER(Method):
         if not self.recipe.prune:
             yield self.standard_phase(task, name="representation")
         else:
-            self.masks = Masks(self.net.newest, self.recipe.mask_spread, self.recipe.slope_max, self.init_generator(task, "masks"))
-            parameters = [p for p in self.net.parameters() if p.requires_grad and all(p is not e for e in self.masks.parameters)]
-            yield self.standard_phase(task, name="representation", params=parameters, undecayed=self.masks.parameters, after_step=self.clamp_masks)
+            self.masks = Masks(
+                self.net.newest,
+                self.recipe.mask_spread,
+                self.recipe.slope_max,
+                self.init_generator(task, "masks"),
+            )
+            parameters = [
+                p
+                for p in self.net.parameters()
+                if p.requires_grad and all(p is not e for e in self.masks.parameters)
+            ]
+            yield self.standard_phase(
+                task,
+                name="representation",
+                params=parameters,
+                undecayed=self.masks.parameters,
+                after_step=self.clamp_masks,
+            )
             self.prune(task, self.masks)
         self.net.auxiliary = None
         if not task.is_first:
@@ -72,14 +87,20 @@ class DER(Method):
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Stage 1."""
-        if self.recipe.reset_heads_after_warmup and not step.task.is_first and (step.epoch, step.index) == (self.recipe.later_tasks.warmup_epochs, 0):
+        if (
+            self.recipe.reset_heads_after_warmup
+            and not step.task.is_first
+            and (step.epoch, step.index) == (self.recipe.later_tasks.warmup_epochs, 0)
+        ):
             self.net.reset_heads(self.init_generator(step.task, "after warm-up"))
         if self.masks:
             self.masks.anneal(step.index, step.steps)
         outputs = self.net(batch.x)
         losses = {"classification": F.cross_entropy(outputs.logits, batch.y)}
         if not step.task.is_first:
-            auxiliary = F.cross_entropy(self.net.auxiliary_logits(outputs.features), auxiliary_labels(batch.y, step.task.known))
+            auxiliary = F.cross_entropy(
+                self.net.auxiliary_logits(outputs.features), auxiliary_labels(batch.y, step.task.known)
+            )
             losses["auxiliary"] = self.recipe.auxiliary_weight * auxiliary
         if self.masks:
             losses["sparsity"] = self.recipe.sparsity_weight * self.masks.sparsity()
@@ -87,7 +108,11 @@ class DER(Method):
 
     def classifier_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
         """Stage 2: every extractor is frozen and in evaluation mode."""
-        return {"classification": F.cross_entropy(self.net.head(self.net.features(batch.x)) / self.recipe.temperature, batch.y)}
+        return {
+            "classification": F.cross_entropy(
+                self.net.head(self.net.features(batch.x)) / self.recipe.temperature, batch.y
+            )
+        }
 
     def clamp_masks(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
         """Keep the mask parameters in range."""
@@ -103,7 +128,10 @@ class DER(Method):
         masks.prune()
         self.masks = None
         self._reestimate(task, task.train + self.memory.data)
-        self.diagnostics |= {"parameters_before_pruning": before, "parameters_after_pruning": sum(p.numel() for p in extractor.parameters())}
+        self.diagnostics |= {
+            "parameters_before_pruning": before,
+            "parameters_after_pruning": sum(p.numel() for p in extractor.parameters()),
+        }
 
     def _reestimate(self, task: Task, data: ArrayDataset) -> None:
         batches: list[Tensor] = []

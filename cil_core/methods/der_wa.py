@@ -45,7 +45,9 @@ class DERWA(Method):
         terms = {"classification": F.cross_entropy(logits, batch.y)}
         if not step.task.is_first:
             labels = auxiliary_labels(batch.y, step.task.known)
-            terms["auxiliary"] = self.recipe.auxiliary_weight * F.cross_entropy(self.net.auxiliary_logits(features), labels)
+            terms["auxiliary"] = self.recipe.auxiliary_weight * F.cross_entropy(
+                self.net.auxiliary_logits(features), labels
+            )
         return terms
 
     def consolidate(self, task: Task) -> None:

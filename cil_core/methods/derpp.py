@@ -64,7 +64,13 @@ class DERpp(Method):
         context, task = self.context, step.task
         places = capacity(context.budget, task.seen, context.dataset.image_bytes, sum(context.task_sizes))
         offered = task.train.select(batch.index)
-        self.reservoir.offer(self.memory, offered, self.latest.detach(), places, context.randomness.on_cpu("reservoir", task.index, step.iteration))
+        self.reservoir.offer(
+            self.memory,
+            offered,
+            self.latest.detach(),
+            places,
+            context.randomness.on_cpu("reservoir", task.index, step.iteration),
+        )
 
 
 METHOD = DERpp

@@ -39,7 +39,9 @@ class EWC(Method):
         """Estimate this task's F and merge it with the old one."""
         recipe, generator = self.recipe, self.context.randomness.on_device("fisher", task.index)
         if recipe.fisher == "batch":
-            fresh = batch_fisher(self.net, task.train, recipe.later_tasks.batch_size, recipe.labels, generator)
+            fresh = batch_fisher(
+                self.net, task.train, recipe.later_tasks.batch_size, recipe.labels, generator
+            )
         else:
             fresh = fisher(self.net, task.train, recipe.labels, generator)
         if recipe.fisher_max is not None:

@@ -39,7 +39,9 @@ class FeTrIL(Method):
         """The whole network in the first task, the head alone afterwards."""
         if task.is_first:
             card = self.context.dataset
-            extra = ("autoaugment", f"cutout:{card.size // 2}") if self.recipe.augmentation == "strong" else ()
+            extra = (
+                ("autoaugment", f"cutout:{card.size // 2}") if self.recipe.augmentation == "strong" else ()
+            )
             yield self.standard_phase(task, data=task.train.augmented_by(*card.augment, *extra))
         real = FeatureDataset(self.raw_features(task.train), task.train.labels)
         self.means = torch.cat([self.means, mean_features(real.features, real.labels, task.known, task.seen)])

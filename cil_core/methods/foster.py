@@ -54,7 +54,9 @@ class FOSTER(Method):
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
-        self._boosted: list[ExpandableNet] = []  # none or one; no submodule, since it lives from growth to the end of testing only
+        self._boosted: list[
+            ExpandableNet
+        ] = []  # none or one; no submodule, since it lives from growth to the end of testing only
         self.weights = torch.ones(0)
 
     @property
@@ -68,7 +70,13 @@ class FOSTER(Method):
             old = copy.deepcopy(self.net)
             boosted = ExpandableNet(old.backbone, old.backbone.feature_dim)
             boosted.head = old.head
-            boosted.expand(copy.deepcopy(old.backbone), task.new, self.init_generator(task, "boosted"), inherit=True, outputs=task.seen)
+            boosted.expand(
+                copy.deepcopy(old.backbone),
+                task.new,
+                self.init_generator(task, "boosted"),
+                inherit=True,
+                outputs=task.seen,
+            )
             self._boosted[:] = [boosted]
             self.hold_block(task.known)
         super().grow(task)
@@ -81,17 +89,30 @@ class FOSTER(Method):
             return
         counts = torch.bincount(whole.labels, minlength=task.seen)
         self.weights = effective_number_weights(counts, self.recipe.boosting_beta_of(task.index))
-        yield self.standard_phase(task, name="boost", data=whole, loss=self.boosting_losses, model=self.boosted, after_step=self.hold_again)
+        yield self.standard_phase(
+            task,
+            name="boost",
+            data=whole,
+            loss=self.boosting_losses,
+            model=self.boosted,
+            after_step=self.hold_again,
+        )
         self.boosted.eval()
         if self.recipe.align_boosted:
             self.diagnostics["alignment"] = align_new_rows(self.boosted.head.weight, task.known)
         self.weights = effective_number_weights(counts, self.recipe.compression_beta)
-        yield self.standard_phase(task, name="compress", data=whole, loss=self.compression_losses, schedule=self.recipe.compression)
+        yield self.standard_phase(
+            task, name="compress", data=whole, loss=self.compression_losses, schedule=self.recipe.compression
+        )
 
     def augmented(self, data: Any) -> ArrayDataset:
         """With AutoAugment and Cutout, if the recipe wants them."""
         images: ArrayDataset = data
-        return images.augmented_by(*images.transform.tokens, "autoaugment", "cutout:16") if self.recipe.autoaugment else images
+        return (
+            images.augmented_by(*images.transform.tokens, "autoaugment", "cutout:16")
+            if self.recipe.autoaugment
+            else images
+        )
 
     def boosting_losses(self, batch: Batch, step: Step) -> Losses:
         """Logits alignment, feature enhancement, distillation."""
@@ -101,7 +122,9 @@ class FOSTER(Method):
             "classification": F.cross_entropy(outputs.logits / self.weights, batch.y),
             "enhancement": F.cross_entropy(self.boosted.auxiliary_logits(outputs.features), batch.y),
             "distillation": self.recipe.distillation_weight
-            * distillation(outputs.logits[:, : step.task.known], self.old_logits(batch.x), self.recipe.temperature),
+            * distillation(
+                outputs.logits[:, : step.task.known], self.old_logits(batch.x), self.recipe.temperature
+            ),
         }
 
     def compression_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
@@ -109,7 +132,11 @@ class FOSTER(Method):
         assert self.boosted is not None  # noqa: S101 — this phase exists with it
         with torch.no_grad():
             target = self.boosted(batch.x).logits
-        return {"distillation": balanced_distillation(self.net(batch.x).logits, target, self.weights, self.recipe.temperature)}
+        return {
+            "distillation": balanced_distillation(
+                self.net(batch.x).logits, target, self.weights, self.recipe.temperature
+            )
+        }
 
     @torch.no_grad()
     def hold_block(self, known: int) -> None:

@@ -32,7 +32,9 @@ class GEM(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data, with projected gradients from the second task on."""
-        yield self.standard_phase(task, data=task.train, after_backward=None if task.is_first else self.project)
+        yield self.standard_phase(
+            task, data=task.train, after_backward=None if task.is_first else self.project
+        )
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy among the new classes."""
@@ -42,7 +44,9 @@ class GEM(Method):
         """Replace the gradient by the nearest one that harms no past task."""
         parameters = list(self.net.parameters())
         bounds = step.task.bounds
-        references = torch.stack([self.past_gradient(low, high, bounds) for low, high in pairwise(bounds[:-1])])
+        references = torch.stack(
+            [self.past_gradient(low, high, bounds) for low, high in pairwise(bounds[:-1])]
+        )
         gradient = flat_gradient(parameters)
         projected = project_on_tasks(gradient, references, self.recipe.margin, self.recipe.ridge)
         if projected is not gradient:

@@ -38,10 +38,14 @@ class ICaRL(Method):
         logits = self.net(batch.x).logits
         teacher = None if self.teacher is None else self.old_logits(batch.x)
         if self.recipe.loss == "bce":
-            return {"binary": icarl_binary_cross_entropy(logits, batch.y, teacher, sum(self.context.task_sizes))}
+            return {
+                "binary": icarl_binary_cross_entropy(logits, batch.y, teacher, sum(self.context.task_sizes))
+            }
         losses = {"classification": F.cross_entropy(logits, batch.y)}
         if teacher is not None:
-            losses["distillation"] = distillation(logits[:, : step.task.known], teacher, self.recipe.temperature)
+            losses["distillation"] = distillation(
+                logits[:, : step.task.known], teacher, self.recipe.temperature
+            )
         return losses
 
 

@@ -26,7 +26,9 @@ class LwF(Method):
         logits = self.net(batch.x).logits
         losses = {"classification": slice_cross_entropy(logits, batch.y, known)}
         if self.teacher is not None:
-            losses["distillation"] = self.recipe.distillation_weight * distillation(logits[:, :known], self.old_logits(batch.x), self.recipe.temperature)
+            losses["distillation"] = self.recipe.distillation_weight * distillation(
+                logits[:, :known], self.old_logits(batch.x), self.recipe.temperature
+            )
             if self.recipe.l2_sp:
                 losses["l2_sp"] = self.recipe.l2_sp * l2_distance(self.net, self.teacher)
         return losses

@@ -49,7 +49,9 @@ class PASS(Method):
         losses = {"classification": self.classification(features, y)}
         if self.teacher is not None:
             made_up, labels = self.noisy_prototypes(len(batch), step)
-            losses["distillation"] = self.recipe.distillation_weight * frobenius_distance(features, self.old_outputs(x).features)
+            losses["distillation"] = self.recipe.distillation_weight * frobenius_distance(
+                features, self.old_outputs(x).features
+            )
             losses["prototypes"] = self.recipe.prototype_weight * self.classification(made_up, labels)
         return losses
 

@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_value_
 
 from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.losses import feature_distillation, neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
+from cil_core.learning.losses import (
+    feature_distillation,
+    neighbourhood_analysis,
+    neighbourhood_analysis_as_coded,
+    pooled_distance,
+)
 from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
@@ -49,15 +54,27 @@ class PODNet(Method):
             super().grow(task)
             return
         features = self.unit_features(task.train)
-        self.net.head.imprint(proxy_directions(features, task.train.labels, self.recipe.proxies, self.init_generator(task)))
+        self.net.head.imprint(
+            proxy_directions(features, task.train.labels, self.recipe.proxies, self.init_generator(task))
+        )
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """All data; then, from the second task on, a class-balanced set."""
         yield self.standard_phase(task, after_backward=self.clip_gradient)
         if task.is_first:
             return
-        balanced = self.standard_phase(task, name="fine-tune", data=self.preview(task), schedule=self.recipe.balanced, after_backward=self.clip_gradient)
-        yield balanced if self.recipe.finetune == "all" else replace(balanced, loss=self.proxy_losses, model=self.net.head)
+        balanced = self.standard_phase(
+            task,
+            name="fine-tune",
+            data=self.preview(task),
+            schedule=self.recipe.balanced,
+            after_backward=self.clip_gradient,
+        )
+        yield (
+            balanced
+            if self.recipe.finetune == "all"
+            else replace(balanced, loss=self.proxy_losses, model=self.net.head)
+        )
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Classification, and from the second task on distillation of maps and features."""
@@ -70,7 +87,9 @@ class PODNet(Method):
             with torch.no_grad():
                 old_maps = cast("IncrementalNet[ProxyHead]", self.old_net).backbone.maps(batch.x)
             losses["spatial"] = factor * self.recipe.spatial_weight * pooled_distance(maps, old_maps)
-            losses["flat"] = factor * self.recipe.flat_weight * feature_distillation(features, backbone.pool(old_maps[-1]))
+            losses["flat"] = (
+                factor * self.recipe.flat_weight * feature_distillation(features, backbone.pool(old_maps[-1]))
+            )
         return losses
 
     def proxy_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step

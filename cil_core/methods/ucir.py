@@ -45,7 +45,9 @@ class UCIR(Method):
         if task.is_first:
             super().grow(task)
         else:
-            self.net.head.imprint(unit_means(self.unit_features(task.train), task.train.labels - task.known, task.new))
+            self.net.head.imprint(
+                unit_means(self.unit_features(task.train), task.train.labels - task.known, task.new)
+            )
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Classification; from the second task on distillation of features and the margin term."""
@@ -54,8 +56,12 @@ class UCIR(Method):
         losses = {"classification": F.cross_entropy(head.scale * similarities, batch.y)}
         if self.teacher is not None:
             weight = self.recipe.distillation_weight * sqrt(task.known / task.new)
-            losses["distillation"] = weight * feature_distillation(features, self.old_outputs(batch.x).features)
-            margin = margin_ranking(similarities, batch.y, task.known, self.recipe.margin, self.recipe.hardest)
+            losses["distillation"] = weight * feature_distillation(
+                features, self.old_outputs(batch.x).features
+            )
+            margin = margin_ranking(
+                similarities, batch.y, task.known, self.recipe.margin, self.recipe.hardest
+            )
             losses["margin"] = self.recipe.ranking_weight * margin
         return losses
 

@@ -29,12 +29,16 @@ class AnalyticHead(nn.Module):
 
     def __init__(self, features: int, expansion: int, ridge: float) -> None:
         super().__init__()
-        self.projection = nn.Parameter(torch.zeros(expansion, features, dtype=torch.float64), requires_grad=False)
+        self.projection = nn.Parameter(
+            torch.zeros(expansion, features, dtype=torch.float64), requires_grad=False
+        )
         self.weight = nn.Parameter(torch.zeros(0, expansion, dtype=torch.float64), requires_grad=False)
         self.register_buffer("inverse", torch.eye(expansion, dtype=torch.float64) / ridge)
 
     @classmethod
-    def replacing(cls, head: LinearHead, expansion: int, ridge: float, generator: torch.Generator) -> AnalyticHead:
+    def replacing(
+        cls, head: LinearHead, expansion: int, ridge: float, generator: torch.Generator
+    ) -> AnalyticHead:
         """A head with the same inputs and classes as `head`, on its device; P is uniform in ±1/√d, W is zero."""
         analytic = cls(head.weight.shape[1], expansion, ridge)
         bound = head.weight.shape[1] ** -0.5

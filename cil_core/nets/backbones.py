@@ -142,7 +142,9 @@ def build_backbone(name: str, channels: int, generator: torch.Generator) -> Back
     """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known: {', '.join(sorted(BACKBONES))}")
-    layout: Callable[[int], Layout] = partial(_layout, name.removeprefix(SIGNED), signed=name.startswith(SIGNED))
+    layout: Callable[[int], Layout] = partial(
+        _layout, name.removeprefix(SIGNED), signed=name.startswith(SIGNED)
+    )
     draw = initialise
     if name == "vit_b16":
         from cil_core.nets import vit  # noqa: PLC0415 - it brings all of torchvision with it, which PyTorch 2.8 cannot import while a default device is set
@@ -162,7 +164,11 @@ def _layout(name: str, channels: int, *, signed: bool) -> Layout:
         stem = resnet.imagenet_stem if name == "resnet18_imagenet" else resnet.cifar_stem
         return stem(channels, 64), resnet.stages((64, 128, 256, 512), 2, projection=True, signed=signed), 512
     depth = int(name.removeprefix("resnet"))  # 6n + 2
-    return resnet.cifar_stem(channels, 16), resnet.stages((16, 32, 64), (depth - 2) // 6, projection=signed, signed=signed), 64
+    return (
+        resnet.cifar_stem(channels, 16),
+        resnet.stages((16, 32, 64), (depth - 2) // 6, projection=signed, signed=signed),
+        64,
+    )
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -55,5 +55,8 @@ def compiled(function: Callable[P, R], device: str) -> Callable[P, R]:
     from torch import _dynamo  # noqa: PLC0415 - seconds of imports that only compiled runs need
 
     _dynamo.config.recompile_limit = KINDS_OF_STEPS
-    options: dict[str, Any] = {"compile_threads": 1, "triton.cudagraphs": device == "cuda"}  # no helper processes that might outlive this one
+    options: dict[str, Any] = {
+        "compile_threads": 1,
+        "triton.cudagraphs": device == "cuda",
+    }  # no helper processes that might outlive this one
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)

@@ -36,4 +36,8 @@ class ConvBlock(nn.Module):
 def stages(channels: int, *, signed: bool) -> list[nn.Module]:
     """The three blocks, each a stage; with `signed` the last one has no ReLU."""
     first, second, third = WIDTHS
-    return [ConvBlock(channels, first, halve=False), ConvBlock(first, second, halve=True), ConvBlock(second, third, halve=True, rectify=not signed)]
+    return [
+        ConvBlock(channels, first, halve=False),
+        ConvBlock(first, second, halve=True),
+        ConvBlock(second, third, halve=True, rectify=not signed),
+    ]

@@ -61,7 +61,10 @@ class CorrectedHead(nn.Module):
 
     def correct(self, logits: Tensor) -> Tensor:
         """Corrected logits (B, n) of linear logits (B, n)."""
-        alpha, beta = (torch.stack([getattr(correction, name) for correction in self.corrections]) for name in ("alpha", "beta"))  # (tasks,)
+        alpha, beta = (
+            torch.stack([getattr(correction, name) for correction in self.corrections])
+            for name in ("alpha", "beta")
+        )  # (tasks,)
         return logits * alpha[self.task_of_class] + beta[self.task_of_class]
 
     def forward(self, features: Tensor) -> Tensor:

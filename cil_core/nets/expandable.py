@@ -31,7 +31,9 @@ class ExpandableNet(Net):
 
     auxiliary: LinearHead | None
 
-    def __init__(self, extractor: nn.Module, width: int, *, trunk: nn.Module | None = None, bias: bool = True) -> None:
+    def __init__(
+        self, extractor: nn.Module, width: int, *, trunk: nn.Module | None = None, bias: bool = True
+    ) -> None:
         super().__init__()
         self.width = width
         self.trunk = nn.Identity() if trunk is None else trunk
@@ -53,7 +55,15 @@ class ExpandableNet(Net):
         """Add `new` rows to the head."""
         self.head.grow(new, generator)
 
-    def expand(self, extractor: nn.Module, new: int, generator: torch.Generator, *, inherit: bool, outputs: int | None = None) -> None:
+    def expand(
+        self,
+        extractor: nn.Module,
+        new: int,
+        generator: torch.Generator,
+        *,
+        inherit: bool,
+        outputs: int | None = None,
+    ) -> None:
         """Freeze the extractors there are and add one, columns and rows for it, and an auxiliary head.
 
         Args:
@@ -96,7 +106,9 @@ class ExpandableNet(Net):
             RuntimeError: if there is no auxiliary head, as in the first task.
         """
         if self.auxiliary is None:
-            raise RuntimeError("an auxiliary head exists from the second task's growth to the end of its training")
+            raise RuntimeError(
+                "an auxiliary head exists from the second task's growth to the end of its training"
+            )
         logits: Tensor = self.auxiliary(features[:, -self.width :])
         return logits
 
@@ -110,7 +122,9 @@ class ExpandableNet(Net):
 
     def backbone_parameters(self) -> int:
         """Parameters of the trunk and of all extractors."""
-        return sum(parameter.numel() for part in (self.trunk, self.extractors) for parameter in part.parameters())
+        return sum(
+            parameter.numel() for part in (self.trunk, self.extractors) for parameter in part.parameters()
+        )
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """As many extractors as `state` has."""

@@ -46,7 +46,9 @@ class LinearHead(nn.Module):
 
     def widen(self, features: int, generator: torch.Generator) -> None:
         """Accept `features` more inputs; the columns of old rows for them are fresh."""
-        columns = fresh_rows(self.classes, self.weight.shape[1] + features, generator)[:, -features:].to(self.weight)
+        columns = fresh_rows(self.classes, self.weight.shape[1] + features, generator)[:, -features:].to(
+            self.weight
+        )
         self.weight = nn.Parameter(torch.cat([self.weight.detach(), columns], dim=1))
 
     @torch.no_grad()

@@ -83,11 +83,16 @@ class Masks:
         generator: a CPU generator for the start.
     """
 
-    def __init__(self, extractor: nn.Module, spread: float, slope_max: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, extractor: nn.Module, spread: float, slope_max: float, generator: torch.Generator
+    ) -> None:
         self.extractor = extractor
         self.slope_max = slope_max
         self.gates: Sequence[ChannelGate] = channel_gates(extractor)
-        self.masks = [ChannelMask(gate.conv.out_channels, spread, generator).to(gate.conv.weight.device) for gate in self.gates]
+        self.masks = [
+            ChannelMask(gate.conv.out_channels, spread, generator).to(gate.conv.weight.device)
+            for gate in self.gates
+        ]
         for gate, mask in zip(self.gates, self.masks, strict=True):
             gate.owner.gate = mask
 
@@ -118,7 +123,9 @@ class Masks:
             if isinstance(conv, nn.Conv2d):
                 taps = conv.kernel_size[0] * conv.kernel_size[1]
                 total += taps * conv.in_channels * conv.out_channels
-                kept = kept + taps * entering.get(id(conv), conv.in_channels) * leaving.get(id(conv), conv.out_channels)
+                kept = kept + taps * entering.get(id(conv), conv.in_channels) * leaving.get(
+                    id(conv), conv.out_channels
+                )
         return kept / total
 
     def binarise(self) -> None:

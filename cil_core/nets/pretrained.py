@@ -55,13 +55,17 @@ def fetch(weights: Weights, data_root: Path) -> Path:
         try:
             torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.sha256, progress=False)
         except (URLError, OSError) as error:
-            raise DataError(f"{weights.url} cannot be downloaded ({error}); put the file at {file} by hand") from error
+            raise DataError(
+                f"{weights.url} cannot be downloaded ({error}); put the file at {file} by hand"
+            ) from error
         except RuntimeError as error:
             raise DataError(f"{weights.url}: {error}") from error
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not found.startswith(weights.sha256):
-        raise DataError(f"{file} is damaged: its SHA-256 begins with {found[: len(weights.sha256)]}, not {weights.sha256}; delete it to fetch it anew")
+        raise DataError(
+            f"{file} is damaged: its SHA-256 begins with {found[: len(weights.sha256)]}, not {weights.sha256}; delete it to fetch it anew"
+        )
     return file
 
 

@@ -74,7 +74,9 @@ def proxy_directions(features: Tensor, labels: Tensor, proxies: int, generator: 
     every = torch.arange(proxies, device=features.device)
     directions = []
     for label in torch.nonzero(torch.bincount(labels)).flatten().tolist():
-        centres = _cluster_centres(features[labels == label], proxies, int(torch.randint(2**31, (), generator=generator)))
+        centres = _cluster_centres(
+            features[labels == label], proxies, int(torch.randint(2**31, (), generator=generator))
+        )
         directions.append(centres[every % len(centres)])
     return torch.cat(directions)
 

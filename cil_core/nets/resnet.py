@@ -24,7 +24,9 @@ class BasicBlock(nn.Module):
         rectify: whether the block ends in a ReLU.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, *, projection: bool, rectify: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, *, projection: bool, rectify: bool = True
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -64,13 +66,17 @@ def _shortcut(inputs: int, outputs: int, stride: int, *, projection: bool) -> nn
 
 def cifar_stem(channels: int, width: int) -> nn.Sequential:
     """3 × 3 convolution at full resolution."""
-    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
 
 
 def imagenet_stem(channels: int, width: int) -> nn.Sequential:
     """7 × 7 convolution and max-pooling, to a quarter of the resolution."""
     convolution = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1))
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1)
+    )
 
 
 def stages(widths: tuple[int, ...], blocks: int, *, projection: bool, signed: bool) -> list[nn.Module]:

@@ -17,7 +17,9 @@ def rotated(images: Tensor) -> Tensor:
         ValueError: if images are not square.
     """
     if images.shape[-1] != images.shape[-2]:
-        raise ValueError(f"only square images can be turned by 90 degrees, not {images.shape[-2]} × {images.shape[-1]}")
+        raise ValueError(
+            f"only square images can be turned by 90 degrees, not {images.shape[-2]} × {images.shape[-1]}"
+        )
     return torch.cat([images.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
 
 

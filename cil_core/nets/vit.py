@@ -76,7 +76,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of torchvision's `vit_b_16` by our names; its classifier is left out."""
-    names = {"class_token": "trunk.0.class_token", "encoder.pos_embedding": "trunk.0.positions", "encoder.ln.": "specialised.0.norm."}
+    names = {
+        "class_token": "trunk.0.class_token",
+        "encoder.pos_embedding": "trunk.0.positions",
+        "encoder.ln.": "specialised.0.norm.",
+    }
     names |= {"conv_proj.": "trunk.0.projection."}
     names |= {f"encoder.layers.encoder_layer_{index}.": f"trunk.1.{index}." for index in range(BLOCKS - 1)}
     names[f"encoder.layers.encoder_layer_{BLOCKS - 1}."] = "specialised.0.block."

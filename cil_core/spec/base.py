@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """An immutable, strictly checked value with a canonical JSON form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", validate_default=True
+    )
 
     def canonical_json(self) -> str:
         """The one JSON text of this value: every field spelled out, keys sorted, no spaces."""

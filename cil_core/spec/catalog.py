@@ -26,10 +26,15 @@ class DatasetCard(Frozen):
     test_images: int
     mean: tuple[float, ...] = Field(description="Per-channel mean of the pixels as fractions of 255.")
     std: tuple[float, ...]
-    augment: tuple[str, ...] = Field(description="Training augmentations in order, e.g. crop:4 (random crop after zero padding by 4), flip, brightness:0.247.")
+    augment: tuple[str, ...] = Field(
+        description="Training augmentations in order, e.g. crop:4 (random crop after zero padding by 4), flip, brightness:0.247."
+    )
     citation: str
     licence: str
-    fingerprint: str | None = Field(default=None, description="SHA-256 of the arrays, where it is part of the definition (folder datasets).")
+    fingerprint: str | None = Field(
+        default=None,
+        description="SHA-256 of the arrays, where it is part of the definition (folder datasets).",
+    )
 
     @property
     def image_bytes(self) -> int:
@@ -53,13 +58,21 @@ class BackboneCard(Frozen):
     min_size: int = Field(
         description="Smallest image side in pixels: leaves the last stage 2 × 2 positions, so that even a batch of one image can be normalised."
     )
-    max_size: int | None = Field(default=None, description="Largest image side in pixels, for networks with learnt positions.")
-    pretrained: tuple[str, ...] = Field(default=(), description="Published weights that a track may start from.")
+    max_size: int | None = Field(
+        default=None, description="Largest image side in pixels, for networks with learnt positions."
+    )
+    pretrained: tuple[str, ...] = Field(
+        default=(), description="Published weights that a track may start from."
+    )
     stages: int = Field(description="Stages whose outputs can be distilled; 0 if it has none.")
-    splittable: bool = Field(description="Whether it splits into a general trunk and a specialised last stage.")
+    splittable: bool = Field(
+        description="Whether it splits into a general trunk and a specialised last stage."
+    )
     last_stage_parameters: int = Field(description="Those of `parameters` that belong to the last stage.")
     channel_parameters: int = Field(description="Those of `parameters` that look at one input channel.")
-    signed: bool = Field(default=False, description="Whether features may be negative: no final ReLU, as cosine heads need.")
+    signed: bool = Field(
+        default=False, description="Whether features may be negative: no final ReLU, as cosine heads need."
+    )
 
     def parameters_for(self, channels: int) -> int:
         """Trainable parameters without a head, for images of 1 to 4 channels."""
@@ -70,7 +83,14 @@ _CIFAR = {
     "channels": 3, "size": 32, "train_images": 50_000, "test_images": 10_000, "augment": ("crop:4", "flip", "brightness:0.24705882352941178"),
     "citation": "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009", "licence": "not stated by its authors; free for research",
 }  # fmt: skip
-_MNIST = {"channels": 1, "size": 28, "classes": 10, "train_images": 60_000, "test_images": 10_000, "augment": ("crop:2",)}
+_MNIST = {
+    "channels": 1,
+    "size": 28,
+    "classes": 10,
+    "train_images": 60_000,
+    "test_images": 10_000,
+    "augment": ("crop:2",),
+}
 _IMAGENET = {
     "channels": 3, "size": 224, "stored": 256, "augment": ("resizedcrop:224", "flip", "brightness:0.24705882352941178"),
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
@@ -147,10 +167,20 @@ DATASETS: dict[str, DatasetCard] = {
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""
 
 
-def _backbone(name: str, title: str, plain: tuple[int, int], cosine: tuple[int, int], **fields: int) -> tuple[BackboneCard, BackboneCard]:
+def _backbone(
+    name: str, title: str, plain: tuple[int, int], cosine: tuple[int, int], **fields: int
+) -> tuple[BackboneCard, BackboneCard]:
     """A backbone and its variant for cosine heads, whose features have both signs; of each the parameters, in all and of the last stage."""
-    card = BackboneCard(name=name, title=title, parameters=plain[0], last_stage_parameters=plain[1], splittable=True, **fields)
-    changes = {"name": f"cosine_{name}", "title": f"{title} for cosine heads", "parameters": cosine[0], "last_stage_parameters": cosine[1], "signed": True}
+    card = BackboneCard(
+        name=name, title=title, parameters=plain[0], last_stage_parameters=plain[1], splittable=True, **fields
+    )
+    changes = {
+        "name": f"cosine_{name}",
+        "title": f"{title} for cosine heads",
+        "parameters": cosine[0],
+        "last_stage_parameters": cosine[1],
+        "signed": True,
+    }
     return card, card.model_copy(update=changes)
 
 

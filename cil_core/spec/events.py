@@ -23,8 +23,12 @@ class RunStarted(Frozen):
     task_sizes: tuple[int, ...]
     class_order: tuple[int, ...]
     resumed_at: int = Field(description="Index of the first task this attempt trains; 0 for a fresh start.")
-    skipped_checkpoints: tuple[str, ...] = Field(default=(), description="Damaged checkpoints that were found and passed over, with the reason.")
-    compiled: bool = Field(default=False, description="Whether the backbones' training batches are computed by compiled code.")
+    skipped_checkpoints: tuple[str, ...] = Field(
+        default=(), description="Damaged checkpoints that were found and passed over, with the reason."
+    )
+    compiled: bool = Field(
+        default=False, description="Whether the backbones' training batches are computed by compiled code."
+    )
 
 
 class TaskStarted(Frozen):
@@ -54,9 +58,13 @@ class Footprint(Frozen):
     """What a method keeps after a task, in both ways of counting memory."""
 
     parameters: int = Field(description="Parameters of the network in use, heads included.")
-    backbone_parameters: int = Field(description="Parameters without heads: what the survey's convention counts.")
+    backbone_parameters: int = Field(
+        description="Parameters without heads: what the survey's convention counts."
+    )
     exemplars: int
-    counted_bytes: int = Field(description="Survey convention: uint8 exemplars + float32 backbone parameters.")
+    counted_bytes: int = Field(
+        description="Survey convention: uint8 exemplars + float32 backbone parameters."
+    )
     kept_bytes: int = Field(
         description="Everything that persists between tasks: exemplars and every stored tensor, the teacher excepted, which is a copy of the network."
     )
@@ -79,16 +87,22 @@ class TaskEvaluated(Frozen):
     test_images: tuple[int, ...] = Field(description="Test images of each task seen so far.")
     results: dict[str, Counts] = Field(description="By classifier, e.g. linear, nme.")
     footprint: Footprint
-    diagnostics: dict[str, float] = Field(default={}, description="What the method reports about itself, e.g. parameters before pruning.")
+    diagnostics: dict[str, float] = Field(
+        default={}, description="What the method reports about itself, e.g. parameters before pruning."
+    )
 
 
 class RunFinished(Frozen):
     """Every task has been learnt and tested."""
 
     kind: Literal["run_finished"] = "run_finished"
-    matrix_digest: str = Field(description="SHA-256 over all correct counts: equal digests mean bit-identical results.")
+    matrix_digest: str = Field(
+        description="SHA-256 over all correct counts: equal digests mean bit-identical results."
+    )
 
 
-Event = Annotated[RunStarted | TaskStarted | EpochFinished | TaskEvaluated | RunFinished, Field(discriminator="kind")]
+Event = Annotated[
+    RunStarted | TaskStarted | EpochFinished | TaskEvaluated | RunFinished, Field(discriminator="kind")
+]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 """Reads an event back from its JSON: `EVENT.validate_json(line)`."""

@@ -21,9 +21,13 @@ __all__ = ["PREFIX", "Registration", "cards", "registration", "registration_file
 class Registration(Frozen):
     """A directory of images as it was registered."""
 
-    path: str = Field(description="The directory, with `train/` and `test/` in it unless a split file says otherwise.")
+    path: str = Field(
+        description="The directory, with `train/` and `test/` in it unless a split file says otherwise."
+    )
     split_file: str | None = Field(default=None, description="CSV with the columns path, class, split.")
-    resize: bool = Field(description="Whether images of other sizes are scaled and cropped; otherwise they are refused.")
+    resize: bool = Field(
+        description="Whether images of other sizes are scaled and cropped; otherwise they are refused."
+    )
     class_names: tuple[str, ...] = Field(description="In the order of their numbers.")
     card: DatasetCard
 
@@ -39,7 +43,9 @@ def registration(name: str, data_root: Path) -> Registration:
         return Registration.model_validate_json(file.read_text())
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none"
-        raise DataError(f"no folder dataset {name!r} is registered in {file.parent}; registered: {known}") from None
+        raise DataError(
+            f"no folder dataset {name!r} is registered in {file.parent}; registered: {known}"
+        ) from None
     except (OSError, ValidationError) as error:
         raise DataError(f"the registration {file} is damaged: {error}") from error
 

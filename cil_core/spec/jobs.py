@@ -30,7 +30,11 @@ _SLUG = re.compile(
 class Protocol(Frozen):
     """How classes arrive: `first` classes, then `increment` per task; a smaller last task takes what is left."""
 
-    first: int = Field(ge=2, le=100_000, description="Classes of the first task. B0-Inc10 is first=10, B50-Inc10 is first=50.")
+    first: int = Field(
+        ge=2,
+        le=100_000,
+        description="Classes of the first task. B0-Inc10 is first=10, B50-Inc10 is first=50.",
+    )
     increment: int = Field(ge=1, le=100_000, description="Classes of every later task.")
     class_order: int | tuple[int, ...] = Field(
         default=DEFAULT_CLASS_ORDER,
@@ -71,7 +75,9 @@ class MemoryBudget(Frozen):
     @model_validator(mode="after")
     def _amount_fits_kind(self) -> MemoryBudget:
         if (self.kind == "none") != (self.amount == 0):
-            raise ValueError(f"a budget of kind {self.kind!r} {'has amount 0' if self.kind == 'none' else 'needs an amount of at least 1'}, not {self.amount}")
+            raise ValueError(
+                f"a budget of kind {self.kind!r} {'has amount 0' if self.kind == 'none' else 'needs an amount of at least 1'}, not {self.amount}"
+            )
         return self
 
     def quota(self, seen_classes: int, bytes_per_exemplar: int) -> int:
@@ -106,7 +112,10 @@ class Track(Frozen):
     memory: MemoryBudget
     backbone: str = Field(pattern=r"^[a-z0-9_]+$", max_length=40)
     holdout: int = Field(
-        default=0, ge=0, le=50, description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set."
+        default=0,
+        ge=0,
+        le=50,
+        description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set.",
     )
     pretrained: Literal["none", "imagenet1k"] = Field(
         default="none",
@@ -115,7 +124,9 @@ class Track(Frozen):
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
-        exclude_if=lambda precision: precision == "fp32",  # so that the hashes of tracks from before there was a choice stay what they are
+        exclude_if=lambda precision: (
+            precision == "fp32"
+        ),  # so that the hashes of tracks from before there was a choice stay what they are
         description="What backbones compute in: float32 (GPUs multiply it as TF32 in convolutions, PyTorch's default), or bfloat16 under autocast. "
         "Parameters, heads and losses are float32 always.",
     )
@@ -147,13 +158,23 @@ class Track(Frozen):
         """
         found = _SLUG.fullmatch(slug)
         if not found:
-            raise ValueError(f"{slug!r} is not a track slug such as 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'")
+            raise ValueError(
+                f"{slug!r} is not a track slug such as 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'"
+            )
         increment, base, amount = int(found["increment"]), int(found["base"]), int(found["amount"])
-        kind = "none" if amount == 0 and not found["unit"] else {"pc": "per_class", "b": "bytes", "a": "aligned", None: "total"}[found["unit"]]
+        kind = (
+            "none"
+            if amount == 0 and not found["unit"]
+            else {"pc": "per_class", "b": "bytes", "a": "aligned", None: "total"}[found["unit"]]
+        )
         return cls.model_validate(
             {
                 "dataset": found["dataset"],
-                "protocol": {"first": base or increment, "increment": increment, "class_order": int(found["order"] or DEFAULT_CLASS_ORDER)},
+                "protocol": {
+                    "first": base or increment,
+                    "increment": increment,
+                    "class_order": int(found["order"] or DEFAULT_CLASS_ORDER),
+                },
                 "memory": {"kind": kind, "amount": amount},
                 "backbone": found["backbone"],
                 "holdout": int(found["holdout"] or 0),
@@ -185,8 +206,14 @@ class JobSpec(Frozen):
 
     method: Recipe
     track: Track
-    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=100, description="One run each; they drive initialisation, data order and augmentation.")
-    name: str | None = Field(default=None, max_length=120, description="A note for people; it changes nothing.")
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1,
+        max_length=100,
+        description="One run each; they drive initialisation, data order and augmentation.",
+    )
+    name: str | None = Field(
+        default=None, max_length=120, description="A note for people; it changes nothing."
+    )
 
     _track_by_slug = field_validator("track", mode="before")(_track_or_slug)
 

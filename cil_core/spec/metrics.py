@@ -24,21 +24,36 @@ from cil_core.spec.base import Frozen
 class Summary(Frozen):
     """The reported numbers of one run under one classifier; fractions, None where a number is undefined."""
 
-    average_accuracy: float = Field(description="Average incremental accuracy: mean of A_t over all tasks, the base task included.")
-    average_accuracy_without_base: float | None = Field(description="The same without the base task, as some B50 papers print it; None with one task.")
+    average_accuracy: float = Field(
+        description="Average incremental accuracy: mean of A_t over all tasks, the base task included."
+    )
+    average_accuracy_without_base: float | None = Field(
+        description="The same without the base task, as some B50 papers print it; None with one task."
+    )
     last_accuracy: float = Field(description="A_B, accuracy over all classes after the last task.")
-    forgetting: float | None = Field(description="Mean over old tasks of best earlier minus final accuracy; may be negative. None with one task.")
-    forgetting_clipped: float | None = Field(description="The same with negative terms counted as 0, as PyCIL and mammoth print it.")
-    backward_transfer: float | None = Field(description="BWT: mean over old tasks of final minus first accuracy (GEM).")
+    forgetting: float | None = Field(
+        description="Mean over old tasks of best earlier minus final accuracy; may be negative. None with one task."
+    )
+    forgetting_clipped: float | None = Field(
+        description="The same with negative terms counted as 0, as PyCIL and mammoth print it."
+    )
+    backward_transfer: float | None = Field(
+        description="BWT: mean over old tasks of final minus first accuracy (GEM)."
+    )
     old_accuracy: float | None = Field(description="After the last task, on the classes of earlier tasks.")
     new_accuracy: float = Field(description="After the last task, on its own classes.")
-    harmonic_accuracy: float | None = Field(description="Harmonic mean of old and new accuracy after the last task; 0 if both are 0.")
-    average_top5: float = Field(description="Mean over tasks of the share of images whose class is among the min(5, seen) best.")
+    harmonic_accuracy: float | None = Field(
+        description="Harmonic mean of old and new accuracy after the last task; 0 if both are 0."
+    )
+    average_top5: float = Field(
+        description="Mean over tasks of the share of images whose class is among the min(5, seen) best."
+    )
     last_top5: float
     curve: tuple[float, ...] = Field(description="A_t for each task.")
     curve_top5: tuple[float, ...]
     curve_new: tuple[float, ...] | None = Field(
-        default=None, description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept."
+        default=None,
+        description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept.",
     )
 
 
@@ -59,7 +74,9 @@ class AccuracyMatrix:
 
     def __post_init__(self) -> None:
         if not self.correct or [len(row) for row in self.correct] != list(range(1, len(self.totals) + 1)):
-            raise ValueError(f"{len(self.totals)} tasks need rows of 1 … {len(self.totals)} counts, not {[len(row) for row in self.correct]}")
+            raise ValueError(
+                f"{len(self.totals)} tasks need rows of 1 … {len(self.totals)} counts, not {[len(row) for row in self.correct]}"
+            )
         for row in self.correct:
             for count, total in zip(row, self.totals, strict=False):
                 if not 0 <= count <= total or total < 1:
@@ -105,7 +122,9 @@ class AccuracyMatrix:
         return float(np.mean(self.accuracy[last, :last] - np.diag(self.accuracy)[:last])) if last else None
 
 
-def summarize(correct: Sequence[Sequence[int]], correct_top5: Sequence[Sequence[int]], totals: Sequence[int]) -> Summary:
+def summarize(
+    correct: Sequence[Sequence[int]], correct_top5: Sequence[Sequence[int]], totals: Sequence[int]
+) -> Summary:
     """Every reported number of one run.
 
     Args:

@@ -48,5 +48,7 @@ _ROWS = (
     *((f"tiny_imagenet-b100-inc{step}-m2000-resnet18", f"Tiny-ImageNet B100-Inc{step}", _PASS) for step in (5, 10, 20)),
 )  # fmt: skip
 
-PRESETS: dict[str, TrackPreset] = {slug: TrackPreset(slug=slug, title=title, source=source) for slug, title, source in _ROWS}
+PRESETS: dict[str, TrackPreset] = {
+    slug: TrackPreset(slug=slug, title=title, source=source) for slug, title, source in _ROWS
+}
 """Every preset by its slug; a test checks that each of them can be run."""

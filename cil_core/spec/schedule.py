@@ -32,18 +32,30 @@ class Schedule(Frozen):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, le=1)
     curve: Literal["multistep", "cosine", "constant"] = "multistep"
-    milestones: tuple[int, ...] = Field(default=(), description="Epochs at which the rate is multiplied by gamma (curve: multistep).")
+    milestones: tuple[int, ...] = Field(
+        default=(), description="Epochs at which the rate is multiplied by gamma (curve: multistep)."
+    )
     gamma: float = Field(default=0.1, gt=0, le=1)
-    warmup_epochs: int = Field(default=0, ge=0, description="The rate rises linearly from a tenth to its full value over these first epochs.")
+    warmup_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="The rate rises linearly from a tenth to its full value over these first epochs.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:
-        if any(later <= earlier for earlier, later in pairwise(self.milestones)) or any(m < 1 for m in self.milestones):
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)) or any(
+            m < 1 for m in self.milestones
+        ):
             raise ValueError(f"milestones rise strictly and start at 1 or later, not {list(self.milestones)}")
         if self.milestones and self.milestones[-1] >= self.epochs:
-            raise ValueError(f"milestones {list(self.milestones)} do not fit into {self.epochs} epochs: the last one comes before the last epoch; [] for none")
+            raise ValueError(
+                f"milestones {list(self.milestones)} do not fit into {self.epochs} epochs: the last one comes before the last epoch; [] for none"
+            )
         if self.milestones and self.curve != "multistep":
-            raise ValueError(f"milestones {list(self.milestones)} belong to the curve 'multistep', not {self.curve!r}; [] for none")
+            raise ValueError(
+                f"milestones {list(self.milestones)} belong to the curve 'multistep', not {self.curve!r}; [] for none"
+            )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"{self.warmup_epochs} warm-up epochs leave nothing of {self.epochs}")
         return self
@@ -60,4 +72,11 @@ class Schedule(Frozen):
         """The same curve over fewer or more epochs: milestones and warm-up keep their relative places."""
         ratio = epochs / self.epochs
         milestones = sorted({place for m in self.milestones if (place := max(1, round(m * ratio))) < epochs})
-        return Schedule.model_validate({**self.model_dump(), "epochs": epochs, "milestones": milestones, "warmup_epochs": int(self.warmup_epochs * ratio)})
+        return Schedule.model_validate(
+            {
+                **self.model_dump(),
+                "epochs": epochs,
+                "milestones": milestones,
+                "warmup_epochs": int(self.warmup_epochs * ratio),
+            }
+        )

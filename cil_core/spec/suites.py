@@ -24,7 +24,9 @@ class Suite(Frozen):
     name: str
     title: str
     tracks: tuple[str, ...] = Field(description="Slugs.")
-    recipes: tuple[dict[str, Any], ...] = Field(description="As they are submitted: a name, perhaps a preset, perhaps values.")
+    recipes: tuple[dict[str, Any], ...] = Field(
+        description="As they are submitted: a name, perhaps a preset, perhaps values."
+    )
     seeds: tuple[int, ...] = SEEDS
 
     @property
@@ -36,7 +38,9 @@ class Suite(Frozen):
         """A job for each recipe on each track, track after track."""
         for track in self.tracks:
             for recipe in self.recipes:
-                yield JobSpec.model_validate({"method": recipe, "track": track, "seeds": self.seeds, "name": self.name})
+                yield JobSpec.model_validate(
+                    {"method": recipe, "track": track, "seeds": self.seeds, "name": self.name}
+                )
 
     def on(self, dataset: str) -> Suite:
         """The same on another dataset, e.g. on a registered copy of it.
@@ -44,7 +48,10 @@ class Suite(Frozen):
         Raises:
             pydantic.ValidationError: for a name that cannot be a dataset's.
         """
-        renamed = [Track.model_validate(Track.from_slug(slug).model_dump() | {"dataset": dataset}) for slug in self.tracks]
+        renamed = [
+            Track.model_validate(Track.from_slug(slug).model_dump() | {"dataset": dataset})
+            for slug in self.tracks
+        ]
         return self.model_copy(update={"tracks": tuple(track.slug for track in renamed)})
 
 
@@ -57,7 +64,22 @@ def _surveyed(name: str) -> dict[str, Any]:
     return {"name": name, "preset": "pycil"} if "pycil" in BY_NAME[name].presets else {"name": name}
 
 
-_SURVEYED = ("finetune", "ewc", "lwf", "gem", "replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo", "joint")
+_SURVEYED = (
+    "finetune",
+    "ewc",
+    "lwf",
+    "gem",
+    "replay",
+    "icarl",
+    "bic",
+    "wa",
+    "coil",
+    "podnet",
+    "foster",
+    "der-wa",
+    "memo",
+    "joint",
+)
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
 _ALL = (
@@ -65,19 +87,31 @@ _ALL = (
         name="digits-quick",
         title="Every method on digits: the demo, minutes on a laptop",
         tracks=("digits-b0-inc2-m50-convnet",),
-        recipes=(*({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES), {"name": "icarl", "preset": "small-bce"}),
+        recipes=(
+            *({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES),
+            {"name": "icarl", "preset": "small-bce"},
+        ),
     ),
     Suite(
         name="digits-tuning",
         title="Temperatures of iCaRL on a fifth of the training images of digits: never on the test set",
         tracks=("digits-b0-inc2-m50-convnet-holdout20",),
-        recipes=tuple({"name": "icarl", "preset": "small", "temperature": temperature} for temperature in (1.0, 2.0, 4.0)),
+        recipes=tuple(
+            {"name": "icarl", "preset": "small", "temperature": temperature}
+            for temperature in (1.0, 2.0, 4.0)
+        ),
     ),
     Suite(
         name="digits-orders",
         title="How much the order of the classes matters: three orders, three seeds each",
-        tracks=("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m50-convnet-order1994", "digits-b0-inc2-m50-convnet-order1995"),
-        recipes=tuple({"name": name, "preset": "small"} for name in ("finetune", "replay", "icarl", "der-wa")),
+        tracks=(
+            "digits-b0-inc2-m50-convnet",
+            "digits-b0-inc2-m50-convnet-order1994",
+            "digits-b0-inc2-m50-convnet-order1995",
+        ),
+        recipes=tuple(
+            {"name": name, "preset": "small"} for name in ("finetune", "replay", "icarl", "der-wa")
+        ),
     ),
     Suite(
         name="digits-budgets",
@@ -89,20 +123,31 @@ _ALL = (
         name="cifar10-small",
         title="Five methods on CIFAR-10 with a short schedule: some twenty minutes on two CPU cores",
         tracks=("cifar10-b0-inc2-m500-resnet20",),
-        recipes=tuple({"name": name, **_schedule(epochs=2, batch_size=64, lr=0.05, milestones=[1], weight_decay=5e-4)} for name in _LAPTOP),
+        recipes=tuple(
+            {"name": name, **_schedule(epochs=2, batch_size=64, lr=0.05, milestones=[1], weight_decay=5e-4)}
+            for name in _LAPTOP
+        ),
         seeds=(1993,),
     ),
     Suite(
         name="cifar100-survey",
         title="What the survey of Zhou et al. reports on CIFAR-100, beside its figures: for GPUs",
-        tracks=("cifar100-b0-inc5-m2000-resnet32", "cifar100-b0-inc10-m2000-resnet32", "cifar100-b0-inc20-m2000-resnet32", "cifar100-b50-inc10-m2000-resnet32"),
+        tracks=(
+            "cifar100-b0-inc5-m2000-resnet32",
+            "cifar100-b0-inc10-m2000-resnet32",
+            "cifar100-b0-inc20-m2000-resnet32",
+            "cifar100-b50-inc10-m2000-resnet32",
+        ),
         recipes=tuple(_surveyed(name) for name in _SURVEYED),
     ),
     Suite(
         name="cifar100-aligned",
         title="The methods that keep exemplars on CIFAR-100, each with as many bytes as DER: for GPUs",
         tracks=("cifar100-b0-inc10-m2000a-resnet32", "cifar100-b50-inc10-m2000a-resnet32"),
-        recipes=tuple(_surveyed(name) for name in ("replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo")),
+        recipes=tuple(
+            _surveyed(name)
+            for name in ("replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo")
+        ),
     ),
 )
 

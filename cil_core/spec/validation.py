@@ -14,7 +14,12 @@ from cil_core.spec.recipes import base
 Card = TypeVar("Card")
 
 
-def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard] = DATASETS, backbones: Mapping[str, BackboneCard] = BACKBONES) -> None:
+def check(
+    recipe: base.Recipe,
+    track: Track,
+    datasets: Mapping[str, DatasetCard] = DATASETS,
+    backbones: Mapping[str, BackboneCard] = BACKBONES,
+) -> None:
     """Refuse a recipe and track that cannot be run together.
 
     Args:
@@ -32,7 +37,9 @@ def check(recipe: base.Recipe, track: Track, datasets: Mapping[str, DatasetCard]
 
 
 def check_track(
-    track: Track, datasets: Mapping[str, DatasetCard] = DATASETS, backbones: Mapping[str, BackboneCard] = BACKBONES
+    track: Track,
+    datasets: Mapping[str, DatasetCard] = DATASETS,
+    backbones: Mapping[str, BackboneCard] = BACKBONES,
 ) -> tuple[DatasetCard, BackboneCard]:
     """Refuse a track that no method could run on.
 
@@ -51,9 +58,15 @@ def check_track(
     backbone = _known("backbone", track.backbone, backbones)
     _check_protocol(track, dataset)
     if dataset.size < backbone.min_size:
-        raise InvalidSpec(f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
+        raise InvalidSpec(
+            f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}",
+            ("track", "backbone"),
+        )
     if backbone.max_size and dataset.size > backbone.max_size:
-        raise InvalidSpec(f"{backbone.name} takes images of at most {backbone.max_size} pixels; {dataset.name} has {dataset.size}", ("track", "backbone"))
+        raise InvalidSpec(
+            f"{backbone.name} takes images of at most {backbone.max_size} pixels; {dataset.name} has {dataset.size}",
+            ("track", "backbone"),
+        )
     if track.pretrained != "none" and (track.pretrained not in backbone.pretrained or dataset.channels != 3):
         known = ", ".join(backbone.pretrained) or "none"
         reason = f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it has {known}, for 3"
@@ -70,7 +83,10 @@ def _known(what: str, name: str, known: Mapping[str, Card]) -> Card:
 def _check_protocol(track: Track, dataset: DatasetCard) -> None:
     protocol = track.protocol
     if protocol.first > dataset.classes:
-        raise InvalidSpec(f"the first task asks for {protocol.first} classes; {dataset.name} has {dataset.classes}", ("track", "protocol", "first"))
+        raise InvalidSpec(
+            f"the first task asks for {protocol.first} classes; {dataset.name} has {dataset.classes}",
+            ("track", "protocol", "first"),
+        )
     left = dataset.classes - protocol.first
     if left and protocol.increment > left:
         raise InvalidSpec(
@@ -79,14 +95,18 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
         )
     order = protocol.class_order
     if isinstance(order, tuple) and len(order) != dataset.classes:
-        raise InvalidSpec(f"the class order names {len(order)} classes; {dataset.name} has {dataset.classes}", ("track", "protocol", "class_order"))
+        raise InvalidSpec(
+            f"the class order names {len(order)} classes; {dataset.name} has {dataset.classes}",
+            ("track", "protocol", "class_order"),
+        )
 
 
 def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:
     if not recipe.uses_memory:
         if track.memory.kind == "aligned" and recipe.ranked:
             raise InvalidSpec(
-                f"{recipe.title} keeps no exemplars, so there is nothing to align; a track of another budget takes it", ("track", "memory", "kind")
+                f"{recipe.title} keeps no exemplars, so there is nothing to align; a track of another budget takes it",
+                ("track", "memory", "kind"),
             )
         return
     quota = effective_budget(recipe, track, dataset).quota(dataset.classes, dataset.image_bytes)

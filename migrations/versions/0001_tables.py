@@ -89,14 +89,27 @@ def upgrade() -> None:
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum("queued", "running", "succeeded", "failed", "cancelled", name="state", native_enum=False, create_constraint=True, length=16),
+            sa.Enum(
+                "queued",
+                "running",
+                "succeeded",
+                "failed",
+                "cancelled",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
             nullable=False,
         ),
         sa.Column("last_sequence", sa.Integer(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("finished_at", MOMENT, nullable=True),
         sa.Column("cancel_requested_at", MOMENT, nullable=True),
-        sa.CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name=op.f("ck_jobs_ended")),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name=op.f("ck_jobs_ended"),
+        ),
         sa.ForeignKeyConstraint(["track_slug"], ["tracks.slug"], name=op.f("fk_jobs_track_slug")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_jobs_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
@@ -124,7 +137,18 @@ def upgrade() -> None:
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum("queued", "running", "succeeded", "failed", "cancelled", "dead", name="state", native_enum=False, create_constraint=True, length=16),
+            sa.Enum(
+                "queued",
+                "running",
+                "succeeded",
+                "failed",
+                "cancelled",
+                "dead",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
             nullable=False,
         ),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -161,9 +185,17 @@ def upgrade() -> None:
         sa.Column("device", sa.String(120), nullable=True),
         sa.Column("environment", JSON, nullable=True),
         sa.Column("matrix_digest", sa.String(64), nullable=True),
-        sa.CheckConstraint("(state = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)", name=op.f("ck_runs_leased")),
-        sa.CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled', 'dead')) = (finished_at IS NOT NULL)", name=op.f("ck_runs_ended")),
-        sa.CheckConstraint("NOT (state = 'queued' AND cancel_requested)", name=op.f("ck_runs_cancelled_runs_do_not_wait")),
+        sa.CheckConstraint(
+            "(state = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)",
+            name=op.f("ck_runs_leased"),
+        ),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled', 'dead')) = (finished_at IS NOT NULL)",
+            name=op.f("ck_runs_ended"),
+        ),
+        sa.CheckConstraint(
+            "NOT (state = 'queued' AND cancel_requested)", name=op.f("ck_runs_cancelled_runs_do_not_wait")
+        ),
         sa.CheckConstraint("0 <= charged AND charged <= attempt", name=op.f("ck_runs_charged")),
         sa.ForeignKeyConstraint(["track_slug"], ["tracks.slug"], name=op.f("fk_runs_track_slug")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
@@ -171,7 +203,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_runs_key"), "runs", ["key"])
     op.create_index("ix_runs_lease", "runs", ["lease_until"], **where("state = 'running'"))
     op.create_index("ix_runs_waiting", "runs", ["queue", "not_before"], **where("state = 'queued'"))
-    op.create_index("uq_runs_live_key", "runs", ["key"], unique=True, **where("state IN ('queued', 'running') AND NOT cancel_requested AND NOT forced"))
+    op.create_index(
+        "uq_runs_live_key",
+        "runs",
+        ["key"],
+        unique=True,
+        **where("state IN ('queued', 'running') AND NOT cancel_requested AND NOT forced"),
+    )
     op.create_table(
         "tokens",
         sa.Column("id", sa.String(40), nullable=False),
@@ -199,7 +237,18 @@ def upgrade() -> None:
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column(
             "outcome",
-            sa.Enum("running", "succeeded", "failed", "lost", "released", "cancelled", name="outcome", native_enum=False, create_constraint=True, length=16),
+            sa.Enum(
+                "running",
+                "succeeded",
+                "failed",
+                "lost",
+                "released",
+                "cancelled",
+                name="outcome",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
             nullable=False,
         ),
         sa.Column(
@@ -282,9 +331,25 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["track_slug"], ["tracks.slug"], name=op.f("fk_summaries_track_slug")),
         sa.PrimaryKeyConstraint("run_id", "classifier", name=op.f("pk_summaries")),
     )
-    op.create_index("ix_summaries_classifier", "summaries", ["track_slug", "classifier", "entry_id", "average_accuracy"], **where("counted"))
-    op.create_index("ix_summaries_ranking", "summaries", ["track_slug", "entry_id", "average_accuracy"], **where("counted AND ranking"))
-    op.create_index("uq_summaries_counted", "summaries", ["entry_id", "seed", "classifier"], unique=True, **where("counted"))
+    op.create_index(
+        "ix_summaries_classifier",
+        "summaries",
+        ["track_slug", "classifier", "entry_id", "average_accuracy"],
+        **where("counted"),
+    )
+    op.create_index(
+        "ix_summaries_ranking",
+        "summaries",
+        ["track_slug", "entry_id", "average_accuracy"],
+        **where("counted AND ranking"),
+    )
+    op.create_index(
+        "uq_summaries_counted",
+        "summaries",
+        ["entry_id", "seed", "classifier"],
+        unique=True,
+        **where("counted"),
+    )
     op.create_table(
         "task_results",
         sa.Column("run_id", sa.String(40), nullable=False),
@@ -303,4 +368,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_task_results_run_id")),
         sa.PrimaryKeyConstraint("run_id", "task", "classifier", name=op.f("pk_task_results")),
     )
-    op.create_index("ix_runs_claim", "runs", ["queue", sa.text("priority DESC"), "created_at", "id"], **where("state = 'queued'"))
+    op.create_index(
+        "ix_runs_claim",
+        "runs",
+        ["queue", sa.text("priority DESC"), "created_at", "id"],
+        **where("state = 'queued'"),
+    )

@@ -17,11 +17,23 @@ _KEPT = f"EXISTS (SELECT 1 FROM runs WHERE runs.id = OLD.run_id AND runs.state I
 
 GUARDS = (
     ("runs_final", "UPDATE", "runs", f"OLD.state IN {_ENDED}", "a terminal run never changes"),
-    ("runs_fencing", "UPDATE", "runs", "NEW.attempt < OLD.attempt", "the fencing number of a run never falls"),
+    (
+        "runs_fencing",
+        "UPDATE",
+        "runs",
+        "NEW.attempt < OLD.attempt",
+        "the fencing number of a run never falls",
+    ),
     ("jobs_final", "UPDATE", "jobs", f"OLD.state IN {_ENDED}", "a terminal job never changes"),
     ("events_unchanged", "UPDATE", "events", "TRUE", "events are append-only"),
     ("events_kept", "DELETE", "events", "TRUE", "events are append-only"),
-    ("task_results_fenced", "INSERT", "task_results", f"NOT {_HOLDER}", "only the attempt that holds a run records results"),
+    (
+        "task_results_fenced",
+        "INSERT",
+        "task_results",
+        f"NOT {_HOLDER}",
+        "only the attempt that holds a run records results",
+    ),
     ("task_results_unchanged", "UPDATE", "task_results", "TRUE", "a recorded result never changes"),
     ("task_results_kept", "DELETE", "task_results", _KEPT, "the results of a terminal run are kept"),
 )
@@ -34,7 +46,9 @@ def upgrade() -> None:
 
 
 def _sqlite(name: str, operation: str, table: str, condition: str, reason: str) -> None:
-    op.execute(f"CREATE TRIGGER {name} BEFORE {operation} ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{reason}'); END")
+    op.execute(
+        f"CREATE TRIGGER {name} BEFORE {operation} ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+    )
 
 
 def _postgresql(name: str, operation: str, table: str, condition: str, reason: str) -> None:

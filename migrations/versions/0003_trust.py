@@ -31,7 +31,11 @@ def _roles() -> None:
     connection = op.get_bind()
     tokens = sa.table("tokens", sa.column("user_id", sa.String), sa.column("scopes", JSON))
     users = sa.table("users", sa.column("id", sa.String), sa.column("role", sa.String))
-    owners: list[Any] = [row.user_id for row in connection.execute(sa.select(tokens.c.user_id, tokens.c.scopes)) if "admin" in row.scopes]
+    owners: list[Any] = [
+        row.user_id
+        for row in connection.execute(sa.select(tokens.c.user_id, tokens.c.scopes))
+        if "admin" in row.scopes
+    ]
     connection.execute(sa.update(users).where(users.c.id.in_(owners)).values(role="admin"))
 
 

@@ -62,7 +62,11 @@ class Role(StrEnum):
     """Everything."""
 
 
-ALLOWED = {Role.viewer: frozenset[Scope](), Role.submitter: frozenset(Scope) - {Scope.admin}, Role.admin: frozenset(Scope)}
+ALLOWED = {
+    Role.viewer: frozenset[Scope](),
+    Role.submitter: frozenset(Scope) - {Scope.admin},
+    Role.admin: frozenset(Scope),
+}
 """The scopes that a token of a user with this role can have."""
 
 
@@ -125,7 +129,9 @@ def disable_user(session: Session, user_id: str) -> None:
     _change_user(session, user_id, disabled_at=now())
 
 
-def issue_token(session: Session, user_id: str, name: str, scopes: Iterable[str], lifetime: timedelta | None = None) -> IssuedToken:
+def issue_token(
+    session: Session, user_id: str, name: str, scopes: Iterable[str], lifetime: timedelta | None = None
+) -> IssuedToken:
     """Make a token for a user.
 
     Args:
@@ -142,11 +148,23 @@ def issue_token(session: Session, user_id: str, name: str, scopes: Iterable[str]
     given = sorted({_scope(scope) for scope in scopes})
     role = _role(session, user_id)
     if beyond := [scope for scope in given if scope not in ALLOWED[role]]:
-        raise ValueError(f"a {role} cannot have the scope {beyond[0].value!r}; allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}")
+        raise ValueError(
+            f"a {role} cannot have the scope {beyond[0].value!r}; allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}"
+        )
     plain = _new_token()
     token_id = new_id("tok")
     expires_at = None if lifetime is None else session.scalars(select(now(lifetime))).one()
-    session.add(Token(id=token_id, user_id=user_id, name=name, hint=plain[:10], sha256=_hash(plain), scopes=[*given], expires_at=expires_at))
+    session.add(
+        Token(
+            id=token_id,
+            user_id=user_id,
+            name=name,
+            hint=plain[:10],
+            sha256=_hash(plain),
+            scopes=[*given],
+            expires_at=expires_at,
+        )
+    )
     session.flush()
     return IssuedToken(token_id, plain)
 
@@ -159,17 +177,30 @@ def authenticate(session: Session, token: str) -> Principal | None:
     if found is None:
         return None
     user_id, user_name, role, token_id, scopes, due = found
-    return Principal(user_id, user_name, token_id, frozenset(Scope(scope) for scope in scopes) & ALLOWED[Role(role)], use_is_due=due)
+    return Principal(
+        user_id,
+        user_name,
+        token_id,
+        frozenset(Scope(scope) for scope in scopes) & ALLOWED[Role(role)],
+        use_is_due=due,
+    )
 
 
 def note_use(session: Session, token_id: str) -> None:
     """Remember that a token is in use, at most once a minute."""
-    session.execute(update(Token).where(Token.id == token_id, _USE_IS_DUE).values(last_used_at=now()), execution_options={"synchronize_session": False})
+    session.execute(
+        update(Token).where(Token.id == token_id, _USE_IS_DUE).values(last_used_at=now()),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def list_tokens(session: Session, user_id: str) -> list[Token]:
     """A user's tokens, the newest first; the plain text of none."""
-    return list(session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id.desc())))
+    return list(
+        session.scalars(
+            select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id.desc())
+        )
+    )
 
 
 def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
@@ -181,7 +212,9 @@ def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
     Raises:
         NotFound: this user has no such token.
     """
-    token = session.scalars(select(Token).where(Token.id == token_id, Token.user_id == user_id).with_for_update()).one_or_none()
+    token = session.scalars(
+        select(Token).where(Token.id == token_id, Token.user_id == user_id).with_for_update()
+    ).one_or_none()
     if token is None:
         raise NotFound(f"there is no token {token_id!r} of this user")
     if token.revoked_at is None:

@@ -44,12 +44,17 @@ def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | N
     """
     mine = (IdempotencyKey.owner == owner, IdempotencyKey.key == key)
     with _limited_patience(session, key):
-        session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.created_at < now(-LIFETIME)), execution_options={"synchronize_session": False})
+        session.execute(
+            delete(IdempotencyKey).where(*mine, IdempotencyKey.created_at < now(-LIFETIME)),
+            execution_options={"synchronize_session": False},
+        )
         if insert_if_absent(session, IdempotencyKey, owner=owner, key=key, body_digest=body_digest):
             return None
     first = session.scalars(select(IdempotencyKey).where(*mine)).one()
     if first.body_digest != body_digest:
-        raise KeyReused(f"the idempotency key {key!r} was used for another request; use a new key for a new request")
+        raise KeyReused(
+            f"the idempotency key {key!r} was used for another request; use a new key for a new request"
+        )
     return first.made
 
 
@@ -65,7 +70,9 @@ def forget_old(session: Session) -> int:
     Returns:
         How many there were.
     """
-    old = delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-LIFETIME)).returning(IdempotencyKey.key)
+    old = (
+        delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-LIFETIME)).returning(IdempotencyKey.key)
+    )
     return len(session.scalars(old, execution_options={"synchronize_session": False}).all())
 
 
@@ -80,6 +87,8 @@ def _limited_patience(session: Session, key: str) -> Iterator[None]:
         yield
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-            raise KeyInFlight(f"the first request with the idempotency key {key!r} has not been answered yet; try again shortly") from error
+            raise KeyInFlight(
+                f"the first request with the idempotency key {key!r} has not been answered yet; try again shortly"
+            ) from error
         raise
     session.execute(text("SET LOCAL lock_timeout = DEFAULT"))

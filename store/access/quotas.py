@@ -14,7 +14,11 @@ _PENDING = (
     select(func.count(JobRun.run_id.distinct()))
     .join(Job, Job.id == JobRun.job_id)
     .join(Run, Run.id == JobRun.run_id)
-    .where(Job.user_id == bindparam("user"), is_in(Job.state, JobState.queued, JobState.running), ~JobRun.withdrawn)
+    .where(
+        Job.user_id == bindparam("user"),
+        is_in(Job.state, JobState.queued, JobState.running),
+        ~JobRun.withdrawn,
+    )
     .where(is_in(Run.state, RunState.queued, RunState.running))
 )
 

@@ -15,7 +15,14 @@ from store.database.states import AttemptOutcome, FailureClass, JobState, RunSta
 
 
 def _enum(kind: type[StrEnum], name: str) -> Enum:
-    return Enum(kind, name=name, native_enum=False, create_constraint=True, length=16, values_callable=lambda states: [state.value for state in states])
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        values_callable=lambda states: [state.value for state in states],
+    )
 
 
 class Base(DeclarativeBase):

@@ -20,7 +20,11 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 def storable(value: Any) -> Any:
     """The same JSON value with every unstorable character replaced, and NaN and infinities by their names."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode().replace("\0", _REPLACEMENT) if not value.isascii() or "\0" in value else value
+        return (
+            value.encode("utf-8", "replace").decode().replace("\0", _REPLACEMENT)
+            if not value.isascii() or "\0" in value
+            else value
+        )
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
@@ -38,7 +42,9 @@ class Json(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """JSONB where there is one."""
-        return dialect.type_descriptor(JSONB(none_as_null=True) if dialect.name == "postgresql" else JSON(none_as_null=True))
+        return dialect.type_descriptor(
+            JSONB(none_as_null=True) if dialect.name == "postgresql" else JSON(none_as_null=True)
+        )
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
         """What an index or a comparison is bound as: as JSON itself does it."""

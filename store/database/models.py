@@ -29,7 +29,9 @@ class User(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
-    role: Mapped[str] = mapped_column(String(16), default="submitter", server_default="submitter")  # store.access.accounts.Role
+    role: Mapped[str] = mapped_column(
+        String(16), default="submitter", server_default="submitter"
+    )  # store.access.accounts.Role
     created_at: Mapped[datetime] = mapped_column(default=now())
     disabled_at: Mapped[datetime | None]
 
@@ -63,7 +65,9 @@ class Track(Base):
     dataset: Mapped[str] = mapped_column(String(80))
     backbone: Mapped[str] = mapped_column(String(40))
     spec: Mapped[dict[str, Any]]
-    revision: Mapped[int] = mapped_column(default=0, server_default="0")  # rises with every run that finishes here
+    revision: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # rises with every run that finishes here
     created_at: Mapped[datetime] = mapped_column(default=now())
 
 
@@ -96,7 +100,9 @@ class Job(Base):
         Index(None, "method", "created_at", "id"),
         Index(None, "track_slug", "created_at", "id"),
         Index(None, "user_id", "created_at", "id"),
-        CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended"),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended"
+        ),
     )
 
 
@@ -121,8 +127,12 @@ class Run(Base):
     forced: Mapped[bool]
 
     state: Mapped[RunState] = mapped_column(default=RunState.queued)
-    attempt: Mapped[int] = mapped_column(default=0)  # number of the latest attempt: the fencing token of every write
-    charged: Mapped[int] = mapped_column(default=0)  # attempts that count towards the limit: all but those given back
+    attempt: Mapped[int] = mapped_column(
+        default=0
+    )  # number of the latest attempt: the fencing token of every write
+    charged: Mapped[int] = mapped_column(
+        default=0
+    )  # attempts that count towards the limit: all but those given back
     not_before: Mapped[datetime] = mapped_column(default=now())
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     worker_id: Mapped[str | None] = mapped_column(String(120))
@@ -142,18 +152,27 @@ class Run(Base):
 
     track: Mapped[Track] = relationship(lazy="raise")
     attempts: Mapped[list[Attempt]] = relationship(order_by="Attempt.number", lazy="raise")
-    results: Mapped[list[TaskResult]] = relationship(order_by="TaskResult.task, TaskResult.classifier", lazy="raise")
+    results: Mapped[list[TaskResult]] = relationship(
+        order_by="TaskResult.task, TaskResult.classifier", lazy="raise"
+    )
     summaries: Mapped[list[Summary]] = relationship(order_by="Summary.classifier", lazy="raise")
 
     __table_args__ = (
         Index(None, "key"),
         partial_index("uq_runs_live_key", "key", where=_LIVE, unique=True),
-        partial_index("ix_runs_claim", "queue", text("priority DESC"), "created_at", "id", where="state = 'queued'"),
+        partial_index(
+            "ix_runs_claim", "queue", text("priority DESC"), "created_at", "id", where="state = 'queued'"
+        ),
         partial_index("ix_runs_waiting", "queue", "not_before", where="state = 'queued'"),
         partial_index("ix_runs_lease", "lease_until", where="state = 'running'"),
         partial_index("ix_runs_ended", "finished_at", where="finished_at IS NOT NULL"),
-        CheckConstraint("(state = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)", name="leased"),
-        CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled', 'dead')) = (finished_at IS NOT NULL)", name="ended"),
+        CheckConstraint(
+            "(state = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)", name="leased"
+        ),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled', 'dead')) = (finished_at IS NOT NULL)",
+            name="ended",
+        ),
         CheckConstraint("NOT (state = 'queued' AND cancel_requested)", name="cancelled_runs_do_not_wait"),
         CheckConstraint("0 <= charged AND charged <= attempt", name="charged"),
     )
@@ -168,7 +187,9 @@ class JobRun(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True, index=True)
     position: Mapped[int]  # of its seed in the job
     reused: Mapped[bool]  # it was already there when the job was submitted
-    withdrawn: Mapped[bool] = mapped_column(default=False)  # the job was cancelled; the run goes on for another
+    withdrawn: Mapped[bool] = mapped_column(
+        default=False
+    )  # the job was cancelled; the run goes on for another
 
     job: Mapped[Job] = relationship(back_populates="links", lazy="raise")
     run: Mapped[Run] = relationship(lazy="raise")
@@ -237,8 +258,17 @@ class Summary(Base):
 
     __table_args__ = (
         partial_index("uq_summaries_counted", "entry_id", "seed", "classifier", where="counted", unique=True),
-        partial_index("ix_summaries_ranking", "track_slug", "entry_id", "average_accuracy", where="counted AND ranking"),
-        partial_index("ix_summaries_classifier", "track_slug", "classifier", "entry_id", "average_accuracy", where="counted"),
+        partial_index(
+            "ix_summaries_ranking", "track_slug", "entry_id", "average_accuracy", where="counted AND ranking"
+        ),
+        partial_index(
+            "ix_summaries_classifier",
+            "track_slug",
+            "classifier",
+            "entry_id",
+            "average_accuracy",
+            where="counted",
+        ),
     )
 
 
@@ -291,7 +321,9 @@ class IdempotencyKey(Base):
     owner: Mapped[str] = mapped_column(String(40), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_digest: Mapped[str] = mapped_column(String(64))
-    made: Mapped[str | None] = mapped_column(String(40))  # the id of what the request made: a job, a token, a result
+    made: Mapped[str | None] = mapped_column(
+        String(40)
+    )  # the id of what the request made: a job, a token, a result
     created_at: Mapped[datetime] = mapped_column(default=now(), index=True)
 
 

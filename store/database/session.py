@@ -48,11 +48,17 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
-            raise ValueError(f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name")
+            raise ValueError(
+                f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name"
+            )
         if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
-            raise ValueError("an SQLite database needs a file that several processes can open: sqlite:///path")
+            raise ValueError(
+                "an SQLite database needs a file that several processes can open: sqlite:///path"
+            )
         if parsed.drivername != "sqlite":
-            parsed = parsed.update_query_dict({name: str(value) for name, value in _POSTGRESQL.items() if name not in parsed.query})
+            parsed = parsed.update_query_dict(
+                {name: str(value) for name, value in _POSTGRESQL.items() if name not in parsed.query}
+            )
         self.engine: Engine = create_engine(
             parsed,
             pool_pre_ping=parsed.drivername != "sqlite",
@@ -66,7 +72,11 @@ class Database:
         else:
             event.listen(self.engine, "connect", _prepare_postgresql)
         self._writer = self.engine.execution_options(**{_MODE: "write"})
-        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if parsed.drivername != "sqlite" else {}
+        snapshot = (
+            {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            if parsed.drivername != "sqlite"
+            else {}
+        )
         self._reader = self.engine.execution_options(**{_MODE: "read"}, **snapshot)
 
     @contextmanager
@@ -88,7 +98,12 @@ class Database:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
-    for pragma in (f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

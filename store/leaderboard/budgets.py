@@ -49,7 +49,9 @@ class Budgets(Frozen):
 
     tracks: tuple[str, ...]
     curves: tuple[BudgetCurve, ...] = Field(description="The largest AUC-A first.")
-    left_out: tuple[str, ...] = Field(description="Methods that are not on every track, or whose memory does not grow with the budget.")
+    left_out: tuple[str, ...] = Field(
+        description="Methods that are not on every track, or whose memory does not grow with the budget."
+    )
 
 
 def area(megabytes: Sequence[float], accuracies: Sequence[float]) -> float:
@@ -70,13 +72,19 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
     tracks = [get_track(session, slug) for slug in slugs]
     same = [without(track.spec, "memory", "backbone") for track in tracks]
     if any(one != same[0] for one in same):
-        raise NotComparable(f"{', '.join(slugs)} differ in more than memory and backbone, so accuracies over memory would compare different problems")
+        raise NotComparable(
+            f"{', '.join(slugs)} differ in more than memory and backbone, so accuracies over memory would compare different problems"
+        )
     best: dict[str, list[Entry]] = {}
     for slug in slugs:
         ranked = (entry for entry in entries(session, slug) if entry.rank is not None)
         for name, entry in best_of_each_method(ranked).items():
             best.setdefault(name, []).append(entry)
-    curves = {name: _curve(found) for name, found in best.items() if len(found) == len(slugs) and len({entry.counted_bytes for entry in found}) > 1}
+    curves = {
+        name: _curve(found)
+        for name, found in best.items()
+        if len(found) == len(slugs) and len({entry.counted_bytes for entry in found}) > 1
+    }
     if not curves:
         raise NotComparable(f"no method stands on all of {', '.join(slugs)} with different memory")
     ordered = tuple(sorted(curves.values(), key=lambda curve: -curve.auc_average))
@@ -102,8 +110,17 @@ def _curve(found: Sequence[Entry]) -> BudgetCurve:
         )
     )  # fmt: skip
     x = [point.megabytes for point in points]
-    average, last = area(x, [point.average_accuracy for point in points]), area(x, [point.last_accuracy for point in points])
+    average, last = (
+        area(x, [point.average_accuracy for point in points]),
+        area(x, [point.last_accuracy for point in points]),
+    )
     width = x[-1] - x[0]
     return BudgetCurve(
-        method=found[0].method, title=found[0].title, points=points, auc_average=average, auc_last=last, mean_average=average / width, mean_last=last / width
+        method=found[0].method,
+        title=found[0].title,
+        points=points,
+        auc_average=average,
+        auc_last=last,
+        mean_average=average / width,
+        mean_last=last / width,
     )

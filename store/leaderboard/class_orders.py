@@ -25,16 +25,24 @@ class OrderSensitivity(Frozen):
     title: str
     variant: str
     tracks: tuple[str, ...] = Field(description="Slugs, one an order.")
-    means: tuple[float, ...] = Field(description="Average incremental accuracy under each order, mean over seeds.")
+    means: tuple[float, ...] = Field(
+        description="Average incremental accuracy under each order, mean over seeds."
+    )
     mean: float
-    std_over_orders: float = Field(description="Standard deviation that is due to the order; 0 where seeds explain all of it.")
-    std_over_seeds: float | None = Field(description="Standard deviation over seeds under one order; None if no order has two seeds.")
+    std_over_orders: float = Field(
+        description="Standard deviation that is due to the order; 0 where seeds explain all of it."
+    )
+    std_over_seeds: float | None = Field(
+        description="Standard deviation over seeds under one order; None if no order has two seeds."
+    )
 
 
 def order_sensitivity(session: Session, slug: str) -> tuple[OrderSensitivity, ...]:
     """Every recipe that stands on a track and on a sister of it, the most sensitive first; none if nobody has submitted to the track."""
     by_recipe: dict[str, list[Entry]] = {}
-    for sister in tracks_beside(session, slug, lambda spec: {**spec, "protocol": without(spec["protocol"], "class_order")}):
+    for sister in tracks_beside(
+        session, slug, lambda spec: {**spec, "protocol": without(spec["protocol"], "class_order")}
+    ):
         for entry in entries(session, sister):
             by_recipe.setdefault(f"{entry.recipe_digest} {entry.engine_version}", []).append(entry)
     found = [_describe(group) for group in by_recipe.values() if len(group) > 1]
@@ -43,11 +51,17 @@ def order_sensitivity(session: Session, slug: str) -> tuple[OrderSensitivity, ..
 
 def _describe(group: Sequence[Entry]) -> OrderSensitivity:
     means = [entry.metrics["average_accuracy"].mean for entry in group]
-    spreads = [(std**2, len(entry.runs)) for entry in group if (std := entry.metrics["average_accuracy"].std) is not None]
+    spreads = [
+        (std**2, len(entry.runs))
+        for entry in group
+        if (std := entry.metrics["average_accuracy"].std) is not None
+    ]
     within = math.fsum(variance for variance, _ in spreads) / len(spreads) if spreads else None
     mean = math.fsum(means) / len(means)
     between = math.fsum((value - mean) ** 2 for value in means) / (len(means) - 1)
-    by_seeds = within * math.fsum(1 / len(entry.runs) for entry in group) / len(group) if within is not None else 0.0
+    by_seeds = (
+        within * math.fsum(1 / len(entry.runs) for entry in group) / len(group) if within is not None else 0.0
+    )
     return OrderSensitivity(
         method=group[0].method, title=group[0].title, variant=group[0].variant, tracks=tuple(entry.track_slug for entry in group), means=tuple(means), mean=mean,
         std_over_orders=math.sqrt(max(0.0, between - by_seeds)), std_over_seeds=None if within is None else math.sqrt(within),

@@ -36,15 +36,21 @@ class Difference(Frozen):
     """An entry against the baseline."""
 
     entry: str
-    tests: dict[str, PairedTest] = Field(description="By number: average_accuracy, last_accuracy. Positive where this entry is better.")
+    tests: dict[str, PairedTest] = Field(
+        description="By number: average_accuracy, last_accuracy. Positive where this entry is better."
+    )
 
 
 class Matrix(Frozen):
     """The task × task accuracy matrix of an entry, as the mean over its seeds."""
 
     entry: str
-    accuracy: tuple[tuple[float, ...], ...] = Field(description="Row t: accuracy on the test images of each task seen, after task t.")
-    forgetting: tuple[float, ...] = Field(description="Of every task but the last, mean over seeds: best accuracy before the end minus accuracy at the end.")
+    accuracy: tuple[tuple[float, ...], ...] = Field(
+        description="Row t: accuracy on the test images of each task seen, after task t."
+    )
+    forgetting: tuple[float, ...] = Field(
+        description="Of every task but the last, mean over seeds: best accuracy before the end minus accuracy at the end."
+    )
 
 
 class Comparison(Frozen):
@@ -58,7 +64,9 @@ class Comparison(Frozen):
     recipe_differences: dict[str, tuple[Any, ...]] = Field(
         description="Hyper-parameters that are not equal (of a schedule as `schedule.field`), one value an entry; null where it has none."
     )
-    environment_differences: dict[str, tuple[Any, ...]] = Field(description="What the runs were executed with and is not equal: all values of each entry.")
+    environment_differences: dict[str, tuple[Any, ...]] = Field(
+        description="What the runs were executed with and is not equal: all values of each entry."
+    )
 
 
 class TracksComparison(Frozen):
@@ -66,11 +74,15 @@ class TracksComparison(Frozen):
 
     tracks: tuple[str, ...]
     ranking: Ranking
-    scores: dict[str, tuple[float, ...]] = Field(description="Average incremental accuracy of each method's best entry, one a track.")
+    scores: dict[str, tuple[float, ...]] = Field(
+        description="Average incremental accuracy of each method's best entry, one a track."
+    )
     left_out: tuple[str, ...] = Field(description="Methods that are not on every track.")
 
 
-def compare(session: Session, entry_ids: Sequence[str], *, baseline: str | None = None, classifier: str | None = None) -> Comparison:
+def compare(
+    session: Session, entry_ids: Sequence[str], *, baseline: str | None = None, classifier: str | None = None
+) -> Comparison:
     """Put entries side by side.
 
     Args:
@@ -84,14 +96,18 @@ def compare(session: Session, entry_ids: Sequence[str], *, baseline: str | None 
         NotComparable: they are too few or too many, repeated, or of different tracks.
     """
     if not 2 <= len(set(entry_ids)) == len(entry_ids) <= MOST_ENTRIES:
-        raise NotComparable(f"2 to {MOST_ENTRIES} different entries can be compared, not {len(entry_ids)} of which {len(set(entry_ids))} differ")
+        raise NotComparable(
+            f"2 to {MOST_ENTRIES} different entries can be compared, not {len(entry_ids)} of which {len(set(entry_ids))} differ"
+        )
     baseline = baseline or entry_ids[0]
     if baseline not in entry_ids:
         raise NotComparable(f"the baseline {baseline!r} is not among the entries")
     items = entries_by_id(session, entry_ids, classifier)
     tracks = sorted({item.track_slug for item in items})
     if len(tracks) > 1:
-        raise NotComparable(f"the entries stand on different tracks: {', '.join(tracks)}; compare methods over tracks instead")
+        raise NotComparable(
+            f"the entries stand on different tracks: {', '.join(tracks)}; compare methods over tracks instead"
+        )
     runs = _runs(session, items)
     return Comparison(
         track_slug=tracks[0],
@@ -100,7 +116,9 @@ def compare(session: Session, entry_ids: Sequence[str], *, baseline: str | None 
         differences=_differences(items, baseline),
         matrices=tuple(_matrix(session, item) for item in items),
         recipe_differences=_unequal([flat(item.recipe) for item in items]),
-        environment_differences=_unequal([_environment([runs[run.run_id] for run in item.runs]) for item in items]),
+        environment_differences=_unequal(
+            [_environment([runs[run.run_id] for run in item.runs]) for item in items]
+        ),
     )
 
 
@@ -115,14 +133,18 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")
     for_tuning = [slug for slug in slugs if get_track(session, slug).spec["holdout"]]
     if for_tuning:
-        raise NotComparable(f"{', '.join(for_tuning)} test on held-out training images, so nothing is ranked there")
+        raise NotComparable(
+            f"{', '.join(for_tuning)} test on held-out training images, so nothing is ranked there"
+        )
     best: list[dict[str, float]] = []
     for slug in slugs:
         ranked = best_of_each_method(entry for entry in entries(session, slug) if entry.rank is not None)
         best.append({entry.title: entry.metrics["average_accuracy"].mean for entry in ranked.values()})
     everywhere = sorted(set.intersection(*map(set, best)))
     if len(everywhere) < 2:
-        raise NotComparable(f"only {len(everywhere)} method(s) stand on all of {', '.join(slugs)}; at least 2 are needed")
+        raise NotComparable(
+            f"only {len(everywhere)} method(s) stand on all of {', '.join(slugs)}; at least 2 are needed"
+        )
     return TracksComparison(
         tracks=tuple(slugs),
         ranking=rank(everywhere, [[scores[name] for name in everywhere] for scores in best]),
@@ -134,8 +156,13 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
 def _differences(items: Sequence[Entry], baseline: str) -> tuple[Difference, ...]:
     reference = next(item for item in items if item.id == baseline)
     others = [item for item in items if item.id != baseline]
-    by_metric = {metric: corrected([_paired(item, reference, metric) for item in others]) for metric in METRICS}
-    return tuple(Difference(entry=item.id, tests={metric: tests[place] for metric, tests in by_metric.items()}) for place, item in enumerate(others))
+    by_metric = {
+        metric: corrected([_paired(item, reference, metric) for item in others]) for metric in METRICS
+    }
+    return tuple(
+        Difference(entry=item.id, tests={metric: tests[place] for metric, tests in by_metric.items()})
+        for place, item in enumerate(others)
+    )
 
 
 def _paired(item: Entry, reference: Entry, metric: str) -> PairedTest:
@@ -145,11 +172,18 @@ def _paired(item: Entry, reference: Entry, metric: str) -> PairedTest:
 
 
 def _matrix(session: Session, item: Entry) -> Matrix:
-    query = select(TaskResult).where(TaskResult.run_id.in_([run.run_id for run in item.runs]), TaskResult.classifier == item.classifier)
+    query = select(TaskResult).where(
+        TaskResult.run_id.in_([run.run_id for run in item.runs]), TaskResult.classifier == item.classifier
+    )
     rows = session.scalars(query.order_by(TaskResult.run_id, TaskResult.task)).all()
-    runs = [[np.divide(row.correct, row.test_images).tolist() for row in group] for _, group in groupby(rows, key=lambda row: row.run_id)]
+    runs = [
+        [np.divide(row.correct, row.test_images).tolist() for row in group]
+        for _, group in groupby(rows, key=lambda row: row.run_id)
+    ]
     accuracy = tuple(tuple(np.mean(same_task, axis=0).tolist()) for same_task in zip(*runs, strict=True))
-    forgetting = tuple(np.mean([_forgetting(run) for run in runs], axis=0).tolist())  # of each run, then the mean: as the leaderboard has it
+    forgetting = tuple(
+        np.mean([_forgetting(run) for run in runs], axis=0).tolist()
+    )  # of each run, then the mean: as the leaderboard has it
     return Matrix(entry=item.id, accuracy=accuracy, forgetting=forgetting)
 
 

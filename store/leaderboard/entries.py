@@ -39,14 +39,21 @@ class EntryRun:
     device: str | None
     average_accuracy: float
     last_accuracy: float
-    replayed: Annotated[bool | None, Field(description="Whether every replay of this run got the same results; None if none has finished.")]
+    replayed: Annotated[
+        bool | None,
+        Field(
+            description="Whether every replay of this run got the same results; None if none has finished."
+        ),
+    ]
 
 
 class Entry(Frozen):
     """A row of a leaderboard: a recipe on a track, over all its seeds."""
 
     id: str
-    rank: int | None = Field(description="1 is best by the chosen sort; None for upper bounds and on tracks with a holdout, which are not ranked.")
+    rank: int | None = Field(
+        description="1 is best by the chosen sort; None for upper bounds and on tracks with a holdout, which are not ranked."
+    )
     pareto: bool = Field(
         description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
     )
@@ -57,7 +64,9 @@ class Entry(Frozen):
         description="Where average accuracy ranks: entries of one band cannot be told from its first one by a paired t test over shared seeds "
         "(p ≥ 0.05, corrected by Holm for all that follow; fewer than 3 seeds tell nothing). The first band is 1. None for other sorts and without a rank."
     )
-    trust: Trust = Field(description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed.")
+    trust: Trust = Field(
+        description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed."
+    )
     track_slug: str
     method: str
     title: str
@@ -128,5 +137,9 @@ def _metrics(runs: list[dict[str, Any]], joint: Sequence[float] | None) -> dict[
     """Those that are defined for every run."""
     columns = {name: [value for run in runs if (value := run.get(name)) is not None] for name in METRICS}
     if joint:
-        columns["intransigence"] = [value for run in runs if run.get("curve_new") and (value := intransigence(joint, run["curve_new"])) is not None]
+        columns["intransigence"] = [
+            value
+            for run in runs
+            if run.get("curve_new") and (value := intransigence(joint, run["curve_new"])) is not None
+        ]
     return {name: describe(values) for name, values in columns.items() if len(values) == len(runs)}

@@ -36,9 +36,16 @@ _COLUMNS = {
     "kept_bytes": Summary.kept_bytes,
     "parameters": Summary.parameters,
     "train_seconds": Summary.train_seconds,
-    **{name: Summary.metrics[name].as_float() for name in METRICS if name not in _STORED and name != "intransigence"},
+    **{
+        name: Summary.metrics[name].as_float()
+        for name in METRICS
+        if name not in _STORED and name != "intransigence"
+    },
 }
-SORTS = {name: -1 if name in METRICS and name not in _LESS_IS_BETTER else 1 for name in (*_COLUMNS, "intransigence")}
+SORTS = {
+    name: -1 if name in METRICS and name not in _LESS_IS_BETTER else 1
+    for name in (*_COLUMNS, "intransigence")
+}
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
 _OF_A_RUN = (
@@ -80,7 +87,11 @@ def entries(
     if sort not in SORTS:
         raise ValueError(f"a leaderboard cannot be sorted by {sort!r}; allowed: {', '.join(SORTS)}")
     key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
-    query = select(Summary.entry_id).where(Summary.track_slug == track_slug, *_curve(classifier)).group_by(Summary.entry_id)
+    query = (
+        select(Summary.entry_id)
+        .where(Summary.track_slug == track_slug, *_curve(classifier))
+        .group_by(Summary.entry_id)
+    )
     if exemplar_free:
         query = query.having(func.max(Summary.exemplars) == 0)
     ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
@@ -91,15 +102,22 @@ def entries(
     if best_per_method:
         found = _first_of_each_method(found)
     contenders = [_contender(entry) for entry in found if BY_NAME[entry.method].ranked]
-    places = standings(contenders, ranked=not _is_for_tuning(session, track_slug), banded=sort == "average_accuracy")
-    return [entry.model_copy(update=asdict(places[entry.id])) if entry.id in places else entry for entry in found]
+    places = standings(
+        contenders, ranked=not _is_for_tuning(session, track_slug), banded=sort == "average_accuracy"
+    )
+    return [
+        entry.model_copy(update=asdict(places[entry.id])) if entry.id in places else entry for entry in found
+    ]
 
 
 def best_of_each_method(found: Iterable[Entry]) -> dict[str, Entry]:
     """By method, the entry with the best average incremental accuracy; of equal ones the first."""
     best: dict[str, Entry] = {}
     for entry in found:
-        if entry.method not in best or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean:
+        if (
+            entry.method not in best
+            or entry.metrics["average_accuracy"].mean > best[entry.method].metrics["average_accuracy"].mean
+        ):
             best[entry.method] = entry
     return best
 
@@ -113,7 +131,10 @@ def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | 
     found = {entry.id: entry for entry in _described(session, entry_ids, classifier, None)}
     missing = [entry_id for entry_id in entry_ids if entry_id not in found]
     if missing:
-        raise NotFound(f"no finished run of {', '.join(missing)}" + (f" under the classifier {classifier!r}" if classifier else ""))
+        raise NotFound(
+            f"no finished run of {', '.join(missing)}"
+            + (f" under the classifier {classifier!r}" if classifier else "")
+        )
     return [found[entry_id] for entry_id in entry_ids]
 
 
@@ -122,13 +143,22 @@ def _curve(classifier: str | None) -> tuple[Any, ...]:
     return conditions if classifier is None else (*conditions, Summary.classifier == classifier)
 
 
-def _described(session: Session, ids: Sequence[str], classifier: str | None, joint: tuple[float, ...] | None) -> list[Entry]:
+def _described(
+    session: Session, ids: Sequence[str], classifier: str | None, joint: tuple[float, ...] | None
+) -> list[Entry]:
     """Those of these entries that have any run, in their order and without standings; only those are read that this process has not described before."""
     runs = _runs(session, ids, classifier)
     replays = _replays(session, [run_id for of_one in runs.values() for run_id in of_one])
-    keys = {entry_id: (classifier, joint, *((run_id, replays.get(run_id)) for run_id in of_one)) for entry_id, of_one in runs.items()}
+    keys = {
+        entry_id: (classifier, joint, *((run_id, replays.get(run_id)) for run_id in of_one))
+        for entry_id, of_one in runs.items()
+    }
     described = {entry_id: entry for entry_id, key in keys.items() if (entry := _RECENT.get(key)) is not None}
-    for found in _read(session, {entry_id: of_one for entry_id, of_one in runs.items() if entry_id not in described}, classifier):
+    for found in _read(
+        session,
+        {entry_id: of_one for entry_id, of_one in runs.items() if entry_id not in described},
+        classifier,
+    ):
         entry = describe_entry(found, joint, replays)
         described[entry.id] = entry
         _RECENT.keep(keys[entry.id], entry)
@@ -137,18 +167,37 @@ def _described(session: Session, ids: Sequence[str], classifier: str | None, joi
 
 def _runs(session: Session, ids: Sequence[str], classifier: str | None) -> dict[str, list[str]]:
     """By entry, the runs it counts, by seed."""
-    query = select(Summary.entry_id, Summary.run_id).where(Summary.entry_id.in_(ids), *_curve(classifier)).order_by(Summary.entry_id, Summary.seed)
-    return {entry_id: [run_id for _, run_id in group] for entry_id, group in groupby(session.execute(query), key=lambda row: row[0])}
+    query = (
+        select(Summary.entry_id, Summary.run_id)
+        .where(Summary.entry_id.in_(ids), *_curve(classifier))
+        .order_by(Summary.entry_id, Summary.seed)
+    )
+    return {
+        entry_id: [run_id for _, run_id in group]
+        for entry_id, group in groupby(session.execute(query), key=lambda row: row[0])
+    }
 
 
 def _read(session: Session, runs: Mapping[str, list[str]], classifier: str | None) -> list[Found]:
     """What the database has of these entries."""
     if not runs:
         return []
-    query = select(*_OF_A_RUN).join(Run, Run.id == Summary.run_id).where(Summary.entry_id.in_(runs), *_curve(classifier))
+    query = (
+        select(*_OF_A_RUN)
+        .join(Run, Run.id == Summary.run_id)
+        .where(Summary.entry_id.in_(runs), *_curve(classifier))
+    )
     rows = session.execute(query.order_by(Summary.entry_id, Summary.seed)).all()
-    shared = {row.id: row for row in session.execute(select(*_OF_AN_ENTRY).where(Run.id.in_([of_one[0] for of_one in runs.values()])))}
-    return [Found(shared[runs[entry_id][0]], list(group)) for entry_id, group in groupby(rows, key=lambda row: row.entry_id)]
+    shared = {
+        row.id: row
+        for row in session.execute(
+            select(*_OF_AN_ENTRY).where(Run.id.in_([of_one[0] for of_one in runs.values()]))
+        )
+    }
+    return [
+        Found(shared[runs[entry_id][0]], list(group))
+        for entry_id, group in groupby(rows, key=lambda row: row.entry_id)
+    ]
 
 
 def _first_of_each_method(found: list[Entry]) -> list[Entry]:
@@ -161,14 +210,22 @@ def _first_of_each_method(found: list[Entry]) -> list[Entry]:
 def _replays(session: Session, run_ids: Sequence[str]) -> dict[str, bool]:
     """By run, whether all finished replays of it agreed."""
     verdicts: dict[str, bool] = {}
-    for run_id, agrees in session.execute(select(Replay.original_id, Replay.agrees).where(Replay.original_id.in_(run_ids), Replay.agrees.is_not(None))):
+    for run_id, agrees in session.execute(
+        select(Replay.original_id, Replay.agrees).where(
+            Replay.original_id.in_(run_ids), Replay.agrees.is_not(None)
+        )
+    ):
         verdicts[run_id] = verdicts.get(run_id, True) and bool(agrees)
     return verdicts
 
 
 def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
     """Accuracy of joint training on each task right after it, mean over its runs; None if it has not run on this track."""
-    query = select(Summary.metrics).join(Run, Run.id == Summary.run_id).where(Summary.track_slug == track_slug, Run.method == "joint", _RANKING)
+    query = (
+        select(Summary.metrics)
+        .join(Run, Run.id == Summary.run_id)
+        .where(Summary.track_slug == track_slug, Run.method == "joint", _RANKING)
+    )
     curves = [metrics["curve_new"] for metrics in session.scalars(query) if metrics.get("curve_new")]
     return tuple(math.fsum(column) / len(column) for column in zip(*curves, strict=True)) or None
 

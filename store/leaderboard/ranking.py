@@ -59,7 +59,8 @@ def standings(contenders: Sequence[Contender], *, ranked: bool, banded: bool) ->
     medians = _median_ranks(contenders) if ranked else {}
     bands = _bands(contenders) if ranked and banded else {}
     return {
-        one.id: Standing(place if ranked else None, medians.get(one.id), bands.get(one.id), one.id in best) for place, one in enumerate(contenders, start=1)
+        one.id: Standing(place if ranked else None, medians.get(one.id), bands.get(one.id), one.id in best)
+        for place, one in enumerate(contenders, start=1)
     }
 
 
@@ -85,7 +86,9 @@ def _bands(contenders: Sequence[Contender]) -> dict[str, int]:
     while begin < len(contenders):
         number += 1
         adjusted = holm(t_tests(accuracies[begin] - accuracies[begin + 1 :]))
-        length = next((place for place, p in enumerate(adjusted, start=1) if p < ALPHA), len(contenders) - begin)
+        length = next(
+            (place for place, p in enumerate(adjusted, start=1) if p < ALPHA), len(contenders) - begin
+        )
         bands |= {one.id: number for one in contenders[begin : begin + length]}
         begin += length
     return bands
@@ -99,7 +102,10 @@ def _median_ranks(contenders: Sequence[Contender]) -> dict[str, float]:
             of_seed.setdefault(seed, []).append(accuracy)
     for values in of_seed.values():
         values.sort()
-    return {one.id: median(_rank_in(of_seed[seed], accuracy) for seed, accuracy in one.accuracies.items()) for one in contenders}
+    return {
+        one.id: median(_rank_in(of_seed[seed], accuracy) for seed, accuracy in one.accuracies.items())
+        for one in contenders
+    }
 
 
 def _rank_in(ascending: Sequence[float], value: float) -> float:

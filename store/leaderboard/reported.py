@@ -57,7 +57,9 @@ class Report:
     forgetting: float | None = None
 
 
-def report(session: Session, given: Report, *, user_id: str, track_slug: str, task_sizes: Sequence[int]) -> ReportedResult:
+def report(
+    session: Session, given: Report, *, user_id: str, track_slug: str, task_sizes: Sequence[int]
+) -> ReportedResult:
     """Write a reported result down.
 
     Args:
@@ -85,7 +87,11 @@ def report(session: Session, given: Report, *, user_id: str, track_slug: str, ta
 
 def reported_on(session: Session, track_slug: str) -> list[ReportedResult]:
     """What users report on a track, with the `user`s, the best average first."""
-    query = select(ReportedResult).where(ReportedResult.track_slug == track_slug).options(joinedload(ReportedResult.user))
+    query = (
+        select(ReportedResult)
+        .where(ReportedResult.track_slug == track_slug)
+        .options(joinedload(ReportedResult.user))
+    )
     return sorted(session.scalars(query), key=lambda row: (-row.average_accuracy, row.title, row.id))
 
 
@@ -95,14 +101,18 @@ def get_report(session: Session, result_id: str) -> ReportedResult:
     Raises:
         NotFound: there is none of this id.
     """
-    query = select(ReportedResult).where(ReportedResult.id == result_id).options(joinedload(ReportedResult.user))
+    query = (
+        select(ReportedResult).where(ReportedResult.id == result_id).options(joinedload(ReportedResult.user))
+    )
     found = session.scalars(query).one_or_none()
     if found is None:
         raise NotFound(f"there is no reported result {result_id!r}")
     return found
 
 
-def list_reports(session: Session, track_slug: str | None = None, after: str | None = None, limit: int = 50) -> list[ReportedResult]:
+def list_reports(
+    session: Session, track_slug: str | None = None, after: str | None = None, limit: int = 50
+) -> list[ReportedResult]:
     """Reported results with their `user`s, by descending id, which is by time.
 
     Args:
@@ -111,7 +121,12 @@ def list_reports(session: Session, track_slug: str | None = None, after: str | N
         after: only those that follow the one of this id in the list.
         limit: how many at most.
     """
-    query = select(ReportedResult).options(joinedload(ReportedResult.user)).order_by(ReportedResult.id.desc()).limit(limit)
+    query = (
+        select(ReportedResult)
+        .options(joinedload(ReportedResult.user))
+        .order_by(ReportedResult.id.desc())
+        .limit(limit)
+    )
     if track_slug is not None:
         query = query.where(ReportedResult.track_slug == track_slug)
     if after is not None:
@@ -132,18 +147,28 @@ def _curve(given: Report, task_sizes: Sequence[int]) -> list[float]:
     if given.curve is None:
         return follows or []
     if len(given.curve) != len(task_sizes):
-        raise InvalidSpec(f"{len(given.curve)} points were given; the track has {len(task_sizes)} tasks", ("curve",))
+        raise InvalidSpec(
+            f"{len(given.curve)} points were given; the track has {len(task_sizes)} tasks", ("curve",)
+        )
     for task, (stated, computed) in enumerate(zip(given.curve, follows or given.curve, strict=True)):
         if abs(stated - computed) > ROUNDING:
-            raise InvalidSpec(f"{stated:g} after task {task} contradicts the matrix, which gives {computed:.4f}", ("curve", task))
+            raise InvalidSpec(
+                f"{stated:g} after task {task} contradicts the matrix, which gives {computed:.4f}",
+                ("curve", task),
+            )
     return list(given.curve)
 
 
 def _curve_of(matrix: Sequence[Sequence[float]], task_sizes: Sequence[int]) -> list[float]:
     if [len(row) for row in matrix] != list(range(1, len(task_sizes) + 1)):
         lengths = ", ".join(str(len(row)) for row in matrix)
-        raise InvalidSpec(f"rows of {lengths} values were given; the track's {len(task_sizes)} tasks need rows of 1 … {len(task_sizes)}", ("matrix",))
-    weighted = [math.fsum(value * size for value, size in zip(row, task_sizes, strict=False)) for row in matrix]
+        raise InvalidSpec(
+            f"rows of {lengths} values were given; the track's {len(task_sizes)} tasks need rows of 1 … {len(task_sizes)}",
+            ("matrix",),
+        )
+    weighted = [
+        math.fsum(value * size for value, size in zip(row, task_sizes, strict=False)) for row in matrix
+    ]
     return [total / sum(task_sizes[: len(row)]) for total, row in zip(weighted, matrix, strict=True)]
 
 
@@ -159,5 +184,8 @@ def _agreeing(field: str, stated: float | None, computed: float | None, source: 
     if stated is None:
         return computed
     if computed is None or abs(stated - computed) > ROUNDING:
-        raise InvalidSpec(f"{stated:g} was given; {source} is {'undefined with one task' if computed is None else f'{computed:.4f}'}", (field,))
+        raise InvalidSpec(
+            f"{stated:g} was given; {source} is {'undefined with one task' if computed is None else f'{computed:.4f}'}",
+            (field,),
+        )
     return stated

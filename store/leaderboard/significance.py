@@ -31,13 +31,19 @@ class PairedTest(Frozen):
     seeds: tuple[int, ...]
     differences: tuple[float, ...] = Field(description="One a shared seed.")
     mean: float | None = Field(description="None without a shared seed.")
-    interval: tuple[float, float] | None = Field(description="95 % confidence interval of the mean difference (Student's t); None with fewer than 3 seeds.")
+    interval: tuple[float, float] | None = Field(
+        description="95 % confidence interval of the mean difference (Student's t); None with fewer than 3 seeds."
+    )
     bootstrap: tuple[float, float] | None = Field(
         description="95 % percentile interval of the mean over 10 000 resamples of the seeds, drawn with a fixed seed."
     )
-    effect: float | None = Field(description="Cohen's d_z: mean difference over its standard deviation; None where that is 0 or unknown.")
+    effect: float | None = Field(
+        description="Cohen's d_z: mean difference over its standard deviation; None where that is 0 or unknown."
+    )
     t_p: float | None = Field(description="Two-sided p of the paired t test.")
-    t_p_holm: float | None = Field(description="The same, corrected for all entries that are compared by this number (Holm).")
+    t_p_holm: float | None = Field(
+        description="The same, corrected for all entries that are compared by this number (Holm)."
+    )
     wilcoxon_p: float | None = Field(description="Two-sided p of Wilcoxon's signed-rank test, exact.")
     wilcoxon_least_p: float | None = Field(
         description="The least p this test can give with so many differences: 2 / 2^n. Above 0.05 it can never be significant."
@@ -78,7 +84,9 @@ def paired(seeds: Sequence[int], first: Sequence[float], second: Sequence[float]
 def corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """The same tests with `t_p_holm`, corrected for all of them that gave a p."""
     adjusted = iter(holm([test.t_p for test in tests if test.t_p is not None]))
-    return [test if test.t_p is None else test.model_copy(update={"t_p_holm": next(adjusted)}) for test in tests]
+    return [
+        test if test.t_p is None else test.model_copy(update={"t_p_holm": next(adjusted)}) for test in tests
+    ]
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -96,8 +104,12 @@ class Ranking(Frozen):
 
     names: tuple[str, ...] = Field(description="By average rank.")
     average_ranks: tuple[float, ...] = Field(description="1 is best; ties share their mean.")
-    friedman_p: float | None = Field(description="Whether there is any difference at all; None with fewer than 3 methods.")
-    critical_difference: float = Field(description="Nemenyi, α = 0.05: average ranks closer than this cannot be told apart.")
+    friedman_p: float | None = Field(
+        description="Whether there is any difference at all; None with fewer than 3 methods."
+    )
+    critical_difference: float = Field(
+        description="Nemenyi, α = 0.05: average ranks closer than this cannot be told apart."
+    )
 
 
 def rank(names: Sequence[str], scores: Sequence[Sequence[float]]) -> Ranking:
@@ -112,7 +124,11 @@ def rank(names: Sequence[str], scores: Sequence[Sequence[float]]) -> Ranking:
     table = np.asarray(scores, dtype=float)  # (tracks, methods)
     tracks, methods = table.shape
     averages = stats.rankdata(-table, axis=1).mean(axis=0)
-    friedman = float(stats.friedmanchisquare(*table.T).pvalue) if methods > 2 and bool((table != table[:, :1]).any()) else None
+    friedman = (
+        float(stats.friedmanchisquare(*table.T).pvalue)
+        if methods > 2 and bool((table != table[:, :1]).any())
+        else None
+    )
     quantile = float(stats.studentized_range.ppf(1 - ALPHA, methods, np.inf)) / math.sqrt(2)
     order = np.argsort(averages, kind="stable")
     return Ranking(
@@ -126,7 +142,11 @@ def rank(names: Sequence[str], scores: Sequence[Sequence[float]]) -> Ranking:
 def _t_interval(differences: np.ndarray) -> tuple[float, float]:
     from scipy.special import stdtrit  # noqa: PLC0415 - see above
 
-    half = float(stdtrit(len(differences) - 1, 1 - ALPHA / 2)) * float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    half = (
+        float(stdtrit(len(differences) - 1, 1 - ALPHA / 2))
+        * float(differences.std(ddof=1))
+        / math.sqrt(len(differences))
+    )
     return float(differences.mean()) - half, float(differences.mean()) + half
 
 
@@ -156,7 +176,9 @@ def t_tests(differences: np.ndarray) -> list[float]:
     count = shared.sum(axis=1)
     enough = count >= MIN_SEEDS_FOR_INTERVAL
     mean = np.sum(differences, axis=1, where=shared) / np.maximum(count, 1)
-    spread = np.sqrt(np.sum((differences - mean[:, None]) ** 2, axis=1, where=shared) / np.maximum(count - 1, 1))
+    spread = np.sqrt(
+        np.sum((differences - mean[:, None]) ** 2, axis=1, where=shared) / np.maximum(count - 1, 1)
+    )
     moving = spread > _NO_SPREAD
     statistic = np.abs(mean) / np.where(moving, spread / np.sqrt(np.maximum(count, 1)), 1.0)
     p = np.where(moving, 2 * stdtr(np.maximum(count - 1, 1), -statistic), np.abs(mean) <= _NO_SPREAD)

@@ -14,13 +14,20 @@ MIN_SEEDS_FOR_INTERVAL = 3
 """With two seeds the interval is 6 to 13 standard deviations wide: it says nothing and is not shown."""
 
 
-@dataclass(frozen=True, slots=True)  # thousands of them make a leaderboard: a pydantic model takes ten times as long to make
+@dataclass(
+    frozen=True, slots=True
+)  # thousands of them make a leaderboard: a pydantic model takes ten times as long to make
 class Statistic:
     """Mean, spread and confidence of a number over seeds."""
 
     mean: float
     std: Annotated[float | None, Field(description="Sample standard deviation (n − 1); None with one seed.")]
-    interval: Annotated[tuple[float, float] | None, Field(description="95 % confidence interval of the mean (Student's t); None with fewer than 3 seeds.")]
+    interval: Annotated[
+        tuple[float, float] | None,
+        Field(
+            description="95 % confidence interval of the mean (Student's t); None with fewer than 3 seeds."
+        ),
+    ]
 
 
 def describe(values: Sequence[float]) -> Statistic:

@@ -34,7 +34,9 @@ def get_track(session: Session, slug: str) -> Track:
     return track
 
 
-def tracks_beside(session: Session, slug: str, apart_from: Callable[[dict[str, Any]], object]) -> tuple[str, ...]:
+def tracks_beside(
+    session: Session, slug: str, apart_from: Callable[[dict[str, Any]], object]
+) -> tuple[str, ...]:
     """The tracks that are equal to this one apart from one thing, itself included, by slug; empty if there is no other.
 
     Args:
@@ -59,7 +61,10 @@ def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
 _SLUG = bindparam("slug", type_=String)
 _REVISION = select(
     select(Track.revision).where(Track.slug == _SLUG).scalar_subquery(),
-    select(func.count()).select_from(ReportedResult).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
+    select(func.count())
+    .select_from(ReportedResult)
+    .where(ReportedResult.track_slug == _SLUG)
+    .scalar_subquery(),
     select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
 )
 """Asked with every look at a leaderboard, so it is put together once."""
@@ -78,6 +83,14 @@ def raise_revision(session: Session, slug: str) -> None:
 
 def list_tracks(session: Session) -> list[TrackStatus]:
     """Every track somebody has submitted to, by slug."""
-    standing = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(text("summaries.counted AND summaries.ranking"))
-    counts = {slug: (entries, runs) for slug, entries, runs in session.execute(standing.group_by(Summary.track_slug))}
-    return [TrackStatus(track, *counts.get(track.slug, (0, 0))) for track in session.scalars(select(Track).order_by(Track.slug))]
+    standing = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(
+        text("summaries.counted AND summaries.ranking")
+    )
+    counts = {
+        slug: (entries, runs)
+        for slug, entries, runs in session.execute(standing.group_by(Summary.track_slug))
+    }
+    return [
+        TrackStatus(track, *counts.get(track.slug, (0, 0)))
+        for track in session.scalars(select(Track).order_by(Track.slug))
+    ]

@@ -27,7 +27,11 @@ from store.database.states import JobState
 MAX_PAGE = 200
 
 _RUNS = selectinload(Job.links).joinedload(JobRun.run, innerjoin=True)
-_WHOLE = select(Job).where(Job.id == bindparam("job")).options(_RUNS.selectinload(Run.attempts), _RUNS.selectinload(Run.summaries))
+_WHOLE = (
+    select(Job)
+    .where(Job.id == bindparam("job"))
+    .options(_RUNS.selectinload(Run.attempts), _RUNS.selectinload(Run.summaries))
+)
 
 _OF_A_JOB: tuple[Any, ...] = (
     Job.id, Job.user_id, Job.track_slug, Job.method, Job.name, Job.engine_version, Job.priority, Job.forced, Job.state, Job.created_at, Job.finished_at,
@@ -37,7 +41,12 @@ _OF_ITS_RUNS: tuple[Any, ...] = (
     Run.id, Run.seed, Run.state, Run.attempt, Run.worker_id, Run.device, Run.failure, Run.message, Run.cancel_requested, Run.created_at, Run.started_at,
     Run.finished_at, JobRun.job_id, JobRun.reused, JobRun.withdrawn,
 )  # fmt: skip
-_LISTED_RUNS = select(*_OF_ITS_RUNS).join(Run, Run.id == JobRun.run_id).where(JobRun.job_id.in_(bindparam("jobs", expanding=True))).order_by(JobRun.position)
+_LISTED_RUNS = (
+    select(*_OF_ITS_RUNS)
+    .join(Run, Run.id == JobRun.run_id)
+    .where(JobRun.job_id.in_(bindparam("jobs", expanding=True)))
+    .order_by(JobRun.position)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +90,17 @@ def get_job(session: Session, job_id: str) -> Job:
     Raises:
         NotFound: there is no such job.
     """
-    job = session.scalars(_WHOLE, {"job": job_id}, execution_options={"populate_existing": True}).one_or_none()
+    job = session.scalars(
+        _WHOLE, {"job": job_id}, execution_options={"populate_existing": True}
+    ).one_or_none()
     if job is None:
         raise NotFound(f"there is no job {job_id!r}")
     return job
 
 
-def list_jobs(session: Session, filters: JobFilter = EVERY_JOB, cursor: str | None = None, limit: int = 50) -> JobPage:
+def list_jobs(
+    session: Session, filters: JobFilter = EVERY_JOB, cursor: str | None = None, limit: int = 50
+) -> JobPage:
     """A page of jobs with their runs.
 
     Args:
@@ -110,14 +123,21 @@ def list_jobs(session: Session, filters: JobFilter = EVERY_JOB, cursor: str | No
     runs: dict[str, list[Row[Any]]] = {job.id: [] for job in shown}
     for run in session.execute(_LISTED_RUNS, {"jobs": list(runs)}):
         runs[run.job_id].append(run)
-    return JobPage([ListedJob(job, runs[job.id]) for job in shown], _write_cursor(shown[-1], filters) if len(found) > limit else None)
+    return JobPage(
+        [ListedJob(job, runs[job.id]) for job in shown],
+        _write_cursor(shown[-1], filters) if len(found) > limit else None,
+    )
 
 
 def _filtered(filters: JobFilter) -> Select[Any]:
     conditions: list[ColumnElement[bool]] = []
     if filters.state is not None:
         conditions.append(is_in(Job.state, filters.state))
-    for column, value in ((Job.method, filters.method), (Job.track_slug, filters.track), (Job.user_id, filters.user)):
+    for column, value in (
+        (Job.method, filters.method),
+        (Job.track_slug, filters.track),
+        (Job.user_id, filters.user),
+    ):
         if value is not None:
             conditions.append(column == value)
     if filters.created_after is not None:
@@ -130,15 +150,25 @@ def _before(created_at: datetime, job_id: str) -> ColumnElement[bool]:
 
 
 def _write_cursor(last: Row[Any], filters: JobFilter) -> str:
-    return base64.urlsafe_b64encode(canonical_json([last.created_at.isoformat(), last.id, _fingerprint(filters)]).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(
+            canonical_json([last.created_at.isoformat(), last.id, _fingerprint(filters)]).encode()
+        )
+        .decode()
+        .rstrip("=")
+    )
 
 
 def _read_cursor(cursor: str, filters: JobFilter) -> tuple[datetime, str]:
     try:
-        created_at, job_id, fingerprint = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        created_at, job_id, fingerprint = json.loads(
+            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        )
         moment = datetime.fromisoformat(created_at)
     except (ValueError, TypeError) as error:
-        raise InvalidCursor(f"{cursor!r} is not a cursor of this list; take `next_cursor` of the page before") from error
+        raise InvalidCursor(
+            f"{cursor!r} is not a cursor of this list; take `next_cursor` of the page before"
+        ) from error
     if fingerprint != _fingerprint(filters) or not isinstance(job_id, str) or moment.tzinfo is None:
         raise InvalidCursor("the cursor belongs to a list with other filters; start from its first page")
     return moment, job_id

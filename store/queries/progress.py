@@ -27,4 +27,6 @@ class Progress:
 def progress(session: Session, job_ids: Collection[str]) -> dict[str, Progress]:
     """How far each of these jobs has come; one that does not exist is left out."""
     query = select(Job.id, Job.last_sequence, Job.state).where(Job.id.in_(sorted(job_ids)))
-    return {job_id: Progress(sequence, state.is_terminal) for job_id, sequence, state in session.execute(query)}
+    return {
+        job_id: Progress(sequence, state.is_terminal) for job_id, sequence, state in session.execute(query)
+    }

@@ -43,7 +43,12 @@ def queues(session: Session) -> list[Queue]:
     """Every queue with work in it, by name."""
     is_ready = Run.not_before <= now()
     oldest = func.min(Run.not_before).filter(is_ready)
-    query = select(Run.queue, func.count(), func.count().filter(is_ready), oldest, now()).where(_WAITING).group_by(Run.queue).order_by(Run.queue)
+    query = (
+        select(Run.queue, func.count(), func.count().filter(is_ready), oldest, now())
+        .where(_WAITING)
+        .group_by(Run.queue)
+        .order_by(Run.queue)
+    )
     return [
         Queue(name, length, ready, since, (present - since).total_seconds() if since else None)
         for name, length, ready, since, present in session.execute(query)
@@ -79,7 +84,16 @@ def setbacks(session: Session, limit: int = 50) -> list[Setback]:
     """Queued runs that were tried before, those that wait longest last."""
     query = select(Run, now()).where(_WAITING, Run.attempt > 0).order_by(Run.not_before, Run.id).limit(limit)
     return [
-        Setback(run.id, run.method, run.track_slug, run.seed, run.attempt, run.message, run.not_before, (run.not_before - present).total_seconds())
+        Setback(
+            run.id,
+            run.method,
+            run.track_slug,
+            run.seed,
+            run.attempt,
+            run.message,
+            run.not_before,
+            (run.not_before - present).total_seconds(),
+        )
         for run, present in session.execute(query)
     ]
 
@@ -103,9 +117,14 @@ _FIRST = (
     .order_by(Run.priority.desc(), Run.created_at, Run.id)
     .limit(1)
 )
-_EARLIER = or_(Run.created_at < bindparam("created_at"), and_(Run.created_at == bindparam("created_at"), Run.id < bindparam("id")))
+_EARLIER = or_(
+    Run.created_at < bindparam("created_at"),
+    and_(Run.created_at == bindparam("created_at"), Run.id < bindparam("id")),
+)
 _BEFORE = select(func.count()).where(
-    _WAITING, Run.queue == bindparam("queue"), or_(Run.priority > bindparam("priority"), and_(Run.priority == bindparam("priority"), _EARLIER))
+    _WAITING,
+    Run.queue == bindparam("queue"),
+    or_(Run.priority > bindparam("priority"), and_(Run.priority == bindparam("priority"), _EARLIER)),
 )
 
 

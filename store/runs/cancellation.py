@@ -41,9 +41,16 @@ def cancel(session: Session, job_id: str) -> Job:
     if job is None:
         raise NotFound(f"there is no job {job_id!r}")
     if job.state.is_terminal:
-        raise AlreadyTerminal(f"{job_id} has already {job.state}" if job.state is not JobState.cancelled else f"{job_id} is already cancelled")
+        raise AlreadyTerminal(
+            f"{job_id} has already {job.state}"
+            if job.state is not JobState.cancelled
+            else f"{job_id} is already cancelled"
+        )
     if job.cancel_requested_at is None:
-        session.execute(update(Job).where(Job.id == job_id).values(cancel_requested_at=now()), execution_options={"synchronize_session": False})
+        session.execute(
+            update(Job).where(Job.id == job_id).values(cancel_requested_at=now()),
+            execution_options={"synchronize_session": False},
+        )
         append(session, [job_id], "cancel_requested", {})
         _let_go(session, job_id, [run for run in runs if not run.state.is_terminal])
         session.refresh(job)
@@ -59,16 +66,29 @@ def _locked_runs(session: Session, job_id: str) -> Sequence[Run]:
 def _let_go(session: Session, job_id: str, runs: list[Run]) -> None:
     shared = _wanted_by_others(session, job_id, [run.id for run in runs])
     session.execute(
-        update(JobRun).where(JobRun.job_id == job_id, JobRun.run_id.in_(shared)).values(withdrawn=True), execution_options={"synchronize_session": False}
+        update(JobRun).where(JobRun.job_id == job_id, JobRun.run_id.in_(shared)).values(withdrawn=True),
+        execution_options={"synchronize_session": False},
     )
     for run in runs:
         if run.id in shared:
             continue
         if run.state is RunState.queued:
-            end(session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, FailureClass.cancelled, _MESSAGE))
+            end(
+                session,
+                run,
+                RunState.cancelled,
+                Ending(AttemptOutcome.cancelled, FailureClass.cancelled, _MESSAGE),
+            )
         else:
-            session.execute(update(Run).where(Run.id == run.id, is_in(Run.state, RunState.running)).values(cancel_requested=True))
-    if session.scalars(select(Job.state).where(Job.id == job_id)).one() in {JobState.queued, JobState.running}:
+            session.execute(
+                update(Run)
+                .where(Run.id == run.id, is_in(Run.state, RunState.running))
+                .values(cancel_requested=True)
+            )
+    if session.scalars(select(Job.state).where(Job.id == job_id)).one() in {
+        JobState.queued,
+        JobState.running,
+    }:
         settle(session, [job_id])
 
 
@@ -76,7 +96,12 @@ def _wanted_by_others(session: Session, job_id: str, run_ids: list[str]) -> set[
     query = (
         select(JobRun.run_id)
         .join(Job, Job.id == JobRun.job_id)
-        .where(JobRun.run_id.in_(run_ids), JobRun.job_id != job_id, ~JobRun.withdrawn, Job.cancel_requested_at.is_(None))
+        .where(
+            JobRun.run_id.in_(run_ids),
+            JobRun.job_id != job_id,
+            ~JobRun.withdrawn,
+            Job.cancel_requested_at.is_(None),
+        )
         .where(is_in(Job.state, JobState.queued, JobState.running))
     )
     return set(session.scalars(query))

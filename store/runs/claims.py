@@ -78,22 +78,39 @@ def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | No
         session.add(Attempt(run_id=run.id, number=run.attempt, worker_id=worker.id, device=worker.device))
         session.flush()
         jobs = lock_jobs(session, [run.id])
-        append(session, jobs, "run_claimed", {"attempt": run.attempt, "worker": worker.id, "device": worker.device}, run.id)
+        append(
+            session,
+            jobs,
+            "run_claimed",
+            {"attempt": run.attempt, "worker": worker.id, "device": worker.device},
+            run.id,
+        )
         settle(session, jobs)
         try:
             spec = spec_of(run, session.get_one(Track, run.track_slug))
         except ValidationError as error:
             reason = f"this version of the software cannot read the run's spec: {error}"
-            end(session, run, RunState.failed, Ending(AttemptOutcome.failed, FailureClass.invalid_spec, reason))
+            end(
+                session,
+                run,
+                RunState.failed,
+                Ending(AttemptOutcome.failed, FailureClass.invalid_spec, reason),
+            )
             continue
-        return Claim(run.id, jobs[0], run.attempt, spec, tuple(range(1, run.attempt)), run.dataset_fingerprint)
+        return Claim(
+            run.id, jobs[0], run.attempt, spec, tuple(range(1, run.attempt)), run.dataset_fingerprint
+        )
     return None
 
 
 def heartbeat(session: Session, claim: Claim, lease: timedelta) -> Heartbeat:
     """Renew the lease, if this attempt still holds the run."""
-    renewed = update(Run).where(*holding(claim)).values(lease_until=now(lease)).returning(Run.cancel_requested)
-    cancel_requested = session.scalars(renewed, execution_options={"synchronize_session": False}).one_or_none()
+    renewed = (
+        update(Run).where(*holding(claim)).values(lease_until=now(lease)).returning(Run.cancel_requested)
+    )
+    cancel_requested = session.scalars(
+        renewed, execution_options={"synchronize_session": False}
+    ).one_or_none()
     return Heartbeat(held=cancel_requested is not None, cancel_requested=bool(cancel_requested))
 
 
@@ -110,7 +127,13 @@ def _take(session: Session, worker: WorkerOffer, lease: timedelta) -> Run | None
     offered = [is_in(Run.state, RunState.queued), Run.queue == worker.queue, Run.not_before <= now()]
     if worker.datasets is not None:
         offered.append(Run.dataset.in_(sorted(worker.datasets)))
-    first = select(Run.id).where(*offered).order_by(Run.priority.desc(), Run.created_at, Run.id).limit(1).with_for_update(skip_locked=True)
+    first = (
+        select(Run.id)
+        .where(*offered)
+        .order_by(Run.priority.desc(), Run.created_at, Run.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
     taken = (
         update(Run)
         .where(Run.id == first.scalar_subquery(), is_in(Run.state, RunState.queued))
@@ -124,4 +147,6 @@ def _take(session: Session, worker: WorkerOffer, lease: timedelta) -> Run | None
         )
         .returning(Run)
     )
-    return session.scalars(taken, execution_options={"synchronize_session": False, "populate_existing": True}).one_or_none()
+    return session.scalars(
+        taken, execution_options={"synchronize_session": False, "populate_existing": True}
+    ).one_or_none()

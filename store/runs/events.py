@@ -17,20 +17,37 @@ from sqlalchemy.orm import Session
 
 from store.database.models import Event, Job, JobRun
 
-_RAISE = update(Job).where(Job.id == bindparam("job")).values(last_sequence=Job.last_sequence + 1).returning(Job.last_sequence)
+_RAISE = (
+    update(Job)
+    .where(Job.id == bindparam("job"))
+    .values(last_sequence=Job.last_sequence + 1)
+    .returning(Job.last_sequence)
+)
 _EVENT = insert(Event)
 
 
-def append(session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None) -> None:
+def append(
+    session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None
+) -> None:
     """Tell each of these jobs, in ascending order of id, what happened."""
     for job_id in job_ids:
-        sequence = session.scalars(_RAISE, {"job": job_id}, execution_options={"synchronize_session": False}).one()
-        session.execute(_EVENT, {"job_id": job_id, "sequence": sequence, "kind": kind, "run_id": run_id, "payload": payload})
+        sequence = session.scalars(
+            _RAISE, {"job": job_id}, execution_options={"synchronize_session": False}
+        ).one()
+        session.execute(
+            _EVENT,
+            {"job_id": job_id, "sequence": sequence, "kind": kind, "run_id": run_id, "payload": payload},
+        )
 
 
 def job_events(session: Session, job_id: str, after: int = 0, limit: int = 500) -> list[Event]:
     """The events of a job with a sequence above `after`, in order, at most `limit`."""
-    query = select(Event).where(Event.job_id == job_id, Event.sequence > after).order_by(Event.sequence).limit(limit)
+    query = (
+        select(Event)
+        .where(Event.job_id == job_id, Event.sequence > after)
+        .order_by(Event.sequence)
+        .limit(limit)
+    )
     return list(session.scalars(query))
 
 
@@ -39,7 +56,20 @@ def losses(session: Session, run_id: str, limit: int = 1000) -> list[dict[str, A
 
     A run of several jobs is told to each; it is read from the one that has heard the most.
     """
-    mine = (Event.run_id == run_id, Event.kind == "epoch_finished", Event.job_id.in_(select(JobRun.job_id).where(JobRun.run_id == run_id)))
-    heard = select(Event.job_id).where(*mine).group_by(Event.job_id).order_by(func.count().desc(), Event.job_id).limit(1).scalar_subquery()
-    query = select(Event.payload).where(*mine, Event.job_id == heard).order_by(Event.sequence.desc()).limit(limit)
+    mine = (
+        Event.run_id == run_id,
+        Event.kind == "epoch_finished",
+        Event.job_id.in_(select(JobRun.job_id).where(JobRun.run_id == run_id)),
+    )
+    heard = (
+        select(Event.job_id)
+        .where(*mine)
+        .group_by(Event.job_id)
+        .order_by(func.count().desc(), Event.job_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(Event.payload).where(*mine, Event.job_id == heard).order_by(Event.sequence.desc()).limit(limit)
+    )
     return list(session.scalars(query))[::-1]

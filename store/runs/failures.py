@@ -68,7 +68,15 @@ class Reaped:
     unclaimed: frozenset[str]
 
 
-def fail(session: Session, claim: Claim, failure: FailureClass, message: str, evidence: dict[str, Any], *, policy: RetryPolicy = DEFAULT_POLICY) -> RunState:
+def fail(
+    session: Session,
+    claim: Claim,
+    failure: FailureClass,
+    message: str,
+    evidence: dict[str, Any],
+    *,
+    policy: RetryPolicy = DEFAULT_POLICY,
+) -> RunState:
     """End an attempt that failed.
 
     Returns:
@@ -84,7 +92,9 @@ def fail(session: Session, claim: Claim, failure: FailureClass, message: str, ev
     if failure is not FailureClass.cancelled:
         return end(session, run, RunState.failed, Ending(AttemptOutcome.failed, failure, message, evidence))
     if not run.cancel_requested:
-        raise ValueError(f"nobody asked to cancel {run.id}; a worker that stops for its own reasons releases its run")
+        raise ValueError(
+            f"nobody asked to cancel {run.id}; a worker that stops for its own reasons releases its run"
+        )
     return end(session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, failure, message, evidence))
 
 
@@ -99,26 +109,42 @@ def release(session: Session, claim: Claim, reason: str) -> RunState:
     """
     run = held(session, claim)
     if run.cancel_requested:
-        return end(session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, FailureClass.cancelled, reason))
+        return end(
+            session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, FailureClass.cancelled, reason)
+        )
     return requeue(session, run, Ending(AttemptOutcome.released, message=reason), timedelta())
 
 
-def reap(session: Session, policy: RetryPolicy = DEFAULT_POLICY, unclaimed_for: timedelta = timedelta(seconds=10)) -> Reaped:
+def reap(
+    session: Session, policy: RetryPolicy = DEFAULT_POLICY, unclaimed_for: timedelta = timedelta(seconds=10)
+) -> Reaped:
     """Take back the runs whose lease ran out, and say where work waits unclaimed."""
-    expired = select(Run).where(is_in(Run.state, RunState.running), Run.lease_until < now()).order_by(Run.lease_until)
-    lost = session.scalars(expired.limit(_BATCH).with_for_update(skip_locked=True), execution_options={"populate_existing": True}).all()
+    expired = (
+        select(Run)
+        .where(is_in(Run.state, RunState.running), Run.lease_until < now())
+        .order_by(Run.lease_until)
+    )
+    lost = session.scalars(
+        expired.limit(_BATCH).with_for_update(skip_locked=True), execution_options={"populate_existing": True}
+    ).all()
     lock_jobs(session, [run.id for run in lost])
     ended = {run.id: _lost(session, run, policy) for run in lost}
     requeued, dead, cancelled = (
-        tuple(run_id for run_id, now_is in ended.items() if now_is is state) for state in (RunState.queued, RunState.dead, RunState.cancelled)
+        tuple(run_id for run_id, now_is in ended.items() if now_is is state)
+        for state in (RunState.queued, RunState.dead, RunState.cancelled)
     )
     return Reaped(requeued, dead, cancelled, unclaimed_queues(session, unclaimed_for))
 
 
 def _lost(session: Session, run: Run, policy: RetryPolicy) -> RunState:
     message = f"the lease of worker {run.worker_id} ran out at {run.lease_until:%Y-%m-%d %H:%M:%S} UTC; it is dead, stalled or cut off"
-    evidence = {"worker": run.worker_id, "lease_until": run.lease_until.isoformat() if run.lease_until else None}
-    return _try_again(session, run, Ending(AttemptOutcome.lost, FailureClass.infrastructure, message, evidence), policy)
+    evidence = {
+        "worker": run.worker_id,
+        "lease_until": run.lease_until.isoformat() if run.lease_until else None,
+    }
+    return _try_again(
+        session, run, Ending(AttemptOutcome.lost, FailureClass.infrastructure, message, evidence), policy
+    )
 
 
 def _try_again(session: Session, run: Run, ending: Ending, policy: RetryPolicy) -> RunState:
@@ -126,9 +152,16 @@ def _try_again(session: Session, run: Run, ending: Ending, policy: RetryPolicy) 
         return end(session, run, RunState.cancelled, replace(ending, outcome=AttemptOutcome.cancelled))
     too_many_hangs = ending.failure is FailureClass.hung and 1 + _hangs_before(session, run) >= policy.hangs
     if run.charged >= policy.max_attempts or too_many_hangs:
-        return end(session, run, RunState.dead, replace(ending, message=f"given up after {run.charged} attempts: {ending.message}"))
+        return end(
+            session,
+            run,
+            RunState.dead,
+            replace(ending, message=f"given up after {run.charged} attempts: {ending.message}"),
+        )
     return requeue(session, run, ending, policy.delay(run.charged))
 
 
 def _hangs_before(session: Session, run: Run) -> int:
-    return session.scalars(select(func.count()).where(Attempt.run_id == run.id, Attempt.failure == FailureClass.hung)).one()
+    return session.scalars(
+        select(func.count()).where(Attempt.run_id == run.id, Attempt.failure == FailureClass.hung)
+    ).one()

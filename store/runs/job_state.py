@@ -26,14 +26,23 @@ def lock_jobs(session: Session, run_ids: Sequence[str]) -> list[str]:
         Their ids, ascending.
     """
     wanting = select(JobRun.job_id).where(JobRun.run_id.in_(run_ids), ~JobRun.withdrawn)
-    query = select(Job.id).where(Job.id.in_(wanting), is_in(Job.state, JobState.queued, JobState.running)).order_by(Job.id).with_for_update()
+    query = (
+        select(Job.id)
+        .where(Job.id.in_(wanting), is_in(Job.state, JobState.queued, JobState.running))
+        .order_by(Job.id)
+        .with_for_update()
+    )
     return list(session.scalars(query))
 
 
 def settle(session: Session, job_ids: Sequence[str]) -> None:
     """Bring the state of these locked jobs up to date; a job whose runs have all ended gets its last event."""
     for job_id in job_ids:
-        links = session.execute(select(Run.state, JobRun.withdrawn).join(JobRun, JobRun.run_id == Run.id).where(JobRun.job_id == job_id))
+        links = session.execute(
+            select(Run.state, JobRun.withdrawn)
+            .join(JobRun, JobRun.run_id == Run.id)
+            .where(JobRun.job_id == job_id)
+        )
         state = sum_of([RunState.cancelled if withdrawn else state for state, withdrawn in links])
         if state.is_terminal:
             append(session, [job_id], "job_finished", {"state": state})

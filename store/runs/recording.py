@@ -67,30 +67,68 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
         ResultConflict: if its results are incomplete or not those the engine counted.
     """
     key = select(Run.key).where(Run.id == claim.run_id).scalar_subquery()
-    session.execute(select(Run.id).where(Run.key == key).order_by(Run.id).with_for_update())  # forced runs of one key finish one after the other
+    session.execute(
+        select(Run.id).where(Run.key == key).order_by(Run.id).with_for_update()
+    )  # forced runs of one key finish one after the other
     run = held(session, claim)
     rows = session.scalars(select(TaskResult).where(TaskResult.run_id == run.id)).all()
     _check_complete(run, rows, event)
     is_replay = replays.judge(session, run, rows, event.matrix_digest, environment)
     if not is_replay:
-        session.execute(update(Summary).where(Summary.entry_id == run.entry_id, Summary.seed == run.seed, Summary.counted).values(counted=False))
+        session.execute(
+            update(Summary)
+            .where(Summary.entry_id == run.entry_id, Summary.seed == run.seed, Summary.counted)
+            .values(counted=False)
+        )
     session.add_all(summaries_of(run, rows, counted=not is_replay))
     session.flush()
-    append(session, lock_jobs(session, [run.id]), event.kind, event.model_dump(mode="json") | {"attempt": claim.attempt}, run.id)
+    append(
+        session,
+        lock_jobs(session, [run.id]),
+        event.kind,
+        event.model_dump(mode="json") | {"attempt": claim.attempt},
+        run.id,
+    )
     raise_revision(session, run.track_slug)  # last of all locks
-    end(session, run, RunState.succeeded, Ending(AttemptOutcome.succeeded), environment=environment, matrix_digest=event.matrix_digest)
+    end(
+        session,
+        run,
+        RunState.succeeded,
+        Ending(AttemptOutcome.succeeded),
+        environment=environment,
+        matrix_digest=event.matrix_digest,
+    )
 
 
 def _start(session: Session, run: Run, claim: Claim, event: RunStarted) -> dict[str, Any]:
     if run.dataset_fingerprint not in {None, event.dataset_fingerprint}:
-        raise ResultConflict(f"{run.dataset} on this worker has the fingerprint {event.dataset_fingerprint}; the run is about {run.dataset_fingerprint}")
-    described: dict[str, Any] = {"device": event.device, "task_sizes": list(event.task_sizes), "class_order": list(event.class_order)}
-    if event.engine_version != run.engine_version:  # queued before an upgrade of the workers: it counts as what executed it
+        raise ResultConflict(
+            f"{run.dataset} on this worker has the fingerprint {event.dataset_fingerprint}; the run is about {run.dataset_fingerprint}"
+        )
+    described: dict[str, Any] = {
+        "device": event.device,
+        "task_sizes": list(event.task_sizes),
+        "class_order": list(event.class_order),
+    }
+    if (
+        event.engine_version != run.engine_version
+    ):  # queued before an upgrade of the workers: it counts as what executed it
         data, version = run.dataset_fingerprint, event.engine_version
-        described |= {"engine_version": version, "key": run_key(claim.spec, version, data), "entry_id": entry_id(claim.spec, version, data), "forced": True}
+        described |= {
+            "engine_version": version,
+            "key": run_key(claim.spec, version, data),
+            "entry_id": entry_id(claim.spec, version, data),
+            "forced": True,
+        }
     session.execute(update(Run).where(Run.id == run.id).values(**described))
-    earlier = (TaskResult.run_id == run.id, TaskResult.task >= event.resumed_at, TaskResult.attempt < claim.attempt)
-    discarded = session.scalars(select(TaskResult.task).where(*earlier).distinct().order_by(TaskResult.task)).all()
+    earlier = (
+        TaskResult.run_id == run.id,
+        TaskResult.task >= event.resumed_at,
+        TaskResult.attempt < claim.attempt,
+    )
+    discarded = session.scalars(
+        select(TaskResult.task).where(*earlier).distinct().order_by(TaskResult.task)
+    ).all()
     session.execute(delete(TaskResult).where(*earlier))
     return {"discarded_tasks": list(discarded)}
 
@@ -98,7 +136,9 @@ def _start(session: Session, run: Run, claim: Claim, event: RunStarted) -> dict[
 def _insert_results(session: Session, claim: Claim, event: TaskEvaluated, seconds: float | None) -> bool:
     """Insert a row for each classifier; False if they were there and equal."""
     told = {name: _row(claim, event, name, counts, seconds) for name, counts in event.results.items()}
-    known = session.scalars(select(TaskResult).where(TaskResult.run_id == claim.run_id, TaskResult.task == event.task)).all()
+    known = session.scalars(
+        select(TaskResult).where(TaskResult.run_id == claim.run_id, TaskResult.task == event.task)
+    ).all()
     if not known:
         session.add_all(told.values())
         session.flush()
@@ -110,7 +150,9 @@ def _insert_results(session: Session, claim: Claim, event: TaskEvaluated, second
     return False
 
 
-def _row(claim: Claim, event: TaskEvaluated, classifier: str, counts: Counts, seconds: float | None) -> TaskResult:
+def _row(
+    claim: Claim, event: TaskEvaluated, classifier: str, counts: Counts, seconds: float | None
+) -> TaskResult:
     return TaskResult(
         run_id=claim.run_id, task=event.task, classifier=classifier, attempt=claim.attempt, known=event.known, seen=event.seen,
         test_images=list(event.test_images), correct=list(counts.correct), correct_top5=list(counts.correct_top5),
@@ -125,9 +167,13 @@ def _counts(row: TaskResult) -> tuple[object, ...]:
 def _check_complete(run: Run, rows: Sequence[TaskResult], event: RunFinished) -> None:
     tasks = {row.task for row in rows}
     if run.task_sizes is None or tasks != set(range(len(run.task_sizes))):
-        raise ResultConflict(f"{run.id} cannot succeed: it has results of the tasks {sorted(tasks)}, and its tasks have the sizes {run.task_sizes}")
+        raise ResultConflict(
+            f"{run.id} cannot succeed: it has results of the tasks {sorted(tasks)}, and its tasks have the sizes {run.task_sizes}"
+        )
     if digest(rows) != event.matrix_digest:
-        raise ResultConflict(f"{run.id} cannot succeed: its recorded counts have the digest {digest(rows)}, the engine's have {event.matrix_digest}")
+        raise ResultConflict(
+            f"{run.id} cannot succeed: its recorded counts have the digest {digest(rows)}, the engine's have {event.matrix_digest}"
+        )
 
 
 def summaries_of(run: Run, rows: Sequence[TaskResult], counted: bool) -> list[Summary]:

@@ -63,18 +63,39 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
     if original.state is not RunState.succeeded:
         raise NotReplayable(f"{original.id} is {original.state}; only a run that succeeded can be replayed")
     if original.engine_version != engine_version:
-        raise NotReplayable(f"{original.id} was made by engine version {original.engine_version}; this service runs version {engine_version}")
+        raise NotReplayable(
+            f"{original.id} was made by engine version {original.engine_version}; this service runs version {engine_version}"
+        )
     fingerprint = fingerprint_of(session, original.dataset)
     if original.dataset_fingerprint != fingerprint:
-        raise NotReplayable(f"{original.dataset} is no longer the data that {original.id} ran on (fingerprint {original.dataset_fingerprint})")
-    spec = JobSpec.model_validate({"method": original.recipe, "track": original.track.spec, "seeds": [original.seed], "name": f"Replay of {original.id}"})
-    job = submit(session, spec, user_id=user_id, engine_version=engine_version, force=True, dataset_fingerprint=fingerprint, queue=original.queue)
+        raise NotReplayable(
+            f"{original.dataset} is no longer the data that {original.id} ran on (fingerprint {original.dataset_fingerprint})"
+        )
+    spec = JobSpec.model_validate(
+        {
+            "method": original.recipe,
+            "track": original.track.spec,
+            "seeds": [original.seed],
+            "name": f"Replay of {original.id}",
+        }
+    )
+    job = submit(
+        session,
+        spec,
+        user_id=user_id,
+        engine_version=engine_version,
+        force=True,
+        dataset_fingerprint=fingerprint,
+        queue=original.queue,
+    )
     session.add(Replay(run_id=job.links[0].run_id, original_id=original.id))
     session.flush()
     return job
 
 
-def judge(session: Session, run: Run, rows: Sequence[TaskResult], digest: str, environment: Mapping[str, object]) -> bool:
+def judge(
+    session: Session, run: Run, rows: Sequence[TaskResult], digest: str, environment: Mapping[str, object]
+) -> bool:
     """Compare a run that is about to succeed with the one it repeats, if it repeats one.
 
     Args:
@@ -91,18 +112,24 @@ def judge(session: Session, run: Run, rows: Sequence[TaskResult], digest: str, e
     if verdict is None:
         return False
     original = get_run(session, verdict.original_id)
-    if run.engine_version != original.engine_version:  # the workers were upgraded meanwhile: that they differ would prove nothing
+    if (
+        run.engine_version != original.engine_version
+    ):  # the workers were upgraded meanwhile: that they differ would prove nothing
         return True
     verdict.bitwise = digest == original.matrix_digest
     verdict.largest_difference = 0.0 if verdict.bitwise else _largest_difference(rows, original.results)
-    verdict.agrees = verdict.bitwise or (not _same_bits(environment, original.environment or {}) and verdict.largest_difference <= TOLERANCE)
+    verdict.agrees = verdict.bitwise or (
+        not _same_bits(environment, original.environment or {}) and verdict.largest_difference <= TOLERANCE
+    )
     return True
 
 
 def lineage(session: Session, run_id: str) -> Lineage:
     """What a run repeats, and what repeats it, the oldest first."""
     own = session.get(Replay, run_id)
-    repeating = session.scalars(select(Replay).where(Replay.original_id == run_id).order_by(Replay.created_at, Replay.run_id))
+    repeating = session.scalars(
+        select(Replay).where(Replay.original_id == run_id).order_by(Replay.created_at, Replay.run_id)
+    )
     return Lineage(own.original_id if own else None, tuple(repeating))
 
 
@@ -116,4 +143,7 @@ def _largest_difference(rows: Sequence[TaskResult], others: Sequence[TaskResult]
 
 
 def _curves(rows: Sequence[TaskResult]) -> dict[str, NDArray[np.float64]]:
-    return {name: AccuracyMatrix([row.correct for row in found], found[-1].test_images).curve for name, found in matrices(rows).items()}
+    return {
+        name: AccuracyMatrix([row.correct for row in found], found[-1].test_images).curve
+        for name, found in matrices(rows).items()
+    }

@@ -35,14 +35,21 @@ _PLACEMENTS = 20
 _NOW = select(now())
 _LIVE = (
     select(Run)
-    .where(Run.key == bindparam("run_key"), is_in(Run.state, RunState.queued, RunState.running) & ~Run.cancel_requested)
+    .where(
+        Run.key == bindparam("run_key"),
+        is_in(Run.state, RunState.queued, RunState.running) & ~Run.cancel_requested,
+    )
     .order_by(Run.id)
     .limit(1)
     .with_for_update()
 )
 _SUCCEEDED = (
     select(Run)
-    .where(Run.key == bindparam("run_key"), is_in(Run.state, RunState.succeeded), ~exists().where(Replay.run_id == Run.id))
+    .where(
+        Run.key == bindparam("run_key"),
+        is_in(Run.state, RunState.succeeded),
+        ~exists().where(Replay.run_id == Run.id),
+    )
     .order_by(Run.finished_at.desc(), Run.id.desc())
     .limit(1)
 )
@@ -86,7 +93,9 @@ def submit(
         The job, with `links` and their `run`s loaded; a link's `reused` says that its run was already there.
     """
     ensure_track(session, spec.track)
-    present = session.scalars(_NOW).one()  # one moment for all its runs: they are claimed in the order of the seeds
+    present = session.scalars(
+        _NOW
+    ).one()  # one moment for all its runs: they are claimed in the order of the seeds
     job = Job(
         id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=storable(spec.name),
         spec=spec.model_dump(mode="json"), engine_version=engine_version, priority=priority, forced=force, state=JobState.queued, links=[],
@@ -95,10 +104,17 @@ def submit(
     session.add(job)
     for planned in sorted(_plan(spec, engine_version, dataset_fingerprint), key=lambda planned: planned.key):
         run, reused = _place(session, planned, job, queue, dataset_fingerprint)
-        job.links.append(JobRun(run_id=run.id, run=run, position=planned.position, reused=reused, withdrawn=False))
+        job.links.append(
+            JobRun(run_id=run.id, run=run, position=planned.position, reused=reused, withdrawn=False)
+        )
     session.flush()
     job.links.sort(key=lambda link: link.position)
-    append(session, [job.id], "job_submitted", {"runs": [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]})
+    append(
+        session,
+        [job.id],
+        "job_submitted",
+        {"runs": [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]},
+    )
     if any(link.reused for link in job.links):  # new runs are queued, as the job is
         settle(session, [job.id])
     session.refresh(job, ["state", "last_sequence", "finished_at"])
@@ -112,7 +128,12 @@ def run_key(spec: RunSpec, engine_version: str, dataset_fingerprint: str | None)
 
 def entry_id(spec: JobSpec | RunSpec, engine_version: str, dataset_fingerprint: str | None) -> str:
     """The leaderboard entry a run belongs to, e.g. `ent_3f…`: the same for every seed."""
-    parts = {"track": spec.track.digest(), "recipe": spec.method.digest(), "engine": engine_version, "data": dataset_fingerprint}
+    parts = {
+        "track": spec.track.digest(),
+        "recipe": spec.method.digest(),
+        "engine": engine_version,
+        "data": dataset_fingerprint,
+    }
     return f"ent_{_digest(parts)[:24]}"
 
 
@@ -136,25 +157,40 @@ def ensure_track(session: Session, track: TrackSpec) -> None:
     """
     known = session.get(Track, track.slug)
     if known is None:
-        values = {"digest": track.digest(), "dataset": track.dataset, "backbone": track.backbone, "spec": track.model_dump(mode="json")}
+        values = {
+            "digest": track.digest(),
+            "dataset": track.dataset,
+            "backbone": track.backbone,
+            "spec": track.model_dump(mode="json"),
+        }
         known = insert_if_absent(session, Track, slug=track.slug, **values) or session.get(Track, track.slug)
     if known is None or known.digest != track.digest():
-        raise ValueError(f"the slug {track.slug!r} already stands for another track; explicit class orders must differ in their hash")
+        raise ValueError(
+            f"the slug {track.slug!r} already stands for another track; explicit class orders must differ in their hash"
+        )
 
 
-def _place(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> tuple[Run, bool]:
+def _place(
+    session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None
+) -> tuple[Run, bool]:
     """Find or make the run for one seed; says whether it was there."""
     for _ in range(_PLACEMENTS):
-        if not job.forced and (there := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)):
+        if not job.forced and (
+            there := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)
+        ):
             return there, True
         if made := _insert(session, planned, job, queue, fingerprint):
             return made, False
-    raise RuntimeError(f"could not place a run after {_PLACEMENTS} tries: others with the key {planned.key} kept appearing and ending")
+    raise RuntimeError(
+        f"could not place a run after {_PLACEMENTS} tries: others with the key {planned.key} kept appearing and ending"
+    )
 
 
 def _live(session: Session, key: str, priority: int) -> Run | None:
     # The lock keeps a concurrent cancellation from ending the run between this look and the link to it.
-    run = session.scalars(_LIVE, {"run_key": key}, execution_options={"populate_existing": True}).one_or_none()
+    run = session.scalars(
+        _LIVE, {"run_key": key}, execution_options={"populate_existing": True}
+    ).one_or_none()
     if run and run.state is RunState.queued and run.priority < priority:
         session.execute(update(Run).where(Run.id == run.id).values(priority=priority))
     return run

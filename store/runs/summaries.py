@@ -41,6 +41,10 @@ def digest(rows: Sequence[TaskResult]) -> str:
 
 def _summary(rows: list[TaskResult]) -> metrics.Summary:
     try:
-        return metrics.summarize([row.correct for row in rows], [row.correct_top5 for row in rows], rows[-1].test_images)
+        return metrics.summarize(
+            [row.correct for row in rows], [row.correct_top5 for row in rows], rows[-1].test_images
+        )
     except ValueError as error:
-        raise ResultConflict(f"the results of {rows[0].run_id} under {rows[0].classifier} do not form a matrix: {error}") from error
+        raise ResultConflict(
+            f"the results of {rows[0].run_id} under {rows[0].classifier} do not form a matrix: {error}"
+        ) from error

@@ -66,16 +66,33 @@ def held(session: Session, holder: Holder) -> Run:
     query = select(Run).where(*holding(holder)).with_for_update()
     run = session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
     if run is None:
-        raise LeaseLost(f"attempt {holder.attempt} no longer holds {holder.run_id}: its lease ran out and was taken back, or the run has ended")
+        raise LeaseLost(
+            f"attempt {holder.attempt} no longer holds {holder.run_id}: its lease ran out and was taken back, or the run has ended"
+        )
     return run
 
 
 def end(session: Session, run: Run, state: RunState, ending: Ending, **values: Any) -> RunState:
     """Bring a locked run to a terminal state, its attempt to an end, and the jobs that want it up to date."""
     _close_attempt(session, run, ending)
-    _change(session, run, state=state, finished_at=now(), lease_until=None, worker_id=None, **ending.reason, **values)
+    _change(
+        session,
+        run,
+        state=state,
+        finished_at=now(),
+        lease_until=None,
+        worker_id=None,
+        **ending.reason,
+        **values,
+    )
     jobs = lock_jobs(session, [run.id])
-    append(session, jobs, f"run_{state}", {"attempt": run.attempt, "failure": ending.failure, "message": ending.message}, run.id)
+    append(
+        session,
+        jobs,
+        f"run_{state}",
+        {"attempt": run.attempt, "failure": ending.failure, "message": ending.message},
+        run.id,
+    )
     settle(session, jobs)
     return state
 
@@ -85,8 +102,22 @@ def requeue(session: Session, run: Run, ending: Ending, delay: timedelta) -> Run
     given_back = ending.outcome is AttemptOutcome.released
     _close_attempt(session, run, ending)
     charged = run.charged - 1 if given_back else run.charged
-    _change(session, run, state=RunState.queued, not_before=now(delay), lease_until=None, worker_id=None, charged=charged, **ending.reason)
-    payload = {"attempt": run.attempt, "failure": ending.failure, "message": ending.message, "delay_seconds": delay.total_seconds()}
+    _change(
+        session,
+        run,
+        state=RunState.queued,
+        not_before=now(delay),
+        lease_until=None,
+        worker_id=None,
+        charged=charged,
+        **ending.reason,
+    )
+    payload = {
+        "attempt": run.attempt,
+        "failure": ending.failure,
+        "message": ending.message,
+        "delay_seconds": delay.total_seconds(),
+    }
     jobs = lock_jobs(session, [run.id])
     append(session, jobs, "run_released" if given_back else "run_requeued", payload, run.id)
     settle(session, jobs)
@@ -94,8 +125,15 @@ def requeue(session: Session, run: Run, ending: Ending, delay: timedelta) -> Run
 
 
 def _change(session: Session, run: Run, **values: Any) -> None:
-    guarded = update(Run).where(Run.id == run.id, Run.attempt == run.attempt, Run.state == run.state).values(**values).returning(Run)
-    changed = session.scalars(guarded, execution_options={"synchronize_session": False, "populate_existing": True}).one_or_none()
+    guarded = (
+        update(Run)
+        .where(Run.id == run.id, Run.attempt == run.attempt, Run.state == run.state)
+        .values(**values)
+        .returning(Run)
+    )
+    changed = session.scalars(
+        guarded, execution_options={"synchronize_session": False, "populate_existing": True}
+    ).one_or_none()
     if changed is None:
         raise LeaseLost(f"attempt {run.attempt} no longer holds {run.id}, which was {run.state}")
 
@@ -103,4 +141,7 @@ def _change(session: Session, run: Run, **values: Any) -> None:
 def _close_attempt(session: Session, run: Run, ending: Ending) -> None:
     if run.state is RunState.running:
         current = update(Attempt).where(Attempt.run_id == run.id, Attempt.number == run.attempt)
-        session.execute(current.values(ended_at=now(), outcome=ending.outcome, **ending.reason), execution_options={"synchronize_session": False})
+        session.execute(
+            current.values(ended_at=now(), outcome=ending.outcome, **ending.reason),
+            execution_options={"synchronize_session": False},
+        )

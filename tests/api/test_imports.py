@@ -16,13 +16,21 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 
 def test_importing_the_api_loads_no_pytorch_and_little_else():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 3  # seconds of CPU, on a machine that does other things as well
 
 
 def test_settings_say_what_is_missing():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-    done = subprocess.run([sys.executable, "-c", "from api.settings import Settings; Settings()"], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "from api.settings import Settings; Settings()"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert done.returncode != 0
     assert "database_url" in done.stderr

@@ -10,11 +10,17 @@ from api.settings import Settings
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
-    return create_app(Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('openapi') / 'x.sqlite'}")).openapi()
+    return create_app(
+        Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('openapi') / 'x.sqlite'}")
+    ).openapi()
 
 
 def operations(document):
-    return [(path, verb, operation) for path, verbs in document["paths"].items() for verb, operation in verbs.items()]
+    return [
+        (path, verb, operation)
+        for path, verbs in document["paths"].items()
+        for verb, operation in verbs.items()
+    ]
 
 
 def references(value):
@@ -64,4 +70,6 @@ def test_writing_asks_for_a_bearer_token_and_has_examples(document):
     submit = document["paths"]["/api/v1/jobs"]["post"]
     assert submit["security"] == [{"HTTPBearer": []}]
     assert len(submit["requestBody"]["content"]["application/json"]["examples"]) >= 2
-    assert {"200", "202", "400", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(submit["responses"])
+    assert {"200", "202", "400", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(
+        submit["responses"]
+    )

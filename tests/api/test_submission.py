@@ -13,12 +13,21 @@ from cil_core.spec.catalog import DATASETS
 from store.access.quotas import take_turn
 from store.datasets import register_dataset
 
-TRACK = {"dataset": "digits", "protocol": {"first": 2, "increment": 2}, "memory": {"kind": "total", "amount": 50}, "backbone": "convnet"}
+TRACK = {
+    "dataset": "digits",
+    "protocol": {"first": 2, "increment": 2},
+    "memory": {"kind": "total", "amount": 50},
+    "backbone": "convnet",
+}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """A good job with the value at `path` changed."""
-    body: dict[str, Any] = {"method": {"name": "icarl", "preset": "small"}, "track": json.loads(json.dumps(TRACK)), "seeds": [1, 2]}
+    body: dict[str, Any] = {
+        "method": {"name": "icarl", "preset": "small"},
+        "track": json.loads(json.dumps(TRACK)),
+        "seeds": [1, 2],
+    }
     *parents, last = path.split("/")
     at = body
     for parent in parents:
@@ -34,26 +43,58 @@ BAD = {
     "unknown preset": (changed("method/preset", "huge"), "/method/preset", "'paper', 'small'"),
     "unknown field": (changed("sedes", [1]), "/sedes", "known: method, name, seeds, track"),
     "unknown field of a method": (changed("method/temprature", 2), "/method/temprature", "temperature"),
-    "unknown field of a schedule": (changed("method/first_task", {"epochs": 2, "lrr": 1}), "/method/first_task/lrr", "batch_size, curve"),
-    "unknown field of a track": (changed("track/protocol/incremen", 2), "/track/protocol/incremen", "class_order, first, increment"),
+    "unknown field of a schedule": (
+        changed("method/first_task", {"epochs": 2, "lrr": 1}),
+        "/method/first_task/lrr",
+        "batch_size, curve",
+    ),
+    "unknown field of a track": (
+        changed("track/protocol/incremen", 2),
+        "/track/protocol/incremen",
+        "class_order, first, increment",
+    ),
     "a field that needs escaping": (changed("a~b", 1), "/a~0b", "unknown field"),
     "unknown dataset": (changed("track/dataset", "letters"), "/track/dataset", "cifar10, cifar100, "),
     "unknown backbone": (changed("track/backbone", "vgg"), "/track/backbone", "convnet, "),
-    "a first task that does not fit": (changed("track/protocol/first", 11), "/track/protocol/first", "digits has 10"),
-    "an increment that does not fit": (changed("track/protocol/increment", 9), "/track/protocol/increment", "8 left"),
+    "a first task that does not fit": (
+        changed("track/protocol/first", 11),
+        "/track/protocol/first",
+        "digits has 10",
+    ),
+    "an increment that does not fit": (
+        changed("track/protocol/increment", 9),
+        "/track/protocol/increment",
+        "8 left",
+    ),
     "a class twice": (changed("track/protocol/class_order", [0, 0]), "/track/protocol/class_order", "once"),
     "seeds repeated": (changed("seeds", [7, 8, 7]), "/seeds", "repeated: 7"),
     "no seeds": (changed("seeds", []), "/seeds", "at least 1"),
     "too many seeds": (changed("seeds", list(range(21))), "/seeds", "20 at most"),
     "a negative seed": (changed("seeds", [1, -1]), "/seeds/1", "greater than or equal to 0"),
-    "too small a memory": (changed("track/memory/amount", 9), "/track/memory/amount", "each of the 10 classes"),
+    "too small a memory": (
+        changed("track/memory/amount", 9),
+        "/track/memory/amount",
+        "each of the 10 classes",
+    ),
     "a memory of no kind": (changed("track/memory/kind", "lots"), "/track/memory/kind", "'per_class'"),
     "no memory amount": (changed("track/memory", {"kind": "total"}), "/track/memory", "at least 1"),
-    "too many epochs": (changed("method/later_tasks", {"epochs": 10_000}), "/method/later_tasks/epochs", "1000 at most"),
-    "milestones out of order": (changed("method/first_task", {"epochs": 9, "milestones": [5, 3]}), "/method/first_task/milestones", "rise strictly"),
+    "too many epochs": (
+        changed("method/later_tasks", {"epochs": 10_000}),
+        "/method/later_tasks/epochs",
+        "1000 at most",
+    ),
+    "milestones out of order": (
+        changed("method/first_task", {"epochs": 9, "milestones": [5, 3]}),
+        "/method/first_task/milestones",
+        "rise strictly",
+    ),
     "a missing field": (changed("track/protocol", {"first": 2}), "/track/protocol/increment", "required"),
     "a slug of no form": (changed("track", "digits"), "/track", "such as"),
-    "a slug that names an impossible track": (changed("track", "digits-b0-inc1-m50-convnet"), "/track", "protocol.first: "),
+    "a slug that names an impossible track": (
+        changed("track", "digits-b0-inc1-m50-convnet"),
+        "/track",
+        "protocol.first: ",
+    ),
     "no object": ([], "", "a JSON object is required"),
 }
 
@@ -100,22 +141,38 @@ def test_text_that_is_not_strict_json_is_refused(refusing, name):
 
 
 @pytest.mark.parametrize(
-    ("content_type", "status"), [("text/plain", 415), ("application/x-www-form-urlencoded", 415), (None, 415), ("application/json; charset=utf-8", 202)]
+    ("content_type", "status"),
+    [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        (None, 415),
+        ("application/json; charset=utf-8", 202),
+    ],
 )
 def test_only_json_is_read(client, a_job, content_type, status):
     headers = {"Content-Type": content_type} if content_type else {}
-    assert client.post("/api/v1/jobs", content=json.dumps(a_job()).encode(), headers=headers).status_code == status
+    assert (
+        client.post("/api/v1/jobs", content=json.dumps(a_job()).encode(), headers=headers).status_code
+        == status
+    )
 
 
 def test_an_empty_body_is_refused(refusing):
     _, client = refusing
     answer = client.post("/api/v1/jobs", headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["errors"]) == (422, [{"pointer": "", "detail": "a JSON object is required"}])
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"pointer": "", "detail": "a JSON object is required"}],
+    )
 
 
 def test_a_body_over_the_limit_is_refused(refusing):
     service, client = refusing
-    answer = client.post("/api/v1/jobs", content=b'{"a": "' + b"x" * 64 * 1024 + b'"}', headers={"Content-Type": "application/json"})
+    answer = client.post(
+        "/api/v1/jobs",
+        content=b'{"a": "' + b"x" * 64 * 1024 + b'"}',
+        headers={"Content-Type": "application/json"},
+    )
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
     assert "65536" in answer.json()["detail"]
     assert service.written()["jobs"] == 0
@@ -123,7 +180,11 @@ def test_a_body_over_the_limit_is_refused(refusing):
 
 def test_a_body_that_hides_its_length_is_stopped_at_the_limit(refusing):
     _, client = refusing
-    answer = client.post("/api/v1/jobs", content=(b" " * 1000 for _ in range(100)), headers={"Content-Type": "application/json"})
+    answer = client.post(
+        "/api/v1/jobs",
+        content=(b" " * 1000 for _ in range(100)),
+        headers={"Content-Type": "application/json"},
+    )
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
 
 
@@ -131,7 +192,9 @@ def test_unknown_query_parameters_are_refused_and_nothing_is_written(refusing, a
     service, client = refusing
     answer = client.post("/api/v1/jobs?forse=true", json=a_job())
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"parameter": "forse", "detail": "unknown query parameter; known: force"}]
+    assert answer.json()["errors"] == [
+        {"parameter": "forse", "detail": "unknown query parameter; known: force"}
+    ]
     assert service.written()["jobs"] == 0
 
 
@@ -141,7 +204,10 @@ def test_a_job_is_accepted_with_its_place_and_its_runs(client, a_job):
     job = answer.json()
     assert answer.headers["Location"] == f"/api/v1/jobs/{job['id']}"
     assert (job["state"], job["name"], job["queue_position"], job["reused"]) == ("queued", "mine", 0, False)
-    assert [(run["seed"], run["state"], run["reused"]) for run in job["runs"]] == [(3, "queued", False), (1, "queued", False)]
+    assert [(run["seed"], run["state"], run["reused"]) for run in job["runs"]] == [
+        (3, "queued", False),
+        (1, "queued", False),
+    ]
     assert client.get(answer.headers["Location"]).json() == job
 
 
@@ -176,7 +242,11 @@ def test_force_executes_anew(client, service, a_job):
 
 def test_defaults_and_presets_are_spelled_out(client, a_job):
     spec = client.post("/api/v1/jobs", json=a_job("icarl", preset="paper")).json()["spec"]
-    assert (spec["method"]["loss"], spec["method"]["first_task"]["lr"], spec["track"]["protocol"]["class_order"]) == ("bce", 2.0, 1993)
+    assert (
+        spec["method"]["loss"],
+        spec["method"]["first_task"]["lr"],
+        spec["track"]["protocol"]["class_order"],
+    ) == ("bce", 2.0, 1993)
     assert "preset" not in spec["method"]
 
 
@@ -220,7 +290,9 @@ def test_the_limit_of_waiting_runs_holds_for_parallel_submissions(service_of, se
 
     async def post_all(served) -> list[int]:
         async with served.async_client() as client:
-            answers = await asyncio.gather(*(client.post("/api/v1/jobs", json=a_job(seeds=(seed,))) for seed in range(12)))
+            answers = await asyncio.gather(
+                *(client.post("/api/v1/jobs", json=a_job(seeds=(seed,))) for seed in range(12))
+            )
         return [answer.status_code for answer in answers]
 
     with serve(service) as served:
@@ -233,11 +305,20 @@ def test_submissions_that_wait_for_a_lock_keep_no_reader_waiting(served, service
     async def submit_and_read() -> tuple[int, bool, set[int]]:
         async with served.async_client() as client:
             with service.database.transaction() as session:
-                take_turn(session, service.user)  # which every submission of this user needs; on SQLite it is the one writer
-                submissions = [asyncio.create_task(client.post("/api/v1/jobs", json=a_job(seeds=(seed,)), timeout=120)) for seed in range(60)]
+                take_turn(
+                    session, service.user
+                )  # which every submission of this user needs; on SQLite it is the one writer
+                submissions = [
+                    asyncio.create_task(client.post("/api/v1/jobs", json=a_job(seeds=(seed,)), timeout=120))
+                    for seed in range(60)
+                ]
                 await asyncio.sleep(2)
                 read = await client.get("/api/v1/jobs", timeout=20)
                 waited = not any(submission.done() for submission in submissions)
-            return read.status_code, waited, {answer.status_code for answer in await asyncio.gather(*submissions)}
+            return (
+                read.status_code,
+                waited,
+                {answer.status_code for answer in await asyncio.gather(*submissions)},
+            )
 
     assert asyncio.run(submit_and_read()) == (200, True, {202})

@@ -48,7 +48,9 @@ class Verdict:
 
     def __str__(self) -> str:
         names = sorted({*self.faults, *self.missed})
-        faults = "\n".join(f"| {name} | {self.faults.get(name, 0)} | {self.missed.get(name, 0)} |" for name in names)
+        faults = "\n".join(
+            f"| {name} | {self.faults.get(name, 0)} | {self.missed.get(name, 0)} |" for name in names
+        )
         skipped = "".join(f"\n{name}: skipped, {reason}.\n" for name, reason in self.skipped.items())
         lines = [
             f"## {self.database}, {self.seconds:.0f} s of faults",
@@ -67,29 +69,55 @@ class Verdict:
 
 
 def _times(seconds: list[float]) -> str:
-    return f"p50 {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s ({len(seconds)} times)" if seconds else "never needed"
+    return (
+        f"p50 {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s ({len(seconds)} times)"
+        if seconds
+        else "never needed"
+    )
 
 
 def unfinished(stage: Stage) -> list[str]:
     """Runs that are not terminal, and where they stand."""
     with stage.database.reading() as session:
         runs = session.scalars(select(Run).where(Run.finished_at.is_(None)))
-        return [f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, not before {run.not_before}, {run.message}" for run in runs]
+        return [
+            f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, not before {run.not_before}, {run.message}"
+            for run in runs
+        ]
 
 
 def judge(stage: Stage, record: Record, references: References, seconds: float) -> Verdict:
     """Look at every row and every process; to be called when the stage was stopped."""
     with stage.database.reading() as session:
         jobs = session.scalars(select(Job).options(selectinload(Job.links))).all()
-        runs = session.scalars(select(Run).options(selectinload(Run.attempts), selectinload(Run.results))).all()
-        accepted = {run.id: _accepted(session.scalars(select(Event).where(Event.run_id == run.id).order_by(Event.sequence))) for run in runs}
+        runs = session.scalars(
+            select(Run).options(selectinload(Run.attempts), selectinload(Run.results))
+        ).all()
+        accepted = {
+            run.id: _accepted(
+                session.scalars(select(Event).where(Event.run_id == run.id).order_by(Event.sequence))
+            )
+            for run in runs
+        }
     known = {job.id for job in jobs}
     cancelled = {link.run_id for job in jobs if job.id in record.cancelled for link in job.links}
-    lost = [f"{name} ({job_id}) is not there" for name, job_id in record.acknowledged.items() if job_id not in known]
+    lost = [
+        f"{name} ({job_id}) is not there"
+        for name, job_id in record.acknowledged.items()
+        if job_id not in known
+    ]
     lost += [f"{run.id} is {run.state}: {run.message}" for run in runs if not _ended_well(run, cancelled)]
     names = [job.name for job in jobs]
-    duplicated = [f"{name} made {names.count(name)} jobs" for name in sorted({name for name in names if name and names.count(name) > 1})]
-    duplicated += [f"{run.id} accepted {place} {count} times" for run in runs for place, count in accepted[run.id].items() if count > 1]
+    duplicated = [
+        f"{name} made {names.count(name)} jobs"
+        for name in sorted({name for name in names if name and names.count(name) > 1})
+    ]
+    duplicated += [
+        f"{run.id} accepted {place} {count} times"
+        for run in runs
+        for place, count in accepted[run.id].items()
+        if count > 1
+    ]
     return Verdict(
         database="PostgreSQL" if stage.server else "SQLite",
         seconds=seconds,
@@ -132,7 +160,9 @@ def _agrees(run: Run, reference: Matrix) -> bool:
     """Every recorded row is the reference's, and a success has all of them."""
     rows: list[TaskResult] = run.results
     found = {(row.task, row.classifier): list(row.correct) for row in rows}
-    return all(reference[place] == row for place, row in found.items()) and (run.state is not RunState.succeeded or found.keys() == reference.keys())
+    return all(reference[place] == row for place, row in found.items()) and (
+        run.state is not RunState.succeeded or found.keys() == reference.keys()
+    )
 
 
 def _recoveries(record: Record, attempts: dict[str, list[Attempt]], *, first: bool) -> list[float]:

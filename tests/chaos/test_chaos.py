@@ -45,15 +45,23 @@ def references() -> References:
     for recipe in RECIPES:
         for seed in SEEDS:
             spec = RunSpec.model_validate({"method": recipe, "track": TRACK, "seed": seed})
-            rows = [event for event in run(spec, data_root=Path("/nonexistent")) if isinstance(event, TaskEvaluated)]
-            answers[spec.method.name, seed] = {(row.task, name): list(counts.correct) for row in rows for name, counts in row.results.items()}
+            rows = [
+                event
+                for event in run(spec, data_root=Path("/nonexistent"))
+                if isinstance(event, TaskEvaluated)
+            ]
+            answers[spec.method.name, seed] = {
+                (row.task, name): list(counts.correct) for row in rows for name, counts in row.results.items()
+            }
     return answers
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """Two workers, an API, a Redis and a database, all of them running."""
-    stage = Stage(tmp_path, PostgreSQL() if request.param == "postgresql" else None, workers=2, intervals=INTERVALS)
+    stage = Stage(
+        tmp_path, PostgreSQL() if request.param == "postgresql" else None, workers=2, intervals=INTERVALS
+    )
     stage.start()
     yield stage
     stage.stop()
@@ -71,7 +79,9 @@ def test_a_seed_gives_one_script() -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_doubled_or_changed(stage: Stage, references: References, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_doubled_or_changed(
+    stage: Stage, references: References, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = Record()
     users, faults = Users(stage, record), Faults(stage, record, ABSENCE)
     began = time.monotonic()
@@ -88,15 +98,25 @@ def test_nothing_is_lost_doubled_or_changed(stage: Stage, references: References
     try:
         until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
     except AssertionError:
-        pytest.fail(f"not ended: {unfinished(stage)}; running: {[service.name for service in stage.services if service.is_running]}")
+        pytest.fail(
+            f"not ended: {unfinished(stage)}; running: {[service.name for service in stage.services if service.is_running]}"
+        )
     stage.stop()
-    settled = time.monotonic() + 120  # a fork server that was still importing notices afterwards that its worker is gone; on a busy machine that takes a while
+    settled = (
+        time.monotonic() + 120
+    )  # a fork server that was still importing notices afterwards that its worker is gone; on a busy machine that takes a while
     while stage.family() and time.monotonic() < settled:
         time.sleep(0.1)
     verdict = judge(stage, record, references, seconds)
     with capsys.disabled() if MINUTES else nullcontext():
         sys.stdout.write(f"\n{verdict}")
-    assert (verdict.lost, verdict.duplicated, verdict.different, verdict.stale, verdict.orphans) == ([], [], [], [], [])
+    assert (verdict.lost, verdict.duplicated, verdict.different, verdict.stale, verdict.orphans) == (
+        [],
+        [],
+        [],
+        [],
+        [],
+    )
     assert verdict.succeeded > 0
     assert set(verdict.faults) == set(faults.every), "a fault that never took effect proves nothing"
     assert not MINUTES or max(verdict.first_recoveries, default=0) <= 90

@@ -26,15 +26,21 @@ from cil_core.spec.recipes.base import Recipe
 
 NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
 
-every_method = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(BY_NAME)])
+every_method = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(BY_NAME)]
+)
 """All tests of a method run in one process, so that they share its undisturbed run."""
 
 
 def short_recipe(name: str, epochs: int = 3) -> Recipe:
     """The method's `small` preset with every schedule cut to a few epochs."""
     recipe = BY_NAME[name].from_preset("small")
-    cut = {field: schedule.rescaled(min(epochs, schedule.epochs)) for field, schedule in recipe.schedules.items()}
-    return BY_NAME[name].model_validate({**recipe.model_dump(), **{field: schedule.model_dump() for field, schedule in cut.items()}})
+    cut = {
+        field: schedule.rescaled(min(epochs, schedule.epochs)) for field, schedule in recipe.schedules.items()
+    }
+    return BY_NAME[name].model_validate(
+        {**recipe.model_dump(), **{field: schedule.model_dump() for field, schedule in cut.items()}}
+    )
 
 
 def short_spec(name: str, track: str, epochs: int = 3, seed: int = 7) -> RunSpec:
@@ -90,7 +96,11 @@ def test_a_run_resumed_after_any_task_ends_bit_identically(name: str, finished: 
     for event in run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
         if isinstance(event, TaskEvaluated) and event.task == finished - 1:
             break
-    resumed = tuple(run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"])))
+    resumed = tuple(
+        run(
+            spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"])
+        )
+    )
     started = resumed[0]
     assert isinstance(started, RunStarted)
     assert started.resumed_at == finished
@@ -190,7 +200,9 @@ def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_of_the_algorithms_of_a_gpu_only_those_that_repeat_themselves_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_the_algorithms_of_a_gpu_only_those_that_repeat_themselves_are_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     list(run(short_spec("finetune", "digits-b0-inc5-m0-convnet-holdout50", epochs=1), data_root=NOWHERE))
     assert torch.backends.cudnn.deterministic

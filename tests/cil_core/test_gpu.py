@@ -19,12 +19,23 @@ from tests.cil_core.test_every_method import NOWHERE, short_spec
 DEVICE = "cuda:0"
 TRACK = "digits-b4-inc3-m60-convnet-holdout50"
 BATCH = 16
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"),
+]
 every_method = pytest.mark.parametrize("name", sorted(BY_NAME))
 
 
 def told(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None = None) -> list[Event]:
-    return list(run(short_spec(name, TRACK), data_root=NOWHERE, device=DEVICE, compiled=compiled, checkpoints=checkpoints))
+    return list(
+        run(
+            short_spec(name, TRACK),
+            data_root=NOWHERE,
+            device=DEVICE,
+            compiled=compiled,
+            checkpoints=checkpoints,
+        )
+    )
 
 
 @every_method
@@ -44,7 +55,12 @@ def test_a_compiled_run_gives_the_same_matrix(name: str, monkeypatch: pytest.Mon
 
 @every_method
 def test_a_resumed_run_ends_bit_identically(name: str, tmp_path: Path) -> None:
-    for event in run(short_spec(name, TRACK), data_root=NOWHERE, device=DEVICE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
+    for event in run(
+        short_spec(name, TRACK),
+        data_root=NOWHERE,
+        device=DEVICE,
+        checkpoints=Checkpoints(tmp_path / "attempt-1"),
+    ):
         if isinstance(event, TaskEvaluated) and event.task == 1:
             break
     resumed = told(name, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"]))
@@ -65,6 +81,11 @@ def test_features_and_gradients_are_those_of_the_cpu_up_to_rounding(precision: s
     for backbone in (there, compiled):
         found = backbone(x.to(DEVICE))
         found.square().sum().backward()
-        torch.testing.assert_close(found.cpu(), expected, rtol=0.05, atol=0.05 * float(expected.detach().abs().max()))
-        ours, theirs = (torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None]) for net in (backbone, here))
+        torch.testing.assert_close(
+            found.cpu(), expected, rtol=0.05, atol=0.05 * float(expected.detach().abs().max())
+        )
+        ours, theirs = (
+            torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None])
+            for net in (backbone, here)
+        )
         assert torch.cosine_similarity(ours, theirs, dim=0) > 0.95

@@ -31,13 +31,19 @@ def well_formed(secret: str) -> str:
 
 
 def test_a_forged_token_with_a_right_checksum_opens_nothing(client, service, a_job):
-    forged = [well_formed(secrets.token_hex(32)), well_formed("0" * 64), well_formed(hashlib.sha256(service.token.encode()).hexdigest())]
+    forged = [
+        well_formed(secrets.token_hex(32)),
+        well_formed("0" * 64),
+        well_formed(hashlib.sha256(service.token.encode()).hexdigest()),
+    ]
     for token in forged:
         assert client.post("/api/v1/jobs", json=a_job(), headers=bearer(token)).status_code == 401
     assert service.written()["jobs"] == 0
 
 
-@pytest.mark.parametrize("header", ["Basic YWRhOmFkYQ==", "Bearer", "cil_x", "Bearer ' OR '1'='1", "Bearer " + "a" * 7000])
+@pytest.mark.parametrize(
+    "header", ["Basic YWRhOmFkYQ==", "Bearer", "cil_x", "Bearer ' OR '1'='1", "Bearer " + "a" * 7000]
+)
 def test_other_credentials_are_no_credentials(client, service, a_job, header):
     answer = client.post("/api/v1/jobs", json=a_job(), headers={"Authorization": header})
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated")
@@ -47,7 +53,10 @@ def test_other_credentials_are_no_credentials(client, service, a_job, header):
 def test_guessing_tokens_is_slowed_down_and_hurts_nobody_else(service_of, serving_of, a_job):
     service = service_of(failures_per_minute=5)
     with serving_of(service) as served, served.client() as client:
-        answers = [client.post("/api/v1/jobs", json=a_job(), headers=bearer(well_formed(secrets.token_hex(32)))) for _ in range(7)]
+        answers = [
+            client.post("/api/v1/jobs", json=a_job(), headers=bearer(well_formed(secrets.token_hex(32))))
+            for _ in range(7)
+        ]
         assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
         assert int(answers[-1].headers["Retry-After"]) > 0
         assert client.post("/api/v1/jobs", json=a_job()).status_code == 202
@@ -57,7 +66,9 @@ def test_guessing_tokens_is_slowed_down_and_hurts_nobody_else(service_of, servin
 def test_no_token_gives_itself_more_than_it_has(client, service, scope):
     _, token = service.add_user("mallory", (scope,))
     for wanted in set(Scope) - {scope}:
-        answer = client.post("/api/v1/tokens", json={"name": "more", "scopes": [wanted]}, headers=bearer(token))
+        answer = client.post(
+            "/api/v1/tokens", json={"name": "more", "scopes": [wanted]}, headers=bearer(token)
+        )
         assert answer.status_code == 403
     listed = client.get("/api/v1/tokens", headers=bearer(token))
     assert listed.status_code == (200 if scope == "tokens:write" else 403)
@@ -73,10 +84,15 @@ WRITES = {
 
 
 def test_every_route_that_writes_asks_for_its_own_scope(client, service):
-    tokens = {scope: service.add_user(f"only {scope}", (scope,))[1] for scope in ("jobs:write", "results:write", "tokens:write")}
+    tokens = {
+        scope: service.add_user(f"only {scope}", (scope,))[1]
+        for scope in ("jobs:write", "results:write", "tokens:write")
+    }
     document = client.get("/api/v1/openapi.json").json()
     writing = {path for path, verbs in document["paths"].items() for verb in verbs if verb == "post"}
-    assert {re.sub(r"(job|run)_0{26}", lambda found: f"{{{found[1]}_id}}", path) for path in WRITES} == writing
+    assert {
+        re.sub(r"(job|run)_0{26}", lambda found: f"{{{found[1]}_id}}", path) for path in WRITES
+    } == writing
     for path, allowed in WRITES.items():
         for scope, token in tokens.items():
             status = client.post(path, json={}, headers=bearer(token)).status_code
@@ -96,10 +112,24 @@ def test_nobody_touches_what_is_somebody_elses(client, service, a_job):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "folder:../../etc", "folder:/etc/passwd", "folder:..\\..\\windows", "file:///etc/passwd", "digits/../../x", "."]
+    "name",
+    [
+        "../../etc/passwd",
+        "folder:../../etc",
+        "folder:/etc/passwd",
+        "folder:..\\..\\windows",
+        "file:///etc/passwd",
+        "digits/../../x",
+        ".",
+    ],
 )
 def test_no_name_of_a_dataset_becomes_a_path(client, service, a_job, name):
-    track = {"dataset": name, "protocol": {"first": 2, "increment": 2}, "memory": {"kind": "total", "amount": 50}, "backbone": "convnet"}
+    track = {
+        "dataset": name,
+        "protocol": {"first": 2, "increment": 2},
+        "memory": {"kind": "total", "amount": 50},
+        "backbone": "convnet",
+    }
     answer = client.post("/api/v1/jobs", json=a_job(track=track))
     assert answer.status_code == 422
     assert any(fault["pointer"].startswith("/track/dataset") for fault in answer.json()["errors"])
@@ -107,7 +137,15 @@ def test_no_name_of_a_dataset_becomes_a_path(client, service, a_job, name):
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/../main.py", "/static/%2e%2e/main.py", "/static/..%2f..%2fsettings.py", "/static//etc/passwd", "/static/%00", "/tracks/..%2f..%2fetc"]
+    "path",
+    [
+        "/static/../main.py",
+        "/static/%2e%2e/main.py",
+        "/static/..%2f..%2fsettings.py",
+        "/static//etc/passwd",
+        "/static/%00",
+        "/tracks/..%2f..%2fetc",
+    ],
 )
 def test_no_address_leads_out_of_the_static_files(client, path):
     answer = client.get(path)
@@ -120,7 +158,10 @@ def test_a_body_that_would_fill_memory_or_the_stack_is_refused(client, service):
     deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
     wide = b'{"method": {"name": "' + b"x" * 70_000 + b'"}}'
     digits = b'{"seeds": [' + b"9" * 20_000 + b"]}"
-    answers = [client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"}) for body in (deep, wide, digits)]
+    answers = [
+        client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        for body in (deep, wide, digits)
+    ]
     assert [answer.status_code for answer in answers] == [400, 413, 422]
     assert service.written()["jobs"] == 0
     assert client.get("/livez").status_code == 200
@@ -140,10 +181,19 @@ def test_a_job_s_name_is_text_wherever_it_is_shown(client, service, a_job):
 
 def test_what_a_user_reports_is_text_on_the_page_and_its_link_leads_to_the_web(client, service):
     _, token = service.add_user("mallory", ("results:write",))
-    reported = {"track": "digits-b0-inc2-m50-convnet", "title": EVIL[:80], "citation": EVIL, "note": EVIL, "curve": [0.5] * 5}
+    reported = {
+        "track": "digits-b0-inc2-m50-convnet",
+        "title": EVIL[:80],
+        "citation": EVIL,
+        "note": EVIL,
+        "curve": [0.5] * 5,
+    }
     assert client.post("/api/v1/results", json=reported, headers=bearer(token)).status_code == 201
     for link in ("javascript:alert(1)", "data:text/html,x", "//evil", "http://", "https://a b"):
-        assert client.post("/api/v1/results", json={**reported, "link": link}, headers=bearer(token)).status_code == 422
+        assert (
+            client.post("/api/v1/results", json={**reported, "link": link}, headers=bearer(token)).status_code
+            == 422
+        )
     page = client.get("/tracks/digits-b0-inc2-m50-convnet", headers={"Accept": "text/html"}).text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -152,9 +202,17 @@ def test_what_a_user_reports_is_text_on_the_page_and_its_link_leads_to_the_web(c
 def test_no_cell_of_an_export_is_a_formula(client, service, a_job):
     client.post("/api/v1/jobs", json={**a_job(seeds=(1,)), "name": EVIL})
     service.complete_all()
-    cells = [cell for row in csv.reader(io.StringIO(client.get(BOARD, params={"format": "csv"}).text)) for cell in row]
+    cells = [
+        cell
+        for row in csv.reader(io.StringIO(client.get(BOARD, params={"format": "csv"}).text))
+        for cell in row
+    ]
     assert len(cells) > 50
-    assert not [cell for cell in cells if (cell[:1] in "=+@\t\r" and cell) or (cell[:1] == "-" and not re.fullmatch(r"-[\d.e-]+", cell))]
+    assert not [
+        cell
+        for cell in cells
+        if (cell[:1] in "=+@\t\r" and cell) or (cell[:1] == "-" and not re.fullmatch(r"-[\d.e-]+", cell))
+    ]
 
 
 @pytest.mark.parametrize("evil", ["' OR 1=1 --", "x'; DROP TABLE runs; --", "%27%20OR%201=1", "\u0000"])
@@ -172,10 +230,21 @@ def test_a_cursor_that_was_changed_is_refused(client, service, a_job):
     for seed in range(3):
         client.post("/api/v1/jobs", json=a_job(seeds=(seed,)))
     cursor = client.get("/api/v1/jobs", params={"limit": 1}).json()["next_cursor"]
-    changed = [cursor[:-1] + ("A" if cursor[-1] != "A" else "B"), "0" * 32 + cursor[32:], cursor[32:], cursor[::-1], "é" * 40]
+    changed = [
+        cursor[:-1] + ("A" if cursor[-1] != "A" else "B"),
+        "0" * 32 + cursor[32:],
+        cursor[32:],
+        cursor[::-1],
+        "é" * 40,
+    ]
     for given in changed:
-        assert client.get("/api/v1/jobs", params={"limit": 1, "cursor": given}).json()["type"] == "/problems/invalid-cursor"
-    assert client.get("/api/v1/results", params={"cursor": cursor}).json()["type"] == "/problems/invalid-cursor"  # of another list
+        assert (
+            client.get("/api/v1/jobs", params={"limit": 1, "cursor": given}).json()["type"]
+            == "/problems/invalid-cursor"
+        )
+    assert (
+        client.get("/api/v1/results", params={"cursor": cursor}).json()["type"] == "/problems/invalid-cursor"
+    )  # of another list
 
 
 def test_one_address_cannot_take_all_the_streams(service_of, serving_of, a_job):
@@ -197,6 +266,10 @@ def test_one_address_cannot_take_all_the_streams(service_of, serving_of, a_job):
 
 def test_no_other_site_may_read_or_act(client, a_job):
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    for answer in (client.options("/api/v1/jobs", headers=headers), client.get("/api/v1/jobs", headers=headers), client.get("/", headers=headers)):
+    for answer in (
+        client.options("/api/v1/jobs", headers=headers),
+        client.get("/api/v1/jobs", headers=headers),
+        client.get("/", headers=headers),
+    ):
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
         assert "set-cookie" not in answer.headers

@@ -54,7 +54,9 @@ class BesideSqlite:
         self.connection.close()
         shutil.copy(self.template, self.path)
         self.connection = sqlite3.connect(self.path, isolation_level=None)
-        self.connection.row_factory = lambda cursor, row: {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+        self.connection.row_factory = lambda cursor, row: {
+            column[0]: value for column, value in zip(cursor.description, row, strict=True)
+        }
 
     def rows(self, query: str, *values: Any) -> list[Row]:
         return self.connection.execute(query, values).fetchall()

@@ -37,12 +37,19 @@ class Scenario:
         self.database = database
 
     @staticmethod
-    def spec(method: str = "icarl", seeds: tuple[int, ...] = (1, 2, 3), track: str = "digits-b0-inc2-m50-convnet", **recipe: object) -> JobSpec:
+    def spec(
+        method: str = "icarl",
+        seeds: tuple[int, ...] = (1, 2, 3),
+        track: str = "digits-b0-inc2-m50-convnet",
+        **recipe: object,
+    ) -> JobSpec:
         return JobSpec.model_validate({"method": {"name": method, **recipe}, "track": track, "seeds": seeds})
 
     def submit(self, spec: JobSpec | None = None, user_id: str | None = None, **options: object) -> str:
         with self.database.transaction() as session:
-            return runs.submit(session, spec or self.spec(), user_id=user_id, **{"engine_version": "1", **options}).id
+            return runs.submit(
+                session, spec or self.spec(), user_id=user_id, **{"engine_version": "1", **options}
+            ).id
 
     def claim(self, worker: runs.WorkerOffer = worker, lease: timedelta = LEASE) -> runs.Claim:
         claim = self.try_claim(worker, lease)
@@ -53,7 +60,9 @@ class Scenario:
         with self.database.transaction() as session:
             return runs.claim(session, worker, lease)
 
-    def start(self, claim: runs.Claim, resumed_at: int = 0, engine_version: str = "1", device: str = "cpu") -> None:
+    def start(
+        self, claim: runs.Claim, resumed_at: int = 0, engine_version: str = "1", device: str = "cpu"
+    ) -> None:
         with self.database.transaction() as session:
             runs.record(session, claim, started(claim.spec, resumed_at, engine_version, device))
 
@@ -65,7 +74,13 @@ class Scenario:
         with self.database.transaction() as session:
             runs.finish(session, claim, finished(claim.spec), {"host": "here"})
 
-    def fail(self, claim: runs.Claim, failure: runs.FailureClass, message: str = "it broke", evidence: dict[str, object] | None = None) -> runs.RunState:
+    def fail(
+        self,
+        claim: runs.Claim,
+        failure: runs.FailureClass,
+        message: str = "it broke",
+        evidence: dict[str, object] | None = None,
+    ) -> runs.RunState:
         with self.database.transaction() as session:
             return runs.fail(session, claim, failure, message, evidence or {"log": ["last line"]})
 
@@ -76,7 +91,9 @@ class Scenario:
     def let_back_off_pass(self, run_id: str) -> None:
         self._shift(run_id, Run.not_before)
 
-    def _shift(self, run_id: str, column: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime]) -> None:
+    def _shift(
+        self, run_id: str, column: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime]
+    ) -> None:
         with self.database.transaction() as session:
             session.execute(update(Run).where(Run.id == run_id).values({column: now(-timedelta(hours=1))}))
 
@@ -156,7 +173,10 @@ def evaluated(spec: RunSpec, task: int) -> TaskEvaluated:
 
 
 def finished(spec: RunSpec) -> RunFinished:
-    rows = [{name: row.model_dump() for name, row in evaluated(spec, task).results.items()} for task in range(TASKS)]
+    rows = [
+        {name: row.model_dump() for name, row in evaluated(spec, task).results.items()}
+        for task in range(TASKS)
+    ]
     return RunFinished(matrix_digest=matrix_digest(rows))
 
 

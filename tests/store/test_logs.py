@@ -34,10 +34,18 @@ def said(written: str, say: object) -> str:
 
 def test_a_line_is_json_with_what_is_bound_and_what_is_given(root: logging.Logger) -> None:
     with bound_contextvars(request_id="r1"):
-        line = said("json", lambda: logging.getLogger("api.x").warning("%d left", 3, extra={"run_id": "run_1"}))
+        line = said(
+            "json", lambda: logging.getLogger("api.x").warning("%d left", 3, extra={"run_id": "run_1"})
+        )
     told = json.loads(line)
     assert told.pop("timestamp").endswith("Z")
-    assert told == {"event": "3 left", "request_id": "r1", "run_id": "run_1", "level": "warning", "logger": "api.x"}
+    assert told == {
+        "event": "3 left",
+        "request_id": "r1",
+        "run_id": "run_1",
+        "level": "warning",
+        "logger": "api.x",
+    }
 
 
 @pytest.mark.parametrize("written", logs.FORMATS)

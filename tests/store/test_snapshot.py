@@ -61,13 +61,30 @@ def board(database: Database) -> list[Any]:
 
 
 def rows(database: Database) -> list[tuple[Any, ...]]:
-    columns = (TaskResult.run_id, TaskResult.task, TaskResult.classifier, TaskResult.correct, TaskResult.footprint, TaskResult.seconds)
+    columns = (
+        TaskResult.run_id,
+        TaskResult.task,
+        TaskResult.classifier,
+        TaskResult.correct,
+        TaskResult.footprint,
+        TaskResult.seconds,
+    )
     with database.reading() as session:
-        return [tuple(row) for row in session.execute(select(*columns).order_by(TaskResult.run_id, TaskResult.task, TaskResult.classifier))]
+        return [
+            tuple(row)
+            for row in session.execute(
+                select(*columns).order_by(TaskResult.run_id, TaskResult.task, TaskResult.classifier)
+            )
+        ]
 
 
-def test_what_was_told_stands_elsewhere_as_it_was(scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database) -> None:
-    assert told[-1] == {"kind": "end", "counts": {"dataset": 0, "track": 1, "run": 5, "reported": 1, "entry": 2}}
+def test_what_was_told_stands_elsewhere_as_it_was(
+    scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database
+) -> None:
+    assert told[-1] == {
+        "kind": "end",
+        "counts": {"dataset": 0, "track": 1, "run": 5, "reported": 1, "entry": 2},
+    }
     assert load_into(elsewhere, told) == {"dataset": 0, "track": 1, "run": 5, "reported": 1}
     assert board(elsewhere) == board(scenario.database)
     assert board(elsewhere)[0]["trust"] == "replayed"
@@ -97,7 +114,9 @@ def test_a_later_run_of_a_seed_goes_before_an_imported_one(
 
 
 @pytest.mark.parametrize("forge", ["counts", "entry", "digest"])
-def test_a_run_that_contradicts_itself_is_refused_and_nothing_is_written(told: list[dict[str, Any]], elsewhere: Database, forge: str) -> None:
+def test_a_run_that_contradicts_itself_is_refused_and_nothing_is_written(
+    told: list[dict[str, Any]], elsewhere: Database, forge: str
+) -> None:
     run = next(record for record in told if record["kind"] == "run")
     if forge == "counts":
         run["results"][0]["correct"][0] += 1
@@ -109,7 +128,9 @@ def test_a_run_that_contradicts_itself_is_refused_and_nothing_is_written(told: l
         assert session.scalars(select(Run)).all() == []
 
 
-def test_a_run_that_is_here_with_other_results_is_refused(told: list[dict[str, Any]], elsewhere: Database) -> None:
+def test_a_run_that_is_here_with_other_results_is_refused(
+    told: list[dict[str, Any]], elsewhere: Database
+) -> None:
     load_into(elsewhere, told)
     next(record for record in told if record["kind"] == "run")["matrix_digest"] = "0" * 64
     with pytest.raises(ResultConflict, match="is here with other results"):

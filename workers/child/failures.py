@@ -28,9 +28,13 @@ def failed(error: Exception, order: Order) -> Failed:
     evidence: Environment = {"exception": type(error).__name__, "traceback": [*lines], "device": order.device}
     if _is_out_of_memory(error):
         used = peaks(order.device)
-        return Failed(failure="out_of_memory", message=_out_of_memory(error, order, used), evidence=evidence | used)
+        return Failed(
+            failure="out_of_memory", message=_out_of_memory(error, order, used), evidence=evidence | used
+        )
     if isinstance(error, InvalidSpec):
-        return Failed(failure="invalid_spec", message=str(error), evidence=evidence | {"field": [*error.field]})
+        return Failed(
+            failure="invalid_spec", message=str(error), evidence=evidence | {"field": [*error.field]}
+        )
     if isinstance(error, Diverged):
         return Failed(failure="diverged", message=str(error), evidence=evidence)
     if isinstance(error, (CheckpointError, DataError, OSError, torch.AcceleratorError)):
@@ -40,7 +44,9 @@ def failed(error: Exception, order: Order) -> Failed:
 
 def _is_out_of_memory(error: Exception) -> bool:
     # PyTorch's CPU allocator raises a plain RuntimeError; its text is all there is to know it by.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def _out_of_memory(error: Exception, order: Order, used: Environment) -> str:
@@ -56,4 +62,6 @@ def _out_of_memory(error: Exception, order: Order, used: Environment) -> str:
 
 
 def _device_bytes(device: str) -> int | None:
-    return torch.cuda.get_device_properties(device).total_memory if torch.device(device).type == "cuda" else None
+    return (
+        torch.cuda.get_device_properties(device).total_memory if torch.device(device).type == "cuda" else None
+    )

@@ -41,14 +41,22 @@ def _until_failure(order: Order, wish: threading.Event) -> Iterator[Report]:
     try:
         environment = describe(order.device)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the device, it is this machine's fault, and the supervisor shall hear of it
-        yield Failed(failure="infrastructure", message=f"{order.device} does not work here: {error}", evidence={"device": order.device})
+        yield Failed(
+            failure="infrastructure",
+            message=f"{order.device} does not work here: {error}",
+            evidence={"device": order.device},
+        )
         return
     yield Ready(environment=environment)
     if order.spec is None:
         return
     try:
         for report in _run(order.spec, order, wish):
-            yield report.model_copy(update={"environment": environment | report.environment}) if isinstance(report, Finished) else report
+            yield (
+                report.model_copy(update={"environment": environment | report.environment})
+                if isinstance(report, Finished)
+                else report
+            )
     except Exception as error:  # noqa: BLE001 - every exception has a failure class; the supervisor records it with the traceback
         yield failed(error, order)
 
@@ -68,7 +76,14 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
     )
     for event in events:
         if isinstance(event, RunFinished):
-            yield Finished(event=event, environment={**depends_on, "attempt_seconds": time.monotonic() - started, **peaks(order.device)})
+            yield Finished(
+                event=event,
+                environment={
+                    **depends_on,
+                    "attempt_seconds": time.monotonic() - started,
+                    **peaks(order.device),
+                },
+            )
             return
         if isinstance(event, RunStarted):
             depends_on |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}

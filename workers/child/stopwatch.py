@@ -45,11 +45,18 @@ class Stopwatch:
             with (self._directory / FILE).open("a") as file:
                 file.write(json.dumps([task, self._known[task]]) + "\n")
         except OSError as error:
-            raise CheckpointError(f"cannot write {self._directory / FILE}: {error.strerror or error}") from error
+            raise CheckpointError(
+                f"cannot write {self._directory / FILE}: {error.strerror or error}"
+            ) from error
 
 
 def _read(path: Path) -> list[tuple[int, float]]:
     """The complete lines of a file that may end in half a line."""
     if not path.exists():
         return []
-    return [(int(task), float(seconds)) for line in path.read_text().splitlines() if line.endswith("]") for task, seconds in [json.loads(line)]]
+    return [
+        (int(task), float(seconds))
+        for line in path.read_text().splitlines()
+        if line.endswith("]")
+        for task, seconds in [json.loads(line)]
+    ]

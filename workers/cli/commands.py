@@ -11,9 +11,15 @@ import typer
 
 def worker(
     device: Annotated[str, typer.Option(help="Where runs are executed: cpu or cuda:N.")] = "cpu",
-    slots: Annotated[int, typer.Option(min=1, max=64, help="Runs at a time; they share the device and the cores.")] = 1,
-    queue: Annotated[str | None, typer.Option(help="The queue to take runs from; the default one if not given.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Holds datasets/ and checkpoints/; CIL_DATA_DIR if not given.")] = None,
+    slots: Annotated[
+        int, typer.Option(min=1, max=64, help="Runs at a time; they share the device and the cores.")
+    ] = 1,
+    queue: Annotated[
+        str | None, typer.Option(help="The queue to take runs from; the default one if not given.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Holds datasets/ and checkpoints/; CIL_DATA_DIR if not given.")
+    ] = None,
 ) -> None:
     """Execute queued runs until SIGTERM or Ctrl-C; give back what is running then."""
     from store import logs
@@ -31,11 +37,25 @@ def worker(
 
 
 def run(
-    spec: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSON file as for POST /jobs, or with one seed instead of seeds.")],
+    spec: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="A JSON file as for POST /jobs, or with one seed instead of seeds.",
+        ),
+    ],
     device: Annotated[str, typer.Option(help="Where to run: cpu or cuda:N.")] = "cpu",
     data_dir: Annotated[Path, typer.Option(envvar="CIL_DATA_DIR", help="Holds datasets/.")] = Path("var"),
-    out: Annotated[Path | None, typer.Option(help="Write the result here instead of to standard output.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile backbones if the run is long enough to gain from it; needs g++.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result here instead of to standard output.")
+    ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile backbones if the run is long enough to gain from it; needs g++."
+        ),
+    ] = False,
 ) -> None:
     """Run the engine here and now, with no service: progress on standard error, the result as JSON."""
     from workers.cli.spec_file import read_or_exit
@@ -47,13 +67,22 @@ def run(
     specs = read_or_exit(spec)
     from workers.cli.standalone import execute
 
-    raise typer.Exit(execute(specs, device=device, data_root=data_dir / "datasets", out=out, compiled=compiled))
+    raise typer.Exit(
+        execute(specs, device=device, data_root=data_dir / "datasets", out=out, compiled=compiled)
+    )
 
 
 def gc(
-    data_dir: Annotated[Path | None, typer.Option(help="Holds checkpoints/; CIL_DATA_DIR if not given.")] = None,
-    keep: Annotated[str | None, typer.Option(help="Whose checkpoints stay: none, failed or all; CIL_KEEP_CHECKPOINTS if not given.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Remove them; without it they are only shown.")] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Holds checkpoints/; CIL_DATA_DIR if not given.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Whose checkpoints stay: none, failed or all; CIL_KEEP_CHECKPOINTS if not given."),
+    ] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="Remove them; without it they are only shown.")
+    ] = False,
 ) -> None:
     """Show the checkpoints on this machine, and remove those of finished runs. Results stay."""
     from workers.cli.terminal import collect, settings

@@ -11,15 +11,31 @@ from typing import Annotated
 
 import typer
 
-data = typer.Typer(no_args_is_help=True, help="The datasets of this machine: list, fetch, add a folder of images, verify.")
+data = typer.Typer(
+    no_args_is_help=True, help="The datasets of this machine: list, fetch, add a folder of images, verify."
+)
 
-DataDir = Annotated[Path, typer.Option("--data-dir", envvar="CIL_DATA_DIR", help="Holds datasets/; of `cil up`, its own --data-dir.")]
-DatabaseUrl = Annotated[str | None, typer.Option("--database", envvar="CIL_DATABASE_URL", help="Of the service; by default that of `cil up` on --data-dir.")]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir", envvar="CIL_DATA_DIR", help="Holds datasets/; of `cil up`, its own --data-dir."
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar="CIL_DATABASE_URL",
+        help="Of the service; by default that of `cil up` on --data-dir.",
+    ),
+]
 HERE = Path("var")
 
 
 @data.command("list")
-def list_(data_dir: DataDir = HERE, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(
+    data_dir: DataDir = HERE, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
     """Show every dataset that a track can name, and whether it is on this machine."""
     from rich.console import Console
     from rich.table import Table
@@ -30,18 +46,31 @@ def list_(data_dir: DataDir = HERE, as_json: Annotated[bool, typer.Option("--jso
     with _refusals():
         cards = folder_datasets.cards(_root(data_dir))
     if as_json:
-        typer.echo(json.dumps([{**card.model_dump(mode="json"), "here": is_local(name, _root(data_dir))} for name, card in cards.items()], indent=2))
+        typer.echo(
+            json.dumps(
+                [
+                    {**card.model_dump(mode="json"), "here": is_local(name, _root(data_dir))}
+                    for name, card in cards.items()
+                ],
+                indent=2,
+            )
+        )
         return
     table = Table("name", "title", "classes", "train", "test", "size", "here")
     for name, card in cards.items():
         size = f"{card.size}×{card.size}×{card.channels}"
         here = "yes" if is_local(name, _root(data_dir)) else "no"
-        table.add_row(name, card.title, *map(str, (card.classes, card.train_images, card.test_images)), size, here)
+        table.add_row(
+            name, card.title, *map(str, (card.classes, card.train_images, card.test_images)), size, here
+        )
     Console().print(table)
 
 
 @data.command()
-def fetch(names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")], data_dir: DataDir = HERE) -> None:
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")],
+    data_dir: DataDir = HERE,
+) -> None:
     """Download and decode datasets; an interrupted download is carried on, and what is here already is left alone.
 
     ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
@@ -52,7 +81,12 @@ def fetch(names: Annotated[list[str], typer.Argument(help="Published datasets, e
 
     from workers.cli import datasets
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[done]}"),
+        TimeRemainingColumn(),
+    )
     with _refusals(), Progress(*columns, console=Console(stderr=True)) as progress:
         for name in names:
             bars: dict[str, TaskID] = {}
@@ -67,16 +101,41 @@ def fetch(names: Annotated[list[str], typer.Argument(help="Published datasets, e
 @data.command()
 def add(
     name: Annotated[str, typer.Argument(help="Jobs will name the dataset folder:NAME.")],
-    path: Annotated[Path, typer.Argument(help="Directory with train/<class>/ and test/<class>/, or what the split file refers to.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Directory with train/<class>/ and test/<class>/, or what the split file refers to."
+        ),
+    ],
     data_dir: DataDir = HERE,
     database: DatabaseUrl = None,
-    size: Annotated[int | None, typer.Option(help="Side in pixels to which all images are resized; without it they must all have one size.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels to which all images are resized; without it they must all have one size."
+        ),
+    ] = None,
     grey: Annotated[bool, typer.Option("--grey", help="One channel instead of three.")] = False,
-    augment: Annotated[str, typer.Option(help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none.")] = "flip",
-    mean: Annotated[str | None, typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default.")] = None,
+    augment: Annotated[
+        str,
+        typer.Option(
+            help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none."
+        ),
+    ] = "flip",
+    mean: Annotated[
+        str | None,
+        typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default."),
+    ] = None,
     std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    split_file: Annotated[Path | None, typer.Option(help="CSV with the columns path, class, split (train or test), instead of train/ and test/.")] = None,
-    classes: Annotated[int | None, typer.Option(help="How many classes there are to be, so that a missing one is noticed.")] = None,
+    split_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the columns path, class, split (train or test), instead of train/ and test/."
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="How many classes there are to be, so that a missing one is noticed.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="By default the name.")] = None,
     citation: Annotated[str, typer.Option(help="Whose work the images are.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Under which terms they may be used.")] = "not stated",
@@ -105,7 +164,10 @@ def add(
 
 
 @data.command()
-def verify(names: Annotated[list[str] | None, typer.Argument(help="By default all that are here.")] = None, data_dir: DataDir = HERE) -> None:
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="By default all that are here.")] = None,
+    data_dir: DataDir = HERE,
+) -> None:
     """Check datasets byte for byte, folders against their files; name what is damaged or changed."""
     from cil_core.spec import folder_datasets
     from cil_core.spec.data_root import is_local
@@ -124,7 +186,10 @@ def _announce(data_dir: Path, url: str | None) -> None:
 
     embedded = data_dir / "cil.sqlite3"
     if url is None and not embedded.exists():
-        typer.echo("no service was told: give --database, or repeat this with the --data-dir of `cil up` once it has run", err=True)
+        typer.echo(
+            "no service was told: give --database, or repeat this with the --data-dir of `cil up` once it has run",
+            err=True,
+        )
         return
     with _refusals():
         database = Database(url or f"sqlite:///{embedded.resolve()}")

@@ -24,7 +24,9 @@ from workers.child.stopwatch import Stopwatch
 FAILED = 1
 
 
-def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None, compiled: bool = False) -> int:
+def execute(
+    specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None, compiled: bool = False
+) -> int:
     """Run what is asked for.
 
     Args:
@@ -39,15 +41,26 @@ def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path
     """
     console = Console(stderr=True)
     results: list[dict[str, Any]] = []
-    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console) as progress:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
         for spec in specs:
             bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
             try:
                 results.append(_run(spec, device, data_root, compiled, partial(_show, progress, bar)))
             except (EngineError, RuntimeError) as error:
-                console.print(f"[red]seed {spec.seed}: {type(error).__name__}:[/red] {error}", highlight=False)
+                console.print(
+                    f"[red]seed {spec.seed}: {type(error).__name__}:[/red] {error}", highlight=False
+                )
                 return FAILED
-    text = json.dumps({"track": specs[0].track.slug, "method": specs[0].method.model_dump(mode="json"), "runs": results}, indent=2)
+    text = json.dumps(
+        {"track": specs[0].track.slug, "method": specs[0].method.model_dump(mode="json"), "runs": results},
+        indent=2,
+    )
     if out:
         out.write_text(text + "\n")
     else:
@@ -55,7 +68,9 @@ def execute(specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path
     return 0
 
 
-def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Callable[[Event], None]) -> dict[str, Any]:
+def _run(
+    spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Callable[[Event], None]
+) -> dict[str, Any]:
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
@@ -74,7 +89,10 @@ def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Call
         "seed": spec.seed,
         "summary": {name: _summary(rows, name) for name in rows[0].results},
         "matrix_digest": digest,
-        "tasks": [row.model_dump(mode="json", exclude={"kind"}) | {"seconds": took} for row, took in zip(rows, seconds, strict=True)],
+        "tasks": [
+            row.model_dump(mode="json", exclude={"kind"}) | {"seconds": took}
+            for row, took in zip(rows, seconds, strict=True)
+        ],
         "seconds": time.monotonic() - started,
         "environment": describe(device) | peaks(device) | {"compiled": is_compiled},
     }
@@ -82,7 +100,9 @@ def _run(spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Call
 
 def _summary(rows: list[TaskEvaluated], classifier: str) -> dict[str, Any]:
     counts = [row.results[classifier] for row in rows]
-    return summarize([count.correct for count in counts], [count.correct_top5 for count in counts], rows[-1].test_images).model_dump(mode="json")
+    return summarize(
+        [count.correct for count in counts], [count.correct_top5 for count in counts], rows[-1].test_images
+    ).model_dump(mode="json")
 
 
 def _show(progress: Progress, bar: TaskID, event: Event) -> None:
@@ -90,11 +110,19 @@ def _show(progress: Progress, bar: TaskID, event: Event) -> None:
         case RunStarted():
             progress.update(bar, total=len(event.task_sizes))
         case TaskStarted():
-            progress.update(bar, note=f"task {event.task + 1}: {event.seen - event.known} new classes, {event.train_images} images")
+            progress.update(
+                bar,
+                note=f"task {event.task + 1}: {event.seen - event.known} new classes, {event.train_images} images",
+            )
         case EpochFinished():
-            progress.update(bar, note=f"task {event.task + 1}, {event.phase}: epoch {event.epoch + 1} of {event.epochs}, loss {sum(event.losses.values()):.3f}")
+            progress.update(
+                bar,
+                note=f"task {event.task + 1}, {event.phase}: epoch {event.epoch + 1} of {event.epochs}, loss {sum(event.losses.values()):.3f}",
+            )
         case TaskEvaluated():
-            accuracy = {name: sum(counts.correct) / sum(event.test_images) for name, counts in event.results.items()}
+            accuracy = {
+                name: sum(counts.correct) / sum(event.test_images) for name, counts in event.results.items()
+            }
             note = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
             progress.update(bar, completed=event.task + 1, note=note)
             progress.console.print(f"  task {event.task + 1}: {event.seen} classes, {note}", highlight=False)

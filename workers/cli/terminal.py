@@ -18,7 +18,12 @@ def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSet
     """The settings of the environment, with what the command line says instead; ends the program if they are wrong."""
     given = {"data_dir": data_dir, "keep_checkpoints": keep}
     try:
-        return WorkerSettings.model_validate({**WorkerSettings().model_dump(), **{name: value for name, value in given.items() if value is not None}})
+        return WorkerSettings.model_validate(
+            {
+                **WorkerSettings().model_dump(),
+                **{name: value for name, value in given.items() if value is not None},
+            }
+        )
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             name = "_".join(map(str, fault["loc"])).upper()
@@ -37,5 +42,10 @@ def collect(settings: WorkerSettings, *, free: bool) -> None:
         goes = is_removable(item, settings.keep_checkpoints)
         if goes and free:
             remove(item)
-        table.add_row(item.run_id, item.state or "unknown here", f"{item.size_bytes / 2**20:.1f}", ("removed" if free else "can go") if goes else "stays")
+        table.add_row(
+            item.run_id,
+            item.state or "unknown here",
+            f"{item.size_bytes / 2**20:.1f}",
+            ("removed" if free else "can go") if goes else "stays",
+        )
     Console().print(table)

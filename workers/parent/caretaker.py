@@ -40,7 +40,14 @@ class Caretaker:
         settings: the interval and what to keep.
     """
 
-    def __init__(self, offer: WorkerOffer, info: dict[str, JsonValue], database: Database, doorbell: Doorbell, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        offer: WorkerOffer,
+        info: dict[str, JsonValue],
+        database: Database,
+        doorbell: Doorbell,
+        settings: WorkerSettings,
+    ) -> None:
         self._offer, self._info = offer, info
         self._database, self._doorbell, self._settings = database, doorbell, settings
         self._closing = threading.Event()
@@ -83,7 +90,11 @@ class Caretaker:
     def _reap(self) -> None:
         with self._database.transaction() as session:
             reaped = runs.reap(session, self._settings.retry)
-        for word, ids in (("requeued", reaped.requeued), ("dead", reaped.dead), ("cancelled", reaped.cancelled)):
+        for word, ids in (
+            ("requeued", reaped.requeued),
+            ("dead", reaped.dead),
+            ("cancelled", reaped.cancelled),
+        ):
             for run_id in ids:
                 log.warning("%s: its worker was lost; %s", run_id, word)
         for queue in reaped.unclaimed:
@@ -93,7 +104,9 @@ class Caretaker:
         with self._database.reading() as session:
             removed = sweep(session, self._settings.checkpoints, self._settings.keep_checkpoints)
         for item in removed:
-            log.info("%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes)
+            log.info(
+                "%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes
+            )
 
     def _show_up(self) -> None:
         with self._database.transaction() as session:

@@ -74,7 +74,9 @@ class Execution:
         claimed_at: monotonic time before the claim was sent.
     """
 
-    def __init__(self, claim: Claim, database: Database, settings: WorkerSettings, place: Place, claimed_at: float) -> None:
+    def __init__(
+        self, claim: Claim, database: Database, settings: WorkerSettings, place: Place, claimed_at: float
+    ) -> None:
         self.claim = claim
         self._settings, self._place = settings, place
         self._ledger = Ledger(database, claim, settings, claimed_at)
@@ -96,10 +98,16 @@ class Execution:
                 self._settle(self._attempt())
             except LeaseLost:
                 raise
-            except Exception as error:  # the last resort: no run may stay without a reason, whatever bug is met here
+            except (
+                Exception
+            ) as error:  # the last resort: no run may stay without a reason, whatever bug is met here
                 log.exception("%s: its supervision failed", self.claim.run_id)
                 lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
-                self._settle(self._failing(FailureClass.internal, f"{type(error).__name__}: {error}", {"traceback": [*lines]}))
+                self._settle(
+                    self._failing(
+                        FailureClass.internal, f"{type(error).__name__}: {error}", {"traceback": [*lines]}
+                    )
+                )
         except LeaseLost as lost:
             log.warning("%s; stopped", lost)
         finally:
@@ -109,7 +117,9 @@ class Execution:
         try:
             child = ChildProcess(self._order())
         except (OSError, EOFError) as error:
-            return self._failing(FailureClass.infrastructure, f"no process could be started for the run: {error}")
+            return self._failing(
+                FailureClass.infrastructure, f"no process could be started for the run: {error}"
+            )
         try:
             return self._supervise(child)
         finally:
@@ -152,14 +162,20 @@ class Execution:
             case Progress():
                 self._record(report)
                 return None
-            case _ if self._stop and not (self._stop.child_may_end_it and isinstance(report, (Finished, Failed))):
+            case _ if self._stop and not (
+                self._stop.child_may_end_it and isinstance(report, (Finished, Failed))
+            ):
                 return self._stop.ending
             case Finished(event=event, environment=environment):
                 return partial(runs.finish, claim=self.claim, event=event, environment=environment)
             case Failed(failure=failure, message=message, evidence=evidence):
                 return self._failing(FailureClass(failure), message, {**child.evidence(), **evidence})
             case Stopped():
-                return self._failing(FailureClass.infrastructure, "the run was asked to stop by a signal that its worker did not send", child.evidence())
+                return self._failing(
+                    FailureClass.infrastructure,
+                    "the run was asked to stop by a signal that its worker did not send",
+                    child.evidence(),
+                )
 
     def _record(self, progress: Progress) -> None:
         if isinstance(progress.event, EpochFinished):
@@ -185,9 +201,19 @@ class Execution:
         elif self._ledger.lease_left <= settings.grace_seconds + settings.heartbeat_seconds:
             self._give_back("the database was away for as long as the lease")
         elif now - self._heard > settings.hung_minutes * 60:
-            self._stop_for(self._failing(FailureClass.hung, f"no event for {settings.hung_minutes:g} minutes", child.evidence()))
+            self._stop_for(
+                self._failing(
+                    FailureClass.hung, f"no event for {settings.hung_minutes:g} minutes", child.evidence()
+                )
+            )
         elif now - self._started > settings.run_hours * 3600:
-            self._stop_for(self._failing(FailureClass.timed_out, f"the attempt took longer than the limit of {settings.run_hours:g} hours", child.evidence()))
+            self._stop_for(
+                self._failing(
+                    FailureClass.timed_out,
+                    f"the attempt took longer than the limit of {settings.run_hours:g} hours",
+                    child.evidence(),
+                )
+            )
         if self._stop is None:
             return
         if now >= self._stop.kill_at:
@@ -196,7 +222,11 @@ class Execution:
             child.ask_to_stop()
 
     def _give_back(self, reason: str) -> None:
-        self._stop_for(partial(runs.release, claim=self.claim, reason=reason), self._settings.grace_seconds, child_may_end_it=True)
+        self._stop_for(
+            partial(runs.release, claim=self.claim, reason=reason),
+            self._settings.grace_seconds,
+            child_may_end_it=True,
+        )
 
     def _stop_for(self, ending: Ending, grace: float = 0, *, child_may_end_it: bool = False) -> None:
         if self._stop is None:
@@ -206,11 +236,22 @@ class Execution:
         evidence = child.evidence()
         how = evidence["exit_signal"] or f"exit code {evidence['exit_code']}"
         hint = "; when nobody sent it, the kernel was short of memory" if how == "SIGKILL" else ""
-        return self._failing(FailureClass.infrastructure, f"the run's process died without a word: {how}{hint}", evidence)
+        return self._failing(
+            FailureClass.infrastructure, f"the run's process died without a word: {how}{hint}", evidence
+        )
 
-    def _failing(self, failure: FailureClass, message: str, evidence: dict[str, JsonValue] | None = None) -> Ending:
+    def _failing(
+        self, failure: FailureClass, message: str, evidence: dict[str, JsonValue] | None = None
+    ) -> Ending:
         known: dict[str, JsonValue] = {"environment": self._environment, **(evidence or {})}
-        return partial(runs.fail, claim=self.claim, failure=failure, message=message, evidence=known, policy=self._settings.retry)
+        return partial(
+            runs.fail,
+            claim=self.claim,
+            failure=failure,
+            message=message,
+            evidence=known,
+            policy=self._settings.retry,
+        )
 
     def _settle(self, ending: Ending) -> None:
         """Write the ending, however long the database stays away; a worker that drains leaves it to the reaper after its grace."""

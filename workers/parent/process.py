@@ -32,8 +32,31 @@ _READ_BYTES, _READS = 65_536, 16
 _JOIN_SECONDS = 5.0
 _LINE_END = re.compile(rb"[\r\n]+")  # progress bars end their lines with a return
 _CONTEXT = multiprocessing.get_context("forkserver")
-_KEPT_FROM_CHILDREN = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-_KEPT_PREFIXES = ("LC_", "PYTHON", "CUDA_", "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_", "OMP_", "MKL_", "OPENBLAS_", "XDG_")
+_KEPT_FROM_CHILDREN = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
+_KEPT_PREFIXES = (
+    "LC_",
+    "PYTHON",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "TORCH_",
+    "PYTORCH_",
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "XDG_",
+)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -50,7 +73,9 @@ def prepare_fork_server(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     # Otherwise every child imports again what stands in this process's __main__: the whole command-line program.
     sys.modules["__main__"] = types.ModuleType("__main__")
-    _CONTEXT.set_forkserver_preload(["workers.child.delayed_exit", "workers.child.main", "workers.child.preload"])
+    _CONTEXT.set_forkserver_preload(
+        ["workers.child.delayed_exit", "workers.child.main", "workers.child.preload"]
+    )
     forkserver.ensure_running()
 
 

@@ -46,7 +46,10 @@ def kept(session: Session, checkpoints: Path) -> list[Kept]:
     folders = {folder.name: folder for folder in sorted(checkpoints.glob("run_*")) if folder.is_dir()}
     states: dict[str, RunState] = {}
     for names in _batches(list(folders)):
-        states.update((run_id, state) for run_id, state in session.execute(select(Run.id, Run.state).where(Run.id.in_(names))))
+        states.update(
+            (run_id, state)
+            for run_id, state in session.execute(select(Run.id, Run.state).where(Run.id.in_(names)))
+        )
     return [Kept(name, states.get(name), folder, _size(folder)) for name, folder in folders.items()]
 
 

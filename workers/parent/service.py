@@ -67,12 +67,21 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
     offer = WorkerOffer(f"{environment['host']}-{os.getpid()}-{secrets.token_hex(3)}", queue, device)
     supervisor = Supervisor(offer, slots, place, database, doorbell=doorbell, settings=settings)
-    caretaker = Caretaker(offer, {**environment, "slots": slots, "pid": os.getpid()}, database, doorbell, settings)
+    caretaker = Caretaker(
+        offer, {**environment, "slots": slots, "pid": os.getpid()}, database, doorbell, settings
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     doorbell.start()
     caretaker.start()
-    log.info("worker %s: %d slot(s) on %s with %d thread(s) each, queue %s", offer.id, slots, environment["device_name"], place.threads, queue)
+    log.info(
+        "worker %s: %d slot(s) on %s with %d thread(s) each, queue %s",
+        offer.id,
+        slots,
+        environment["device_name"],
+        place.threads,
+        queue,
+    )
     supervisor.run()
     caretaker.close()
     doorbell.close()
@@ -136,5 +145,7 @@ def _await_schema(settings: WorkerSettings) -> None:
             time.sleep(settings.poll_seconds)
             continue
         if revision != migrations.HEAD:
-            raise CannotServe(f"the database has the schema {revision or '(none)'}; this worker needs {migrations.HEAD}: run the migrations first")
+            raise CannotServe(
+                f"the database has the schema {revision or '(none)'}; this worker needs {migrations.HEAD}: run the migrations first"
+            )
         return

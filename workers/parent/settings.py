@@ -35,33 +35,72 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CIL_", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    database_url: SecretStr = Field(description="SQLAlchemy URL, e.g. sqlite:////data/cil.sqlite3 or postgresql+psycopg://user:password@host/cil.")
-    redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="The broker, for doorbells only.")
+    database_url: SecretStr = Field(
+        description="SQLAlchemy URL, e.g. sqlite:////data/cil.sqlite3 or postgresql+psycopg://user:password@host/cil."
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="The broker, for doorbells only."
+    )
     data_dir: Path = Field(default=Path("var"), description="Holds datasets/ and checkpoints/.")
 
-    lease_seconds: float = Field(default=60, gt=0, le=3600, description="How long a run stays with a worker that is not heard of.")
-    heartbeat_seconds: float = Field(default=5, gt=0, description="How often a lease is renewed, a cancellation noticed and lost runs reaped.")
-    poll_seconds: float = Field(default=2, gt=0, description="How often to look for work when no doorbell rings.")
-    grace_seconds: float = Field(default=10, ge=0, description="How long a child may take to finish its checkpoint when it is asked to stop.")
-    progress_seconds: float = Field(default=1, ge=0, description="At most one finished epoch a run is recorded in this time; the others are dropped.")
-
-    max_attempts: int = Field(default=DEFAULT_POLICY.max_attempts, ge=1, le=100, description="Charged attempts after which a run is dead.")
-    back_off_seconds: float = Field(
-        default=DEFAULT_POLICY.back_off.total_seconds(), ge=0, description="Wait after the first lost attempt; each later one is longer."
+    lease_seconds: float = Field(
+        default=60, gt=0, le=3600, description="How long a run stays with a worker that is not heard of."
     )
-    hung_minutes: float = Field(default=30, gt=0, description="A child that says nothing for so long is hung.")
+    heartbeat_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="How often a lease is renewed, a cancellation noticed and lost runs reaped.",
+    )
+    poll_seconds: float = Field(
+        default=2, gt=0, description="How often to look for work when no doorbell rings."
+    )
+    grace_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="How long a child may take to finish its checkpoint when it is asked to stop.",
+    )
+    progress_seconds: float = Field(
+        default=1,
+        ge=0,
+        description="At most one finished epoch a run is recorded in this time; the others are dropped.",
+    )
+
+    max_attempts: int = Field(
+        default=DEFAULT_POLICY.max_attempts,
+        ge=1,
+        le=100,
+        description="Charged attempts after which a run is dead.",
+    )
+    back_off_seconds: float = Field(
+        default=DEFAULT_POLICY.back_off.total_seconds(),
+        ge=0,
+        description="Wait after the first lost attempt; each later one is longer.",
+    )
+    hung_minutes: float = Field(
+        default=30, gt=0, description="A child that says nothing for so long is hung."
+    )
     run_hours: float = Field(default=72, gt=0, description="How long one attempt may take.")
-    memory_gib: float | None = Field(default=None, ge=1, description="Host memory a child may have, by RLIMIT_DATA; unlimited if not given.")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of a child; cores divided by slots if not given.")
+    memory_gib: float | None = Field(
+        default=None,
+        ge=1,
+        description="Host memory a child may have, by RLIMIT_DATA; unlimited if not given.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of a child; cores divided by slots if not given."
+    )
     keep_checkpoints: KeepCheckpoints = KeepCheckpoints.NONE
     share_first_task: bool = Field(
-        default=False, description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken."
+        default=False,
+        description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken.",
     )
     compile_backbones: bool = Field(
-        default=False, description="Compile backbones in runs long enough to gain from it (needs g++); the code is kept in <data dir>/compiled."
+        default=False,
+        description="Compile backbones in runs long enough to gain from it (needs g++); the code is kept in <data dir>/compiled.",
     )
 
-    log_format: Literal["json", "text"] | None = Field(default=None, description="By default text in a terminal and JSON elsewhere.")
+    log_format: Literal["json", "text"] | None = Field(
+        default=None, description="By default text in a terminal and JSON elsewhere."
+    )
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
@@ -70,7 +109,9 @@ class WorkerSettings(BaseSettings):
                 f"a lease of {self.lease_seconds:g} s is shorter than three heartbeats of {self.heartbeat_seconds:g} s: it would be lost to one hiccup"
             )
         if self.lease_seconds <= self.grace_seconds + 2 * self.heartbeat_seconds:
-            raise ValueError(f"a grace of {self.grace_seconds:g} s and two heartbeats leave nothing of a lease of {self.lease_seconds:g} s")
+            raise ValueError(
+                f"a grace of {self.grace_seconds:g} s and two heartbeats leave nothing of a lease of {self.lease_seconds:g} s"
+            )
         return self
 
     @property

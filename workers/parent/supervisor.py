@@ -38,7 +38,16 @@ class Supervisor:
         settings: intervals and limits.
     """
 
-    def __init__(self, offer: WorkerOffer, slots: int, place: Place, database: Database, *, doorbell: Doorbell, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        offer: WorkerOffer,
+        slots: int,
+        place: Place,
+        database: Database,
+        *,
+        doorbell: Doorbell,
+        settings: WorkerSettings,
+    ) -> None:
         self._offer, self._slots, self._place = offer, slots, place
         self._database, self._doorbell, self._settings = database, doorbell, settings
         self._running: dict[threading.Thread, Execution] = {}
@@ -60,7 +69,9 @@ class Supervisor:
         self._drain()
 
     def _forget_the_ended(self) -> None:
-        self._running = {thread: execution for thread, execution in self._running.items() if thread.is_alive()}
+        self._running = {
+            thread: execution for thread, execution in self._running.items() if thread.is_alive()
+        }
 
     def _start_one(self) -> bool:
         claimed_at = time.monotonic()
@@ -69,7 +80,13 @@ class Supervisor:
             return False
         about = {"run_id": claim.run_id, "job_id": claim.job_id, "attempt": claim.attempt}
         log.info(
-            "%s: attempt %d of %s on %s, seed %d", claim.run_id, claim.attempt, claim.spec.method.name, claim.spec.track.slug, claim.spec.seed, extra=about
+            "%s: attempt %d of %s on %s, seed %d",
+            claim.run_id,
+            claim.attempt,
+            claim.spec.method.name,
+            claim.spec.track.slug,
+            claim.spec.seed,
+            extra=about,
         )
         execution = Execution(claim, self._database, self._settings, self._place, claimed_at)
         thread = threading.Thread(target=self._execute, args=(execution,), name=claim.run_id, daemon=True)
@@ -82,16 +99,25 @@ class Supervisor:
             execution.run()
         finally:
             over = execution.claim
-            log.info("%s: attempt %d is over", over.run_id, over.attempt, extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt})
+            log.info(
+                "%s: attempt %d is over",
+                over.run_id,
+                over.attempt,
+                extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt},
+            )
             self._doorbell.wake()
 
     def _claim(self) -> Claim | None:
         try:
             with self._database.transaction() as session:
-                claim = runs.claim(session, replace(self._offer, datasets=self._datasets()), self._settings.lease)
+                claim = runs.claim(
+                    session, replace(self._offer, datasets=self._datasets()), self._settings.lease
+                )
         except AWAY as error:
             if not self._away:
-                log.warning("the database is away, looking again every %g s: %s", self._settings.poll_seconds, error)
+                log.warning(
+                    "the database is away, looking again every %g s: %s", self._settings.poll_seconds, error
+                )
             self._away = True
             return None
         self._away = False

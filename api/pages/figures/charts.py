@@ -61,14 +61,23 @@ class Figure:
         return out.getvalue()
 
 
-def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "classes seen", zoom: bool = True) -> Figure:
+def curves(
+    name: str, series: Sequence[svg.Series], title: str, x_label: str = "classes seen", zoom: bool = True
+) -> Figure:
     """Accuracy curves."""
     rows: list[tuple[Cell, ...]] = []
     for one in series:
-        bands: Sequence[tuple[float, float] | tuple[None, None]] = one.band or [(None, None)] * len(one.points)
+        bands: Sequence[tuple[float, float] | tuple[None, None]] = one.band or [(None, None)] * len(
+            one.points
+        )
         rows += [(one.label, x, y, low, high) for (x, y), (low, high) in zip(one.points, bands, strict=True)]
     drawn = [
-        {"name": one.label, "points": [list(point) for point in one.points], "band": one.band and [list(pair) for pair in one.band], **asdict(one.look)}
+        {
+            "name": one.label,
+            "points": [list(point) for point in one.points],
+            "band": one.band and [list(pair) for pair in one.band],
+            **asdict(one.look),
+        }
         for one in series
     ]
     floor = svg.floor_of(series, zoom)
@@ -80,7 +89,10 @@ def curves(name: str, series: Sequence[svg.Series], title: str, x_label: str = "
 
 def intervals(name: str, rows: Sequence[Interval], title: str) -> Figure:
     """Differences with their intervals."""
-    drawn = [{"name": row.label, "mean": row.mean, "low": row.low, "high": row.high, **asdict(row.look)} for row in rows]
+    drawn = [
+        {"name": row.label, "mean": row.mean, "low": row.low, "high": row.high, **asdict(row.look)}
+        for row in rows
+    ]
     return Figure(
         name, title, lambda standalone: diagrams.intervals(rows, title, standalone), ("entry", "difference", "low", "high"),
         [(row.label, row.mean, row.low, row.high) for row in rows], {"kind": "intervals", "rows": drawn},
@@ -89,7 +101,9 @@ def intervals(name: str, rows: Sequence[Interval], title: str) -> Figure:
 
 def bars(name: str, groups: Sequence[str], series: Sequence[Bars], title: str) -> Figure:
     """Bars in groups."""
-    rows = [(one.label, group, value) for one in series for group, value in zip(groups, one.values, strict=True)]
+    rows = [
+        (one.label, group, value) for one in series for group, value in zip(groups, one.values, strict=True)
+    ]
     drawn = [{"name": one.label, "values": list(one.values), **asdict(one.look)} for one in series]
     return Figure(
         name, title, lambda standalone: diagrams.bars(groups, series, title, standalone), ("series", "group", "value"), rows,
@@ -99,14 +113,18 @@ def bars(name: str, groups: Sequence[str], series: Sequence[Bars], title: str) -
 
 def scatter(name: str, points: Sequence[Point], title: str, x_label: str) -> Figure:
     """Accuracy over a cost."""
-    drawn = [{"name": point.label, "x": point.x, "y": point.y, "frontier": point.frontier} for point in points]
+    drawn = [
+        {"name": point.label, "x": point.x, "y": point.y, "frontier": point.frontier} for point in points
+    ]
     return Figure(
         name, title, lambda standalone: diagrams.scatter(points, title, x_label, standalone), ("entry", x_label, "accuracy", "on the frontier"),
         [(point.label, point.x, point.y, "yes" if point.frontier else "no") for point in points], {"kind": "scatter", "x": x_label, "points": drawn},
     )  # fmt: skip
 
 
-def critical_difference(name: str, names: Sequence[str], ranks: Sequence[float], critical: float, title: str) -> Figure:
+def critical_difference(
+    name: str, names: Sequence[str], ranks: Sequence[float], critical: float, title: str
+) -> Figure:
     """Average ranks; a drawing that has nothing to move."""
     return Figure(
         name, title, lambda standalone: diagrams.critical_difference(names, ranks, critical, title, standalone), ("method", "average rank"),
@@ -114,7 +132,14 @@ def critical_difference(name: str, names: Sequence[str], ranks: Sequence[float],
     )  # fmt: skip
 
 
-def trace(name: str, points: Sequence[tuple[float, float]], title: str, x_label: str, y_label: str, marks: Sequence[tuple[float, str]] = ()) -> Figure:
+def trace(
+    name: str,
+    points: Sequence[tuple[float, float]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    marks: Sequence[tuple[float, str]] = (),
+) -> Figure:
     """A number as it developed."""
     return Figure(
         name, title, lambda standalone: diagrams.trace(points, title, x_label, marks, standalone), (x_label, y_label), list(points),
@@ -131,11 +156,22 @@ def download(found: Sequence[Figure | None], file: str) -> Response:
     name, _, ending = file.rpartition(".")
     figure = next((figure for figure in found if figure is not None and figure.name == name), None)
     if figure is None or ending not in {"svg", "csv"}:
-        known = ", ".join(f"{figure.name}.{kind}" for figure in found if figure is not None for kind in ("svg", "csv")) or "none yet"
+        known = (
+            ", ".join(
+                f"{figure.name}.{kind}" for figure in found if figure is not None for kind in ("svg", "csv")
+            )
+            or "none yet"
+        )
         raise Problem(problems.NOT_FOUND, f"there is no figure {file[:80]!r} here; there are: {known}")
     if ending == "csv":
-        return Response(figure.csv(), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'inline; filename="{name}.csv"'})
-    return Response(figure.draw(True), media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY})
+        return Response(
+            figure.csv(),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'inline; filename="{name}.csv"'},
+        )
+    return Response(
+        figure.draw(True), media_type="image/svg+xml", headers={"Content-Security-Policy": _PICTURE_POLICY}
+    )
 
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(svg.chart_style().encode()).digest()).decode()

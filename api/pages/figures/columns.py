@@ -79,7 +79,10 @@ def chosen(names: Sequence[str]) -> list[Column]:
 def cells(found: Sequence[Entry], shown: Sequence[Column], present: datetime) -> dict[str, list[str]]:
     """By entry, its cell in each column, with a star where no ranked entry is better."""
     first = _best(found, shown)
-    return {entry.id: [_starred(column.cell(entry, present), entry.id in first[column.key]) for column in shown] for entry in found}
+    return {
+        entry.id: [_starred(column.cell(entry, present), entry.id in first[column.key]) for column in shown]
+        for entry in found
+    }
 
 
 def _starred(cell: str, first: bool) -> str:
@@ -91,9 +94,15 @@ def _best(found: Sequence[Entry], shown: Sequence[Column]) -> dict[str, set[str]
     ranked = [entry for entry in found if entry.rank is not None]
     marked = {}
     for column in shown:
-        values = {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None} if column.direction else {}
+        values = (
+            {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None}
+            if column.direction
+            else {}
+        )
         first = (max if column.direction > 0 else min)(values.values(), default=None)
-        marked[column.key] = {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
+        marked[column.key] = (
+            {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
+        )
     return marked
 
 
@@ -119,27 +128,46 @@ def _metric(name: str, absent: str = "not defined") -> Callable[[Entry, datetime
 
 
 def _median_rank(entry: Entry, _: datetime) -> str:
-    return f"{entry.median_rank:g}" if entry.median_rank is not None else _noted(templating.MISSING, "not ranked")
+    return (
+        f"{entry.median_rank:g}"
+        if entry.median_rank is not None
+        else _noted(templating.MISSING, "not ranked")
+    )
 
 
 def _memory(entry: Entry, _: datetime) -> str:
-    return _noted(templating.megabytes(entry.counted_bytes), f"{entry.exemplars} ex. · kept {templating.megabytes(entry.kept_bytes)}", "nowrap")
+    return _noted(
+        templating.megabytes(entry.counted_bytes),
+        f"{entry.exemplars} ex. · kept {templating.megabytes(entry.kept_bytes)}",
+        "nowrap",
+    )
 
 
 def _time(entry: Entry, _: datetime) -> str:
-    seconds = templating.duration(entry.train_seconds.mean) if entry.train_seconds else _noted(templating.MISSING, "not recorded")
+    seconds = (
+        templating.duration(entry.train_seconds.mean)
+        if entry.train_seconds
+        else _noted(templating.MISSING, "not recorded")
+    )
     return _noted(seconds, ", ".join(entry.devices))
 
 
 def _seeds(entry: Entry, _: datetime) -> str:
-    links = " ".join(f'<a href="/runs/{escape(run.run_id)}">{run.seed}{_DIFFERED if run.replayed is False else ""}</a>' for run in entry.runs[:LISTED_SEEDS])
+    links = " ".join(
+        f'<a href="/runs/{escape(run.run_id)}">{run.seed}{_DIFFERED if run.replayed is False else ""}</a>'
+        for run in entry.runs[:LISTED_SEEDS]
+    )
     more = " …" if len(entry.runs) > LISTED_SEEDS else ""
     few = " no interval" if len(entry.runs) < MIN_SEEDS_FOR_INTERVAL else ""
     return _noted(len(entry.runs), Markup(links + more + few), "nowrap")  # noqa: S704 - identifiers are escaped
 
 
 def _curve(entry: Entry, _: datetime) -> str:
-    return Markup(svg.sparkline(tuple(point.mean for point in entry.curve), f"Accuracy of {label(entry)} after each task"))  # noqa: S704 - it escapes its label
+    return Markup(
+        svg.sparkline(
+            tuple(point.mean for point in entry.curve), f"Accuracy of {label(entry)} after each task"
+        )
+    )  # noqa: S704 - it escapes its label
 
 
 _ONE_TASK = "one task only"
@@ -149,17 +177,29 @@ COLUMNS = (
     Column("last_accuracy", "Last acc.", _metric("last_accuracy"), 1),
     Column("forgetting", "Forgetting", _metric("forgetting", _ONE_TASK), -1),
     Column("median_rank", "Median rank", _median_rank, usual=False),
-    Column("average_accuracy_without_base", "Average without base", _metric("average_accuracy_without_base", _ONE_TASK), 1, usual=False),
+    Column(
+        "average_accuracy_without_base",
+        "Average without base",
+        _metric("average_accuracy_without_base", _ONE_TASK),
+        1,
+        usual=False,
+    ),
     Column("old_accuracy", "Old classes", _metric("old_accuracy"), 1, usual=False),
     Column("new_accuracy", "New classes", _metric("new_accuracy"), 1, usual=False),
     Column("harmonic_accuracy", "Harmonic mean", _metric("harmonic_accuracy"), 1, usual=False),
-    Column("forgetting_clipped", "Forgetting, clipped", _metric("forgetting_clipped", _ONE_TASK), -1, usual=False),
+    Column(
+        "forgetting_clipped", "Forgetting, clipped", _metric("forgetting_clipped", _ONE_TASK), -1, usual=False
+    ),
     Column("backward_transfer", "Backward transfer", _metric("backward_transfer", _ONE_TASK), 1, usual=False),
-    Column("intransigence", "Intransigence", _metric("intransigence", "joint has not run here"), -1, usual=False),
+    Column(
+        "intransigence", "Intransigence", _metric("intransigence", "joint has not run here"), -1, usual=False
+    ),
     Column("average_top5", "Average top-5", _metric("average_top5"), 1, usual=False),
     Column("last_top5", "Last top-5", _metric("last_top5"), 1, usual=False),
     Column("counted_bytes", "Memory, MB", _memory, -1),
-    Column("kept_bytes", "Kept, MB", lambda entry, _: templating.megabytes(entry.kept_bytes), -1, usual=False),
+    Column(
+        "kept_bytes", "Kept, MB", lambda entry, _: templating.megabytes(entry.kept_bytes), -1, usual=False
+    ),
     Column("parameters", "Params, M", lambda entry, _: templating.millions(entry.parameters), -1),
     Column("train_seconds", "Time", _time, -1),
     Column("seeds", "Seeds", _seeds),

@@ -68,11 +68,26 @@ def intervals(rows: Sequence[Interval], title: str, standalone: bool = False) ->
     axes, bottom = add(picture, "g", {"class": "axes"}), top + ROW * len(rows)
     for tick in (-reach, -reach / 2, 0.0, reach / 2, reach):
         add(axes, "path", {"class": "grid" if tick else "zero", "d": f"M{x(tick):.1f} {top}V{bottom}"})
-        add(axes, "text", {"x": f"{x(tick):.1f}", "y": f"{bottom + 18}", "text-anchor": "middle"}, signed(tick))
-    add(axes, "text", {"x": f"{x(0):.1f}", "y": f"{height - 8}", "text-anchor": "middle"}, "percentage points; right of 0 is better than the baseline")
+        add(
+            axes,
+            "text",
+            {"x": f"{x(tick):.1f}", "y": f"{bottom + 18}", "text-anchor": "middle"},
+            signed(tick),
+        )
+    add(
+        axes,
+        "text",
+        {"x": f"{x(0):.1f}", "y": f"{height - 8}", "text-anchor": "middle"},
+        "percentage points; right of 0 is better than the baseline",
+    )
     for index, row in enumerate(rows):
         y = top + ROW * (index + 0.5)
-        add(picture, "text", {"x": f"{left - 12}", "y": f"{y + 4:.1f}", "text-anchor": "end"}, _cut(row.label, 34))
+        add(
+            picture,
+            "text",
+            {"x": f"{left - 12}", "y": f"{y + 4:.1f}", "text-anchor": "end"},
+            _cut(row.label, 34),
+        )
         if row.mean is None:
             add(picture, "text", {"x": f"{x(0) + 8:.1f}", "y": f"{y + 4:.1f}"}, "no seed in common")
             continue
@@ -81,7 +96,10 @@ def intervals(rows: Sequence[Interval], title: str, standalone: bool = False) ->
             add(
                 group,
                 "path",
-                {"class": "line", "d": f"M{x(row.low):.1f} {y:.1f}H{x(row.high):.1f}M{x(row.low):.1f} {y - 6:.1f}v12M{x(row.high):.1f} {y - 6:.1f}v12"},
+                {
+                    "class": "line",
+                    "d": f"M{x(row.low):.1f} {y:.1f}H{x(row.high):.1f}M{x(row.low):.1f} {y - 6:.1f}v12M{x(row.high):.1f} {y - 6:.1f}v12",
+                },
             )
         add(group, "path", {"class": "mark", "d": row.look.marker, "transform": at(x(row.mean), y)})
         add(picture, "text", {"x": f"{WIDTH - right + 12}", "y": f"{y + 4:.1f}"}, signed(row.mean, 2))
@@ -109,7 +127,12 @@ def bars(groups: Sequence[str], series: Sequence[Bars], title: str, standalone: 
     axes = add(picture, "g", {"class": "axes"})
     for tick in sorted({low, 0.0, high / 2, high}):
         add(axes, "path", {"class": "grid" if tick else "zero", "d": f"M{left} {y(tick):.1f}H{WIDTH - 10}"})
-        add(axes, "text", {"x": f"{left - 8}", "y": f"{y(tick) + 4:.1f}", "text-anchor": "end"}, f"{_number(100 * tick)} %")
+        add(
+            axes,
+            "text",
+            {"x": f"{left - 8}", "y": f"{y(tick) + 4:.1f}", "text-anchor": "end"},
+            f"{_number(100 * tick)} %",
+        )
     room = (WIDTH - left - 10) / len(groups)
     width = min(40.0, 0.8 * room / len(series))
     every = -(-len(groups) // 20)
@@ -122,11 +145,23 @@ def bars(groups: Sequence[str], series: Sequence[Bars], title: str, standalone: 
             upper, lower = sorted((y(one.values[place]), y(0)))
             bar = add(picture, "g", {"class": one.look.colour})
             shape = add(
-                bar, "rect", {"class": "bar", "x": f"{start:.1f}", "y": f"{upper:.1f}", "width": f"{width - 1:.1f}", "height": f"{max(lower - upper, 0.5):.1f}"}
+                bar,
+                "rect",
+                {
+                    "class": "bar",
+                    "x": f"{start:.1f}",
+                    "y": f"{upper:.1f}",
+                    "width": f"{width - 1:.1f}",
+                    "height": f"{max(lower - upper, 0.5):.1f}",
+                },
             )
             add(shape, "title", {}, f"{one.label}, {group}: {_number(100 * one.values[place])} %")
             if len(groups) * len(series) <= 60:  # a mark tells the bars apart where colour does not
-                add(bar, "path", {"class": "mark", "d": one.look.marker, "transform": at(start + width / 2, upper - 7)})
+                add(
+                    bar,
+                    "path",
+                    {"class": "mark", "d": one.look.marker, "transform": at(start + width / 2, upper - 7)},
+                )
     for index, one in enumerate(series):
         entry = add(picture, "g", {"class": one.look.colour})
         across, down = left + (index % 3) * (WIDTH - left) / 3, height - 4 + 24 * (index // 3)
@@ -160,20 +195,47 @@ def scatter(points: Sequence[Point], title: str, x_label: str, standalone: bool 
     for step in range(6):
         value = floor + (1 - floor) * step / 5
         add(axes, "path", {"class": "grid", "d": f"M{left} {y(value):.1f}H{WIDTH - right}"})
-        add(axes, "text", {"x": f"{left - 8}", "y": f"{y(value) + 4:.1f}", "text-anchor": "end"}, f"{_number(100 * value)} %")
+        add(
+            axes,
+            "text",
+            {"x": f"{left - 8}", "y": f"{y(value) + 4:.1f}", "text-anchor": "end"},
+            f"{_number(100 * value)} %",
+        )
     for tick in _log_ticks(low, high):
         add(axes, "path", {"class": "tick", "d": f"M{x(tick):.1f} {bottom}v5"})
-        add(axes, "text", {"x": f"{x(tick):.1f}", "y": f"{bottom + 19}", "text-anchor": "middle"}, number(tick))
-    add(axes, "text", {"x": f"{(left + WIDTH - right) / 2:.1f}", "y": f"{height - 8}", "text-anchor": "middle"}, x_label)
+        add(
+            axes,
+            "text",
+            {"x": f"{x(tick):.1f}", "y": f"{bottom + 19}", "text-anchor": "middle"},
+            number(tick),
+        )
+    add(
+        axes,
+        "text",
+        {"x": f"{(left + WIDTH - right) / 2:.1f}", "y": f"{height - 8}", "text-anchor": "middle"},
+        x_label,
+    )
     frontier = sorted((point for point in points if point.frontier), key=lambda point: point.x)
     if len(frontier) > 1:
         line = add(picture, "g", {"class": "c0"})
-        add(line, "path", {"class": "line", "stroke-dasharray": "5 4", "d": path([(x(point.x), y(point.y)) for point in frontier])})
+        add(
+            line,
+            "path",
+            {
+                "class": "line",
+                "stroke-dasharray": "5 4",
+                "d": path([(x(point.x), y(point.y)) for point in frontier]),
+            },
+        )
     taken: list[tuple[float, float]] = []
     for point in points:
         place = (x(point.x), y(point.y))
         group = add(picture, "g", {"class": "c0" if point.frontier else "bound"})
-        mark = add(group, "path", {"class": "mark", "d": MARKERS[3 if point.frontier else 0], "transform": at(*place)})
+        mark = add(
+            group,
+            "path",
+            {"class": "mark", "d": MARKERS[3 if point.frontier else 0], "transform": at(*place)},
+        )
         add(mark, "title", {}, f"{point.label}: {100 * point.y:.1f} % at {number(point.x)} {x_label}")
     for point in frontier:
         place = (x(point.x), y(point.y))
@@ -184,7 +246,9 @@ def scatter(points: Sequence[Point], title: str, x_label: str, standalone: bool 
     return text(picture, standalone)
 
 
-def critical_difference(names: Sequence[str], ranks: Sequence[float], critical: float, title: str, standalone: bool = False) -> str:
+def critical_difference(
+    names: Sequence[str], ranks: Sequence[float], critical: float, title: str, standalone: bool = False
+) -> str:
     """Average ranks on a line; a bar joins methods that cannot be told apart (Demšar, JMLR 2006).
 
     Args:
@@ -211,17 +275,37 @@ def critical_difference(names: Sequence[str], ranks: Sequence[float], critical: 
         add(axes, "path", {"class": "tick", "d": f"M{x(tick):.1f} {top}v-6"})
         add(axes, "text", {"x": f"{x(tick):.1f}", "y": f"{top - 11}", "text-anchor": "middle"}, str(tick))
     width = min(x(1 + critical) - x(1), float(WIDTH - x(1) - 10))
-    add(axes, "path", {"class": "zero", "d": f"M{x(1):.1f} 24h{width:.1f}M{x(1):.1f} 19v10M{x(1) + width:.1f} 19v10"})
+    add(
+        axes,
+        "path",
+        {"class": "zero", "d": f"M{x(1):.1f} 24h{width:.1f}M{x(1):.1f} 19v10M{x(1) + width:.1f} 19v10"},
+    )
     add(axes, "text", {"x": f"{x(1):.1f}", "y": "13"}, f"critical difference {critical:.2f}")
     for index, (first, end) in enumerate(groups):
-        add(picture, "path", {"class": "clique", "d": f"M{x(ranks[first]) - 4:.1f} {top + 10 + 9 * index}H{x(ranks[end]) + 4:.1f}"})
+        add(
+            picture,
+            "path",
+            {
+                "class": "clique",
+                "d": f"M{x(ranks[first]) - 4:.1f} {top + 10 + 9 * index}H{x(ranks[end]) + 4:.1f}",
+            },
+        )
     for place, (name, rank) in enumerate(zip(names, ranks, strict=True)):
         to_the_left = place < half
         level = int(below) + 24 * (place if to_the_left else len(names) - 1 - place) + 8
         edge = side - 24 if to_the_left else WIDTH - side + 24
         add(picture, "path", {"class": "tick leader", "d": f"M{x(rank):.1f} {top}V{level}H{edge}"})
         label = f"{_cut(name, 20)}  {rank:.2f}"
-        add(picture, "text", {"x": f"{edge + (-8 if to_the_left else 8)}", "y": f"{level + 4}", "text-anchor": "end" if to_the_left else "start"}, label)
+        add(
+            picture,
+            "text",
+            {
+                "x": f"{edge + (-8 if to_the_left else 8)}",
+                "y": f"{level + 4}",
+                "text-anchor": "end" if to_the_left else "start",
+            },
+            label,
+        )
     return text(picture, standalone)
 
 
@@ -235,7 +319,13 @@ def cliques(ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:
     return found
 
 
-def trace(points: Sequence[tuple[float, float]], title: str, x_label: str, marks: Sequence[tuple[float, str]] = (), standalone: bool = False) -> str:
+def trace(
+    points: Sequence[tuple[float, float]],
+    title: str,
+    x_label: str,
+    marks: Sequence[tuple[float, str]] = (),
+    standalone: bool = False,
+) -> str:
     """One number as it developed, e.g. a loss.
 
     Args:
@@ -261,14 +351,26 @@ def trace(points: Sequence[tuple[float, float]], title: str, x_label: str, marks
     for step in range(5):
         value = low + (high - low) * step / 4
         add(axes, "path", {"class": "grid", "d": f"M{left} {y(value):.1f}H{WIDTH - 14}"})
-        add(axes, "text", {"x": f"{left - 8}", "y": f"{y(value) + 4:.1f}", "text-anchor": "end"}, number(value))
+        add(
+            axes,
+            "text",
+            {"x": f"{left - 8}", "y": f"{y(value) + 4:.1f}", "text-anchor": "end"},
+            number(value),
+        )
     for value, name in marks:
         add(axes, "path", {"class": "tick", "d": f"M{x(value):.1f} {top - 6}V{bottom}"})
         add(axes, "text", {"x": f"{x(value) + 3:.1f}", "y": f"{top - 8}"}, name)
-    add(axes, "text", {"x": f"{(left + WIDTH) / 2:.1f}", "y": f"{height - 8}", "text-anchor": "middle"}, x_label)
+    add(
+        axes,
+        "text",
+        {"x": f"{(left + WIDTH) / 2:.1f}", "y": f"{height - 8}", "text-anchor": "middle"},
+        x_label,
+    )
     group = add(picture, "g", {"class": "c0"})
     add(group, "path", {"class": "line", "d": path([(x(a), y(b)) for a, b in points])})
-    add(group, "path", {"class": "mark", "d": MARKERS[0], "transform": at(x(points[-1][0]), y(points[-1][1]))})
+    add(
+        group, "path", {"class": "mark", "d": MARKERS[0], "transform": at(x(points[-1][0]), y(points[-1][1]))}
+    )
     return text(picture, standalone)
 
 
@@ -292,7 +394,12 @@ def _log_range(values: Sequence[float]) -> tuple[float, float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     steps = (1, 2, 5)
-    return [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps if low <= math.log10(step * 10.0**power) <= high]
+    return [
+        step * 10.0**power
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for step in steps
+        if low <= math.log10(step * 10.0**power) <= high
+    ]
 
 
 def _number(value: float) -> str:

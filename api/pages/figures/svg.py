@@ -78,7 +78,13 @@ class Series:
     look: Look = Look()
 
 
-def curves(series: Sequence[Series], title: str, x_label: str = "classes seen", standalone: bool = False, zoom: bool = True) -> str:
+def curves(
+    series: Sequence[Series],
+    title: str,
+    x_label: str = "classes seen",
+    standalone: bool = False,
+    zoom: bool = True,
+) -> str:
     """The curves of several series over the classes seen.
 
     Args:
@@ -114,7 +120,11 @@ def sparkline(values: tuple[float, ...], title: str) -> str:
     step = 84 / max(1, len(values) - 1)
     places = [(3 + step * index, 21 - 18 * value) for index, value in enumerate(values)]
     add(picture, "path", {"class": "line", "d": path(places)})
-    add(picture, "path", {"class": "mark", "d": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "transform": at(*places[-1])})
+    add(
+        picture,
+        "path",
+        {"class": "mark", "d": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "transform": at(*places[-1])},
+    )
     return text(picture, standalone=False)
 
 
@@ -140,7 +150,9 @@ class _Plot:
         self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def x(self, value: float) -> float:
-        return LEFT + (self.right - LEFT) * ((value - self.low) / (self.high - self.low) if self.high > self.low else 0.5)
+        return LEFT + (self.right - LEFT) * (
+            (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        )
 
     def y(self, value: float) -> float:
         return self.bottom - (self.bottom - TOP) * max(0.0, value - self.floor / 100) / (1 - self.floor / 100)
@@ -148,19 +160,35 @@ class _Plot:
     def shown_ticks(self) -> list[float]:
         """At most about a dozen of the places where there are points, the first and last among them."""
         every = -(-len(self.ticks) // 12)
-        return [tick for index, tick in enumerate(self.ticks[:-1]) if index % every == 0 and index + every <= len(self.ticks)] + [self.ticks[-1]]
+        return [
+            tick
+            for index, tick in enumerate(self.ticks[:-1])
+            if index % every == 0 and index + every <= len(self.ticks)
+        ] + [self.ticks[-1]]
 
 
 def _draw_axes(picture: Element, plot: _Plot, x_label: str) -> None:
     axes = add(picture, "g", {"class": "axes"})
-    for percent in range(plot.floor, 101, 20 if plot.floor == 0 else 10 if plot.floor < 70 else 5 if plot.floor < 90 else 2):
+    for percent in range(
+        plot.floor, 101, 20 if plot.floor == 0 else 10 if plot.floor < 70 else 5 if plot.floor < 90 else 2
+    ):
         y = plot.y(percent / 100)
         add(axes, "path", {"class": "grid", "d": f"M{LEFT} {y:.1f}H{plot.right}"})
         add(axes, "text", {"x": str(LEFT - 8), "y": f"{y + 4:.1f}", "text-anchor": "end"}, f"{percent} %")
     for tick in plot.shown_ticks():
         add(axes, "path", {"class": "tick", "d": f"M{plot.x(tick):.1f} {plot.bottom}v5"})
-        add(axes, "text", {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"}, number(tick))
-    add(axes, "text", {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"}, x_label)
+        add(
+            axes,
+            "text",
+            {"x": f"{plot.x(tick):.1f}", "y": str(plot.bottom + 19), "text-anchor": "middle"},
+            number(tick),
+        )
+    add(
+        axes,
+        "text",
+        {"x": f"{(LEFT + plot.right) / 2:.1f}", "y": str(HEIGHT - 8), "text-anchor": "middle"},
+        x_label,
+    )
 
 
 def _draw_band(picture: Element, plot: _Plot, one: Series) -> None:
@@ -188,7 +216,12 @@ def _draw_labels(picture: Element, plot: _Plot, series: Sequence[Series]) -> Non
         start = plot.x(one.points[-1][0]) + 7
         add(group, "path", {"class": "leader", "d": f"M{start:.1f} {end:.1f}L{plot.right + 16} {y:.1f}h4"})
         add(group, "path", {"class": "mark", "d": one.look.marker, "transform": at(plot.right + 26, y)})
-        add(group, "text", {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"}, one.label if len(one.label) <= 24 else one.label[:23] + "…")
+        add(
+            group,
+            "text",
+            {"x": str(plot.right + 39), "y": f"{y + 4:.1f}"},
+            one.label if len(one.label) <= 24 else one.label[:23] + "…",
+        )
 
 
 def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
@@ -223,7 +256,15 @@ def root(width: int, height: int, title: str, standalone: bool, css_class: str =
     """An empty picture; `standalone` with a size, its style and a background."""
     size = {"width": str(width), "height": str(height)} if standalone else {}
     picture = Element(
-        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", "class": css_class, "role": "img", "aria-label": title, **size}
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {width} {height}",
+            "class": css_class,
+            "role": "img",
+            "aria-label": title,
+            **size,
+        },
     )
     if standalone:
         add(picture, "title", {}, title)

@@ -15,7 +15,14 @@ from cil_core.spec.recipes.base import Citation
 from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, FOSTERRecipe, MEMORecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
-from cil_core.spec.recipes.rectification import BiCRecipe, COILRecipe, ICaRLRecipe, PODNetRecipe, UCIRRecipe, WARecipe
+from cil_core.spec.recipes.rectification import (
+    BiCRecipe,
+    COILRecipe,
+    ICaRLRecipe,
+    PODNetRecipe,
+    UCIRRecipe,
+    WARecipe,
+)
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (

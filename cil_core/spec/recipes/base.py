@@ -38,10 +38,21 @@ class Citation(BaseModel):
     @property
     def bibtex(self) -> str:
         """A BibTeX entry."""
-        fields = {"title": self.title, "author": self.authors, "booktitle": self.venue, "year": str(self.year)}
+        fields = {
+            "title": self.title,
+            "author": self.authors,
+            "booktitle": self.venue,
+            "year": str(self.year),
+        }
         if self.arxiv:
             fields |= {"eprint": self.arxiv, "archivePrefix": "arXiv"}
-        return "@inproceedings{" + self.key + ",\n" + "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items()) + "}"
+        return (
+            "@inproceedings{"
+            + self.key
+            + ",\n"
+            + "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+            + "}"
+        )
 
 
 FIRST_TASK = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170), weight_decay=5e-4)
@@ -70,7 +81,9 @@ class Recipe(Frozen):
     """
 
     title: ClassVar[str]
-    family: ClassVar[Literal["baseline", "regularisation", "rehearsal", "rectification", "expansion", "prototype"]]
+    family: ClassVar[
+        Literal["baseline", "regularisation", "rehearsal", "rectification", "expansion", "prototype"]
+    ]
     summary: ClassVar[str]
     citation: ClassVar[Citation | None] = None
     differs: ClassVar[str] = ""
@@ -90,11 +103,17 @@ class Recipe(Frozen):
     def _complete(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        base: dict[str, Any] = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Schedule)}
+        base: dict[str, Any] = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, Schedule)
+        }
         if "preset" in values:
             preset = values["preset"]
             if preset not in cls.presets:
-                raise ValueError(f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}")
+                raise ValueError(
+                    f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}"
+                )
             base |= cls.presets[preset]
         given = {name: value for name, value in values.items() if name != "preset"}
         for name, value in given.items():
@@ -105,7 +124,11 @@ class Recipe(Frozen):
     @property
     def schedules(self) -> dict[str, Schedule]:
         """Every schedule of this recipe by field name, for limits and cost estimates."""
-        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Schedule)}
+        return {
+            name: value
+            for name in type(self).model_fields
+            if isinstance(value := getattr(self, name), Schedule)
+        }
 
     @property
     def variant(self) -> str:
@@ -136,7 +159,11 @@ class Recipe(Frozen):
 
     def _changes(self, base: Recipe) -> list[str]:
         before = flat(base.model_dump(mode="json"))
-        return [f"{name}={value}" for name, value in flat(self.model_dump(mode="json")).items() if value != before[name]]
+        return [
+            f"{name}={value}"
+            for name, value in flat(self.model_dump(mode="json")).items()
+            if value != before[name]
+        ]
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
@@ -158,5 +185,9 @@ def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Every hyper-parameter of a recipe's JSON by its name; those of schedules as `schedule.field`."""
     found: dict[str, Any] = {}
     for name, value in recipe.items():
-        found |= {f"{name}.{field}": one for field, one in value.items()} if isinstance(value, dict) else {name: value}
+        found |= (
+            {f"{name}.{field}": one for field, one in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
     return found

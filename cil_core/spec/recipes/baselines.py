@@ -18,9 +18,13 @@ class FinetuneRecipe(Recipe):
     summary = "Trains on each task's own data only; shows the full extent of forgetting."
 
     name: Literal["finetune"] = "finetune"
-    later_tasks: Schedule = Field(default=Schedule(epochs=80, milestones=(40, 70), weight_decay=2e-4), description="Schedule of every later task (PyCIL).")
+    later_tasks: Schedule = Field(
+        default=Schedule(epochs=80, milestones=(40, 70), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
+    )
     logits: Literal["slice", "full"] = Field(
-        default="slice", description="Cross-entropy over the new classes only (slice, as PyCIL) or over all seen classes (full)."
+        default="slice",
+        description="Cross-entropy over the new classes only (slice, as PyCIL) or over all seen classes (full).",
     )
 
 
@@ -33,7 +37,10 @@ class JointRecipe(Recipe):
     ranked = False
 
     name: Literal["joint"] = "joint"
-    later_tasks: Schedule = Field(default=FIRST_TASK, description="Schedule of every later task: the first task's, since the model is fresh.")
+    later_tasks: Schedule = Field(
+        default=FIRST_TASK,
+        description="Schedule of every later task: the first task's, since the model is fresh.",
+    )
 
 
 class ReplayRecipe(Recipe):
@@ -55,4 +62,7 @@ class ReplayRecipe(Recipe):
     differs = "Offline training with herded exemplars, as PyCIL; the paper learns online from a reservoir."
 
     name: Literal["replay"] = "replay"
-    later_tasks: Schedule = Field(default=Schedule(epochs=70, milestones=(30, 50), weight_decay=2e-4), description="Schedule of every later task (PyCIL).")
+    later_tasks: Schedule = Field(
+        default=Schedule(epochs=70, milestones=(30, 50), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
+    )

@@ -34,7 +34,8 @@ class SimpleCILRecipe(Recipe):
 
     name: Literal["simplecil"] = "simplecil"
     first_task: Schedule = Field(
-        default=Schedule(epochs=200, lr=0.01, curve="cosine", weight_decay=5e-4), description="Schedule of the first task, the only one (PyCIL)."
+        default=Schedule(epochs=200, lr=0.01, curve="cosine", weight_decay=5e-4),
+        description="Schedule of the first task, the only one (PyCIL).",
     )
 
 
@@ -52,22 +53,28 @@ class FeTrILRecipe(Recipe):
         year=2023,
         arxiv="2211.13131",
     )
-    differs = (
-        "The linear classifier of PyCIL; the support vector machines of the official code are left out. Preset `paper` pairs classes as the official code."
-    )
-    presets = {"paper": {"similarity": "euclidean"}, "small": {"first_task": SMALL, "head": SMALL, "augmentation": "dataset"}}
+    differs = "The linear classifier of PyCIL; the support vector machines of the official code are left out. Preset `paper` pairs classes as the official code."
+    presets = {
+        "paper": {"similarity": "euclidean"},
+        "small": {"first_task": SMALL, "head": SMALL, "augmentation": "dataset"},
+    }
 
     name: Literal["fetril"] = "fetril"
-    first_task: Schedule = Field(default=Schedule(epochs=200, curve="cosine", weight_decay=5e-4), description="Schedule of the extractor (PyCIL).")
+    first_task: Schedule = Field(
+        default=Schedule(epochs=200, curve="cosine", weight_decay=5e-4),
+        description="Schedule of the extractor (PyCIL).",
+    )
     head: Schedule = Field(
-        default=Schedule(epochs=50, lr=0.05, curve="cosine", weight_decay=5e-4), description="Schedule of the head in every later task (PyCIL)."
+        default=Schedule(epochs=50, lr=0.05, curve="cosine", weight_decay=5e-4),
+        description="Schedule of the head in every later task (PyCIL).",
     )
     augmentation: Literal["dataset", "strong"] = Field(
         default="strong",
         description="Of the first task: the dataset's own, or those followed by AutoAugment and Cutout of half the image's side (strong, as PyCIL).",
     )
     similarity: Literal["cosine", "euclidean"] = Field(
-        default="cosine", description="Between class means: cosine (PyCIL, paper) or Euclidean distance (official code)."
+        default="cosine",
+        description="Between class means: cosine (PyCIL, paper) or Euclidean distance (official code).",
     )
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:  # noqa: ARG002 — any backbone will do
@@ -97,17 +104,30 @@ class ACILRecipe(Recipe):
     )
     differs = "The backbone's training is PyCIL's; preset `paper` is that of the official code."
     presets = {
-        "paper": {"first_task": Schedule(epochs=300, batch_size=256, lr=0.5, curve="cosine", weight_decay=5e-4)},
+        "paper": {
+            "first_task": Schedule(epochs=300, batch_size=256, lr=0.5, curve="cosine", weight_decay=5e-4)
+        },
         "small": {"first_task": SMALL, "expansion": 1024},
     }
 
     name: Literal["acil"] = "acil"
     first_task: Schedule = Field(
-        default=Schedule(epochs=160, milestones=(120, 140), weight_decay=5e-4), description="Schedule of the first task, the only one (PyCIL)."
+        default=Schedule(epochs=160, milestones=(120, 140), weight_decay=5e-4),
+        description="Schedule of the first task, the only one (PyCIL).",
     )
-    expansion: int = Field(default=8192, ge=1, le=32_768, description="D, random features; D² numbers of 8 bytes are kept (paper, PyCIL).")
+    expansion: int = Field(
+        default=8192,
+        ge=1,
+        le=32_768,
+        description="D, random features; D² numbers of 8 bytes are kept (paper, PyCIL).",
+    )
     ridge: float = Field(default=0.1, gt=0, le=1e6, description="γ, the weight of the ridge (paper, PyCIL).")
-    analytic_batch: int = Field(default=4096, ge=1, le=65_536, description="Images of one update; it changes speed, not the result (PyCIL).")
+    analytic_batch: int = Field(
+        default=4096,
+        ge=1,
+        le=65_536,
+        description="Images of one update; it changes speed, not the result (PyCIL).",
+    )
 
 
 class PASSRecipe(Recipe):
@@ -128,16 +148,30 @@ class PASSRecipe(Recipe):
 
     name: Literal["pass"] = "pass"
     first_task: Schedule = Field(
-        default=Schedule(epochs=101, batch_size=64, optimizer="adam", lr=1e-3, milestones=(45, 90), weight_decay=2e-4),
+        default=Schedule(
+            epochs=101, batch_size=64, optimizer="adam", lr=1e-3, milestones=(45, 90), weight_decay=2e-4
+        ),
         description="Schedule of the first task (official code, PyCIL).",
     )
     later_tasks: Schedule = Field(
-        default=Schedule(epochs=101, batch_size=64, optimizer="adam", lr=1e-3, milestones=(45, 90), weight_decay=2e-4),
+        default=Schedule(
+            epochs=101, batch_size=64, optimizer="adam", lr=1e-3, milestones=(45, 90), weight_decay=2e-4
+        ),
         description="Schedule of every later task (official code, PyCIL).",
     )
-    temperature: float = Field(default=0.1, gt=0, le=100, description="τ of both cross-entropies (official code, PyCIL).")
-    distillation_weight: float = Field(default=10.0, ge=0, le=1e6, description="Weight of ‖Φ − Φ_old‖ over the batch (official code, PyCIL).")
-    prototype_weight: float = Field(default=10.0, ge=0, le=1e6, description="Weight of the cross-entropy on prototypes (official code, PyCIL).")
+    temperature: float = Field(
+        default=0.1, gt=0, le=100, description="τ of both cross-entropies (official code, PyCIL)."
+    )
+    distillation_weight: float = Field(
+        default=10.0, ge=0, le=1e6, description="Weight of ‖Φ − Φ_old‖ over the batch (official code, PyCIL)."
+    )
+    prototype_weight: float = Field(
+        default=10.0,
+        ge=0,
+        le=1e6,
+        description="Weight of the cross-entropy on prototypes (official code, PyCIL).",
+    )
     radius: Literal["first", "seen"] = Field(
-        default="first", description="Classes whose spread sets the noise: the first task's (official code) or all seen (PyCIL)."
+        default="first",
+        description="Classes whose spread sets the noise: the first task's (official code) or all seen (PyCIL).",
     )

@@ -48,19 +48,36 @@ class ICaRLRecipe(Recipe):
             "later_tasks": Schedule(epochs=70, lr=2.0, milestones=(49, 63), gamma=0.2, weight_decay=2e-5),
         },
         "small": {"first_task": SMALL, "later_tasks": SMALL},
-        "small-bce": {"loss": "bce", "first_task": SMALL.model_copy(update={"lr": 0.5}), "later_tasks": SMALL.model_copy(update={"lr": 0.5})},
+        "small-bce": {
+            "loss": "bce",
+            "first_task": SMALL.model_copy(update={"lr": 0.5}),
+            "later_tasks": SMALL.model_copy(update={"lr": 0.5}),
+        },
     }
 
     name: Literal["icarl"] = "icarl"
-    later_tasks: Schedule = Field(default=Schedule(epochs=170, milestones=(80, 120), weight_decay=2e-4), description="Schedule of every later task (PyCIL).")
+    later_tasks: Schedule = Field(
+        default=Schedule(epochs=170, milestones=(80, 120), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
+    )
     loss: Literal["ce", "bce"] = Field(
-        default="ce", description="ce: softmax cross-entropy + distillation (PyCIL); bce: per-class binary cross-entropy (paper)."
+        default="ce",
+        description="ce: softmax cross-entropy + distillation (PyCIL); bce: per-class binary cross-entropy (paper).",
     )
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softmax temperature of the distillation, loss `ce` only (PyCIL).")
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        le=100,
+        description="Softmax temperature of the distillation, loss `ce` only (PyCIL).",
+    )
     selection: Literal["herding_greedy", "herding_welling"] = Field(
-        default="herding_greedy", description="Greedy herding (paper, algorithm 4) or the variant of the official code."
+        default="herding_greedy",
+        description="Greedy herding (paper, algorithm 4) or the variant of the official code.",
     )
-    nme_flip: bool = Field(default=False, description="Average class means over each exemplar and its mirror image (official code).")
+    nme_flip: bool = Field(
+        default=False,
+        description="Average class means over each exemplar and its mirror image (official code).",
+    )
 
 
 class BiCRecipe(Recipe):
@@ -91,21 +108,39 @@ class BiCRecipe(Recipe):
             "correction": Schedule(epochs=170, milestones=(60, 100, 140), weight_decay=2e-4),
             "shift_penalty": 0.0,
         },
-        "small": {"first_task": SMALL, "later_tasks": SMALL, "correction": Schedule(epochs=60, batch_size=32, lr=0.1, milestones=(40,), weight_decay=0)},
+        "small": {
+            "first_task": SMALL,
+            "later_tasks": SMALL,
+            "correction": Schedule(epochs=60, batch_size=32, lr=0.1, milestones=(40,), weight_decay=0),
+        },
     }
 
     name: Literal["bic"] = "bic"
-    first_task: Schedule = Field(default=LONG, description="Schedule of the first task (paper; PyCIL 170 epochs).")
-    later_tasks: Schedule = Field(default=LONG, description="Schedule of every later task (paper; PyCIL 170 epochs).")
+    first_task: Schedule = Field(
+        default=LONG, description="Schedule of the first task (paper; PyCIL 170 epochs)."
+    )
+    later_tasks: Schedule = Field(
+        default=LONG, description="Schedule of every later task (paper; PyCIL 170 epochs)."
+    )
     correction: Schedule = Field(
         default=Schedule(epochs=500, milestones=(200, 300, 400), weight_decay=0),
         description="Schedule of the correction (official code: twice the epochs of training; PyCIL 170).",
     )
     held_out: float = Field(
-        default=0.1, gt=0, le=0.5, description="Share of a class's exemplars held out, and as many new images a class; at least one (paper, PyCIL)."
+        default=0.1,
+        gt=0,
+        le=0.5,
+        description="Share of a class's exemplars held out, and as many new images a class; at least one (paper, PyCIL).",
     )
-    shift_penalty: float = Field(default=0.1, ge=0, le=1000, description="Weight of β²/2 while the correction is fitted (official code; PyCIL 0).")
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL).")
+    shift_penalty: float = Field(
+        default=0.1,
+        ge=0,
+        le=1000,
+        description="Weight of β²/2 while the correction is fitted (official code; PyCIL 0).",
+    )
+    temperature: float = Field(
+        default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL)."
+    )
 
 
 class WARecipe(Recipe):
@@ -136,13 +171,23 @@ class WARecipe(Recipe):
     }
 
     name: Literal["wa"] = "wa"
-    first_task: Schedule = Field(default=LONG, description="Schedule of the first task (paper; PyCIL 200 epochs).")
-    later_tasks: Schedule = Field(default=LONG, description="Schedule of every later task (paper; PyCIL 170 epochs).")
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL).")
-    clip_weights: bool = Field(
-        default=True, description="Classifier weights are set to at least 0 after every step, so that a row's norm tells how large its logits are (paper)."
+    first_task: Schedule = Field(
+        default=LONG, description="Schedule of the first task (paper; PyCIL 200 epochs)."
     )
-    bias: bool = Field(default=False, description="Whether the classifier has a bias, which aligning does not scale (PyCIL); the paper has none.")
+    later_tasks: Schedule = Field(
+        default=LONG, description="Schedule of every later task (paper; PyCIL 170 epochs)."
+    )
+    temperature: float = Field(
+        default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL)."
+    )
+    clip_weights: bool = Field(
+        default=True,
+        description="Classifier weights are set to at least 0 after every step, so that a row's norm tells how large its logits are (paper).",
+    )
+    bias: bool = Field(
+        default=False,
+        description="Whether the classifier has a bias, which aligning does not scale (PyCIL); the paper has none.",
+    )
 
 
 class COILRecipe(Recipe):
@@ -169,20 +214,51 @@ class COILRecipe(Recipe):
     presets = {"pycil": {"scaled_transport": False}, "small": {"first_task": SMALL, "later_tasks": SMALL}}
 
     name: Literal["coil"] = "coil"
-    first_task: Schedule = Field(default=REBALANCING, description="Schedule of the first task (official code, PyCIL).")
-    later_tasks: Schedule = Field(default=REBALANCING, description="Schedule of every later task (official code, PyCIL).")
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softmax temperature of distillation and transport terms (official code).")
-    entropy: float = Field(default=0.464, gt=0, le=1000, description="ε, weight of the entropy in the transport problem (official code).")
+    first_task: Schedule = Field(
+        default=REBALANCING, description="Schedule of the first task (official code, PyCIL)."
+    )
+    later_tasks: Schedule = Field(
+        default=REBALANCING, description="Schedule of every later task (official code, PyCIL)."
+    )
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        le=100,
+        description="Softmax temperature of distillation and transport terms (official code).",
+    )
+    entropy: float = Field(
+        default=0.464,
+        gt=0,
+        le=1000,
+        description="ε, weight of the entropy in the transport problem (official code).",
+    )
     cost_norm: float = Field(
-        default=3.0, ge=1, le=100, description="Order of the norm between class means (official code; the paper squares Euclidean distances)."
+        default=3.0,
+        ge=1,
+        le=100,
+        description="Order of the norm between class means (official code; the paper squares Euclidean distances).",
     )
-    prospective_weight: float = Field(default=1e-3, ge=0, le=1000, description="Weight of the transported new rows' answers in epoch 0 (official code).")
+    prospective_weight: float = Field(
+        default=1e-3,
+        ge=0,
+        le=1000,
+        description="Weight of the transported new rows' answers in epoch 0 (official code).",
+    )
     retrospective_weight: float = Field(
-        default=1e-3, ge=0, le=1000, description="Weight of the transported old rows' answers, times (epoch / epochs)² (official code)."
+        default=1e-3,
+        ge=0,
+        le=1000,
+        description="Weight of the transported old rows' answers, times (epoch / epochs)² (official code).",
     )
-    transport_every: int = Field(default=30, ge=1, le=1_000_000, description="Steps of an epoch between retrospective transports (official code).")
+    transport_every: int = Field(
+        default=30,
+        ge=1,
+        le=1_000_000,
+        description="Steps of an epoch between retrospective transports (official code).",
+    )
     scaled_transport: bool = Field(
-        default=True, description="Whether transported rows answer with the classifier's learned scale, as its own rows do; the official code leaves it out."
+        default=True,
+        description="Whether transported rows answer with the classifier's learned scale, as its own rows do; the official code leaves it out.",
     )
 
 
@@ -202,18 +278,46 @@ class UCIRRecipe(Recipe):
         venue="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
         year=2019,
     )
-    differs = "The class-balanced fine-tuning of the official ImageNet script is left out, as in its CIFAR script."
+    differs = (
+        "The class-balanced fine-tuning of the official ImageNet script is left out, as in its CIFAR script."
+    )
     presets = {"small": {"first_task": SMALL, "later_tasks": SMALL, "nme_flip": False}}
 
     name: Literal["ucir"] = "ucir"
-    first_task: Schedule = Field(default=REBALANCING, description="Schedule of the first task (official code).")
-    later_tasks: Schedule = Field(default=REBALANCING, description="Schedule of every later task (official code).")
-    distillation_weight: float = Field(default=5.0, ge=0, le=1000, description="Weight of the feature distillation, times √(o / k) (official code).")
-    margin: float = Field(default=0.5, ge=0, le=2, description="m between an exemplar's own cosine and those of new classes (official code).")
-    ranking_weight: float = Field(default=1.0, ge=0, le=1000, description="Weight of the margin term (official code).")
-    hardest: int = Field(default=2, ge=1, le=1000, description="K, new classes each old exemplar is kept away from (official code).")
-    selection: Literal["herding_greedy", "herding_welling"] = Field(default="herding_welling", description="Which herding (official code: welling).")
-    nme_flip: bool = Field(default=True, description="Average class means over each exemplar and its mirror image (official code).")
+    first_task: Schedule = Field(
+        default=REBALANCING, description="Schedule of the first task (official code)."
+    )
+    later_tasks: Schedule = Field(
+        default=REBALANCING, description="Schedule of every later task (official code)."
+    )
+    distillation_weight: float = Field(
+        default=5.0,
+        ge=0,
+        le=1000,
+        description="Weight of the feature distillation, times √(o / k) (official code).",
+    )
+    margin: float = Field(
+        default=0.5,
+        ge=0,
+        le=2,
+        description="m between an exemplar's own cosine and those of new classes (official code).",
+    )
+    ranking_weight: float = Field(
+        default=1.0, ge=0, le=1000, description="Weight of the margin term (official code)."
+    )
+    hardest: int = Field(
+        default=2,
+        ge=1,
+        le=1000,
+        description="K, new classes each old exemplar is kept away from (official code).",
+    )
+    selection: Literal["herding_greedy", "herding_welling"] = Field(
+        default="herding_welling", description="Which herding (official code: welling)."
+    )
+    nme_flip: bool = Field(
+        default=True,
+        description="Average class means over each exemplar and its mirror image (official code).",
+    )
 
 
 class PODNetRecipe(Recipe):
@@ -253,25 +357,45 @@ class PODNetRecipe(Recipe):
     }
 
     name: Literal["podnet"] = "podnet"
-    first_task: Schedule = Field(default=POD, description="Schedule of the first task (official code, PyCIL).")
-    later_tasks: Schedule = Field(default=POD, description="Schedule of every later task (official code, PyCIL).")
+    first_task: Schedule = Field(
+        default=POD, description="Schedule of the first task (official code, PyCIL)."
+    )
+    later_tasks: Schedule = Field(
+        default=POD, description="Schedule of every later task (official code, PyCIL)."
+    )
     balanced: Schedule = Field(
         default=Schedule(epochs=20, lr=0.05, curve="constant", weight_decay=5e-4),
         description="Schedule of the fine-tuning on a class-balanced set (official code; PyCIL 0.005, cosine).",
     )
     finetune: Literal["classifier", "all"] = Field(
-        default="classifier", description="What the fine-tuning changes: the new proxies (official code) or everything but old proxies (PyCIL)."
+        default="classifier",
+        description="What the fine-tuning changes: the new proxies (official code) or everything but old proxies (PyCIL).",
     )
     nca: Literal["as_coded", "as_stated"] = Field(
-        default="as_coded", description="NCA as both public codes compute it, where the margin has no effect, or with the margin on the right class (paper)."
+        default="as_coded",
+        description="NCA as both public codes compute it, where the margin has no effect, or with the margin on the right class (paper).",
     )
     margin: float = Field(default=0.6, ge=0, le=2, description="δ of the NCA loss (paper).")
     proxies: int = Field(default=10, ge=1, le=1000, description="P, proxies a class (paper).")
-    spatial_weight: float = Field(default=3.0, ge=0, le=1000, description="Weight of POD-spatial, times √(n / k) (official code 3; PyCIL 5).")
-    flat_weight: float = Field(default=1.0, ge=0, le=1000, description="Weight of POD-flat, times √(n / k) (official code, PyCIL).")
-    clip_gradient: float | None = Field(default=5.0, gt=0, le=1e6, description="Largest absolute value of a gradient's entry; null for none (official code).")
+    spatial_weight: float = Field(
+        default=3.0,
+        ge=0,
+        le=1000,
+        description="Weight of POD-spatial, times √(n / k) (official code 3; PyCIL 5).",
+    )
+    flat_weight: float = Field(
+        default=1.0, ge=0, le=1000, description="Weight of POD-flat, times √(n / k) (official code, PyCIL)."
+    )
+    clip_gradient: float | None = Field(
+        default=5.0,
+        gt=0,
+        le=1e6,
+        description="Largest absolute value of a gradient's entry; null for none (official code).",
+    )
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:  # noqa: ARG002 — the same on every dataset
         """It needs stages to distil."""
         if not backbone.stages:
-            raise self.refuse(f"it distils the stages of a backbone; {backbone.name} has none", "track", "backbone")
+            raise self.refuse(
+                f"it distils the stages of a backbone; {backbone.name} has none", "track", "backbone"
+            )

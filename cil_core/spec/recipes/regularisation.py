@@ -31,13 +31,26 @@ class LwFRecipe(Recipe):
     presets = {"paper": {"distillation_weight": 1.0}, "small": {"first_task": SMALL, "later_tasks": SMALL}}
 
     name: Literal["lwf"] = "lwf"
-    first_task: Schedule = Field(default=Schedule(epochs=200, milestones=(60, 120, 160)), description="Schedule of the first task (PyCIL: last milestone 160).")
-    later_tasks: Schedule = Field(
-        default=Schedule(epochs=250, milestones=(60, 120, 180, 220), weight_decay=2e-4), description="Schedule of every later task (PyCIL)."
+    first_task: Schedule = Field(
+        default=Schedule(epochs=200, milestones=(60, 120, 160)),
+        description="Schedule of the first task (PyCIL: last milestone 160).",
     )
-    distillation_weight: float = Field(default=3.0, ge=0, le=1000, description="Weight of the distillation term (PyCIL 3; paper 1).")
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL).")
-    l2_sp: float = Field(default=0.0, ge=0, le=1000, description="Weight of (1/2)||θ − θ_old||², the L2-SP term; 0 in the paper.")
+    later_tasks: Schedule = Field(
+        default=Schedule(epochs=250, milestones=(60, 120, 180, 220), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
+    )
+    distillation_weight: float = Field(
+        default=3.0, ge=0, le=1000, description="Weight of the distillation term (PyCIL 3; paper 1)."
+    )
+    temperature: float = Field(
+        default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (paper, PyCIL)."
+    )
+    l2_sp: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Weight of (1/2)||θ − θ_old||², the L2-SP term; 0 in the paper.",
+    )
 
 
 class EWCRecipe(Recipe):
@@ -67,17 +80,26 @@ class EWCRecipe(Recipe):
 
     name: Literal["ewc"] = "ewc"
     later_tasks: Schedule = Field(
-        default=Schedule(epochs=180, milestones=(70, 120, 150), weight_decay=2e-4), description="Schedule of every later task (PyCIL)."
+        default=Schedule(epochs=180, milestones=(70, 120, 150), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
     )
-    strength: float = Field(default=1000.0, ge=0, le=1e8, description="λ, the weight of the penalty (PyCIL and the survey's grid search).")
+    strength: float = Field(
+        default=1000.0,
+        ge=0,
+        le=1e8,
+        description="λ, the weight of the penalty (PyCIL and the survey's grid search).",
+    )
     fisher: Literal["per_sample", "batch"] = Field(
-        default="per_sample", description="Mean of each image's squared gradient (definition), or of each batch's squared mean gradient (PyCIL)."
+        default="per_sample",
+        description="Mean of each image's squared gradient (definition), or of each batch's squared mean gradient (PyCIL).",
     )
     labels: Literal["data", "model"] = Field(
-        default="data", description="True labels (empirical Fisher, PyCIL) or labels drawn from the model's predictions (definition, paper)."
+        default="data",
+        description="True labels (empirical Fisher, PyCIL) or labels drawn from the model's predictions (definition, paper).",
     )
     merge: Literal["average", "sum"] = Field(
-        default="average", description="Old and new Fisher averaged by their numbers of classes (PyCIL), or added: one full penalty a task (paper)."
+        default="average",
+        description="Old and new Fisher averaged by their numbers of classes (PyCIL), or added: one full penalty a task (paper).",
     )
     fisher_max: float | None = Field(
         default=1e-4,
@@ -109,9 +131,22 @@ class GEMRecipe(Recipe):
     }
 
     name: Literal["gem"] = "gem"
-    later_tasks: Schedule = Field(default=Schedule(epochs=100, milestones=(30, 60, 80), weight_decay=2e-4), description="Schedule of every later task (PyCIL).")
-    margin: float = Field(default=0.0, ge=0, le=10, description="γ, lower bound of the dual variables (PyCIL 0; official code 0.5).")
-    ridge: float = Field(default=0.0, ge=0, le=1, description="Added to the diagonal of the dual problem (PyCIL 0; official code 1e-3).")
+    later_tasks: Schedule = Field(
+        default=Schedule(epochs=100, milestones=(30, 60, 80), weight_decay=2e-4),
+        description="Schedule of every later task (PyCIL).",
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="γ, lower bound of the dual variables (PyCIL 0; official code 0.5).",
+    )
+    ridge: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Added to the diagonal of the dual problem (PyCIL 0; official code 1e-3).",
+    )
 
 
 class AGEMRecipe(Recipe):
@@ -138,12 +173,19 @@ class AGEMRecipe(Recipe):
 
     name: Literal["agem"] = "agem"
     later_tasks: Schedule = Field(
-        default=Schedule(epochs=100, milestones=(30, 60, 80), weight_decay=2e-4), description="Schedule of every later task (that of GEM in PyCIL)."
+        default=Schedule(epochs=100, milestones=(30, 60, 80), weight_decay=2e-4),
+        description="Schedule of every later task (that of GEM in PyCIL).",
     )
     masks: Literal["task", "none"] = Field(
-        default="task", description="An image's label competes with the classes of its own task (paper) or with all seen classes (mammoth)."
+        default="task",
+        description="An image's label competes with the classes of its own task (paper) or with all seen classes (mammoth).",
     )
-    reference_batch: int = Field(default=128, ge=1, le=65_536, description="Exemplars of each reference gradient: as many as images in a batch (mammoth).")
+    reference_batch: int = Field(
+        default=128,
+        ge=1,
+        le=65_536,
+        description="Exemplars of each reference gradient: as many as images in a batch (mammoth).",
+    )
 
 
 class DERppRecipe(Recipe):
@@ -166,12 +208,26 @@ class DERppRecipe(Recipe):
 
     name: Literal["derpp"] = "derpp"
     first_task: Schedule = Field(
-        default=Schedule(epochs=50, batch_size=32, lr=0.03, momentum=0.0, weight_decay=0.0, milestones=(35, 45), gamma=0.2),
+        default=Schedule(
+            epochs=50, batch_size=32, lr=0.03, momentum=0.0, weight_decay=0.0, milestones=(35, 45), gamma=0.2
+        ),
         description="Schedule of the first task (mammoth, CIFAR-100).",
     )
     later_tasks: Schedule = Field(
-        default=Schedule(epochs=50, batch_size=32, lr=0.03, momentum=0.0, weight_decay=0.0, milestones=(35, 45), gamma=0.2),
+        default=Schedule(
+            epochs=50, batch_size=32, lr=0.03, momentum=0.0, weight_decay=0.0, milestones=(35, 45), gamma=0.2
+        ),
         description="Schedule of every later task: the first task's (mammoth, CIFAR-100).",
     )
-    alpha: float = Field(default=0.3, ge=0, le=1000, description="α, weight of the distance to stored logits (mammoth: 0.3 for CIFAR-100 with 500 exemplars).")
-    beta: float = Field(default=0.5, ge=0, le=1000, description="β, weight of the cross-entropy on stored labels (mammoth 0.5); 0 is DER without ++.")
+    alpha: float = Field(
+        default=0.3,
+        ge=0,
+        le=1000,
+        description="α, weight of the distance to stored logits (mammoth: 0.3 for CIFAR-100 with 500 exemplars).",
+    )
+    beta: float = Field(
+        default=0.5,
+        ge=0,
+        le=1000,
+        description="β, weight of the cross-entropy on stored labels (mammoth 0.5); 0 is DER without ++.",
+    )

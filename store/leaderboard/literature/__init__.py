@@ -31,11 +31,18 @@ CAVEAT = (
     "One class order (seed 1993), 2000 exemplars in total; most methods start from one shared first-task checkpoint. "
     "Transcribed by hand from an OCR text of the paper's tables."
 )
-_ELSEWHERE = {"L2P": "a vision transformer pre-trained on a large dataset", "DyTox": "a transformer of its own"}
+_ELSEWHERE = {
+    "L2P": "a vision transformer pre-trained on a large dataset",
+    "DyTox": "a transformer of its own",
+}
 """Methods whose row stands on another network than the track's."""
 
 _BACKBONES = {"cifar100": "resnet32", "imagenet100": "resnet18_imagenet"}
-_OURS = {"DER": "der-wa", "Coil": "coil", **{recipe.title: name for name, recipe in BY_NAME.items() if name not in {"der", "derpp"}}}
+_OURS = {
+    "DER": "der-wa",
+    "Coil": "coil",
+    **{recipe.title: name for name, recipe in BY_NAME.items() if name not in {"der", "derpp"}},
+}
 """The survey's DER is the common re-implementation, without pruning and with weight aligning."""
 
 
@@ -45,15 +52,21 @@ class Reported(Frozen):
     track_slug: str
     title: str = Field(description="The method as the paper names it.")
     method: str | None = Field(description="The method of ours that it is; None if there is none.")
-    citation: Citation | None = Field(description="The paper; None for what a user reports, whose `source` says where it stands.")
+    citation: Citation | None = Field(
+        description="The paper; None for what a user reports, whose `source` says where it stands."
+    )
     source: str
     link: str | None = Field(default=None, description="To code or paper, as a user gave it.")
     id: str | None = Field(default=None, description="Of a result that a user reported.")
-    user: str | None = Field(default=None, description="Who reported it; None for what ships with this service.")
+    user: str | None = Field(
+        default=None, description="Who reported it; None for what ships with this service."
+    )
     average_accuracy: float
     last_accuracy: float
     forgetting: float | None
-    curve: tuple[float, ...] | None = Field(description="After each task; None if the paper prints the average and the end only.")
+    curve: tuple[float, ...] | None = Field(
+        description="After each task; None if the paper prints the average and the end only."
+    )
     caveat: str = Field(description="What holds for every row of the source.")
     note: str = Field(description="What holds for this row alone; empty if nothing does.")
 
@@ -68,7 +81,10 @@ def reported(track_slug: str) -> tuple[Reported, ...]:
 @lru_cache
 def _survey() -> tuple[Reported, ...]:
     table = json.loads((files(__package__) / "cil_survey.json").read_text(encoding="utf-8"))
-    settings = {**dict.fromkeys(table["curves"]), **{f"{data}_{split}": None for data in table["avg_last"] for split in _splits(table, data)}}
+    settings = {
+        **dict.fromkeys(table["curves"]),
+        **{f"{data}_{split}": None for data in table["avg_last"] for split in _splits(table, data)},
+    }
     return tuple(_row(table, setting, title) for setting in settings for title in _titles(table, setting))
 
 
@@ -101,7 +117,11 @@ def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
         forgetting=forgetting["forgetting"] if forgetting else None,
         curve=tuple(round(value / 100, 6) for value in curve) if curve else None,
         caveat=CAVEAT,
-        note=f"Not on the track's backbone but on {_ELSEWHERE[title]}." if title in _ELSEWHERE else _mismatch(differs[0]) if differs else "",
+        note=f"Not on the track's backbone but on {_ELSEWHERE[title]}."
+        if title in _ELSEWHERE
+        else _mismatch(differs[0])
+        if differs
+        else "",
     )
 
 

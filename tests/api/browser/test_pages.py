@@ -27,8 +27,12 @@ SMALLER = "digits-b0-inc2-m20-convnet"
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; `sh tests/browser.sh` installs it"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser sees does not depend on the database
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="Chromium is not installed; `sh tests/browser.sh` installs it"
+    ),
+    pytest.mark.parametrize(
+        "database_url", ["sqlite"], indirect=True
+    ),  # what a browser sees does not depend on the database
     pytest.mark.xdist_group("browser"),
 ]
 
@@ -45,7 +49,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def site(served: Any, client: Any, a_job: Any) -> Any:
     """A service on which four methods have finished, two of them with a smaller budget too."""
-    for method, seeds in (("finetune", (1,)), ("joint", (1, 2, 3)), ("replay", (1, 2, 3)), ("icarl", (1, 2, 3))):
+    for method, seeds in (
+        ("finetune", (1,)),
+        ("joint", (1, 2, 3)),
+        ("replay", (1, 2, 3)),
+        ("icarl", (1, 2, 3)),
+    ):
         assert client.post("/api/v1/jobs", json=a_job(method, seeds)).status_code == 202
     for method in ("replay", "icarl"):
         assert client.post("/api/v1/jobs", json={**a_job(method, (1,)), "track": SMALLER}).status_code == 202
@@ -61,7 +70,10 @@ class Visit:
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
-        self.page.on("console", lambda message: self._note(message.text) if message.type in {"error", "warning"} else None)
+        self.page.on(
+            "console",
+            lambda message: self._note(message.text) if message.type in {"error", "warning"} else None,
+        )
         self.page.on("pageerror", lambda error: self._note(str(error)))
 
     def _note(self, complaint: str) -> None:
@@ -92,7 +104,9 @@ def compare_two(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(TRACK)
     page.get_by_role("link", name=re.compile("Last acc")).click()
     assert "sort=last_accuracy" in page.url
-    expect(page.get_by_role("columnheader", name=re.compile("Last acc"))).to_have_attribute("aria-sort", "descending")
+    expect(page.get_by_role("columnheader", name=re.compile("Last acc"))).to_have_attribute(
+        "aria-sort", "descending"
+    )
     page.get_by_role("checkbox", name=re.compile("Select Replay")).check()
     page.get_by_role("checkbox", name=re.compile("Select iCaRL")).check()
     page.get_by_role("button", name="Compare the selected entries").click()
@@ -115,7 +129,9 @@ def test_a_job_is_submitted_and_followed_live_to_its_end(visit: Any, site: Any) 
     page.goto("/submit?method=wa")
     page.get_by_label("Seeds").fill("7")
     page.get_by_label("temperature").fill("3.5")
-    expect(page.locator("#equivalent pre").first).to_contain_text('"temperature": 3.5')  # the JSON follows what is typed
+    expect(page.locator("#equivalent pre").first).to_contain_text(
+        '"temperature": 3.5'
+    )  # the JSON follows what is typed
     page.get_by_label("Token").fill(site.service.token)
     page.get_by_role("button", name="Submit", exact=True).click()
     page.wait_for_url("**/jobs/job_*")
@@ -136,14 +152,20 @@ def test_a_job_is_submitted_and_followed_live_to_its_end(visit: Any, site: Any) 
     assert answered == [], "it still asks, although nothing can change any more"
 
 
-def test_figures_come_alive_where_they_are_seen_and_stay_pictures_without_scripts(visit: Any, client: Any) -> None:
-    chosen = "&".join(f"entry={entry['id']}" for entry in client.get(f"/api/v1/leaderboards/{TRACK}").json()["items"][:3])
+def test_figures_come_alive_where_they_are_seen_and_stay_pictures_without_scripts(
+    visit: Any, client: Any
+) -> None:
+    chosen = "&".join(
+        f"entry={entry['id']}" for entry in client.get(f"/api/v1/leaderboards/{TRACK}").json()["items"][:3]
+    )
     for scheme in ("light", "dark"):
         page = visit(color_scheme=scheme, viewport={"width": 1280, "height": 700})
         asked: list[str] = []
         page.on("request", lambda request, asked=asked: asked.append(request.url))
         page.goto("/methods")
-        assert not [address for address in asked if "echarts" in address], "charts are loaded where none is shown"
+        assert not [address for address in asked if "echarts" in address], (
+            "charts are loaded where none is shown"
+        )
         for address, count in ((f"/tracks/{TRACK}", 2), (f"/compare?{chosen}", 5)):
             page.goto(address)
             figures = page.locator("figure[data-chart]")
@@ -220,14 +242,20 @@ def pages_of(site: Any, client: Any, a_job: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault_on_any_page(visit: Any, site: Any, client: Any, a_job: Any, scheme: str) -> None:
+def test_axe_finds_no_serious_fault_on_any_page(
+    visit: Any, site: Any, client: Any, a_job: Any, scheme: str
+) -> None:
     page = visit(color_scheme=scheme)
     found = {}
     for name, address in pages_of(site, client, a_job).items():
         assert page.goto(address).ok, name
         page.evaluate(AXE)
         violations = page.evaluate("axe.run().then(result => result.violations)")
-        serious = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in violations if one["impact"] in {"serious", "critical"}]
+        serious = [
+            f"{one['id']}: {one['nodes'][0]['html'][:120]}"
+            for one in violations
+            if one["impact"] in {"serious", "critical"}
+        ]
         if serious:
             found[name] = serious
     assert found == {}
@@ -263,6 +291,10 @@ def test_everything_can_be_reached_by_keyboard(visit: Any) -> None:
     reached = set()
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim().slice(0, 30)"))
+        reached.add(
+            page.evaluate(
+                "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim().slice(0, 30)"
+            )
+        )
     assert {"Compare the selected entries", "Methods"} <= reached
     assert any(name.startswith("Select Replay") for name in reached)

@@ -59,7 +59,9 @@ class Proxy:
             except OSError:
                 return  # closed: the test is over
             self.connections += 1
-            threading.Thread(target=self._serve, args=(client, self.plan.popleft() if self.plan else "pass"), daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(client, self.plan.popleft() if self.plan else "pass"), daemon=True
+            ).start()
 
     def _serve(self, client: socket.socket, fate: str | int | bytes) -> None:
         with client, suppress(OSError):  # one of the two is gone
@@ -130,7 +132,9 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def cil(nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def cil(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
     def call(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["cil", *arguments])
         with pytest.raises(SystemExit) as end:

@@ -25,12 +25,30 @@ def finished(connected, service) -> str:
 
 
 def test_a_job_is_submitted_with_options(connected) -> None:
-    done = connected(*SUBMIT, "--preset", "small", "--set", "first_task.epochs=3", "--set", "first_task.milestones=[2]", "--set", "name=replay", "--json")
+    done = connected(
+        *SUBMIT,
+        "--preset",
+        "small",
+        "--set",
+        "first_task.epochs=3",
+        "--set",
+        "first_task.milestones=[2]",
+        "--set",
+        "name=replay",
+        "--json",
+    )
     job = json.loads(done.out)
     assert (done.code, done.err) == (0, "")
-    assert (job["state"], [run["seed"] for run in job["runs"]], job["spec"]["method"]["first_task"]["epochs"]) == ("queued", [1, 2, 3], 3)
+    assert (
+        job["state"],
+        [run["seed"] for run in job["runs"]],
+        job["spec"]["method"]["first_task"]["epochs"],
+    ) == ("queued", [1, 2, 3], 3)
     small = BY_NAME["replay"].from_preset("small").first_task
-    assert job["spec"]["method"]["first_task"] == small.model_dump(mode="json") | {"epochs": 3, "milestones": [2]}
+    assert job["spec"]["method"]["first_task"] == small.model_dump(mode="json") | {
+        "epochs": 3,
+        "milestones": [2],
+    }
     assert "queued" in connected("show", job["id"]).out
 
 
@@ -180,7 +198,10 @@ def test_entries_are_compared_with_a_baseline(connected, finished, service) -> N
     assert shown.code == 0
     assert re.search(r"against \w+ on " + DIGITS, shown.out)
     assert re.search(r"avg acc +[+-]\d\.\d\d +[+-]\d\.\d\d … [+-]\d\.\d\d +(<|0|1)", shown.out)
-    assert json.loads(connected("compare", *entries, "--baseline", entries[1], "--json").out)["baseline"] == entries[1]
+    assert (
+        json.loads(connected("compare", *entries, "--baseline", entries[1], "--json").out)["baseline"]
+        == entries[1]
+    )
     alone = connected("compare", entries[0])
     assert (alone.code, "2 to 8 different entries" in alone.err) == (3, True)
 

@@ -20,7 +20,9 @@ def known(path: Path, name: str) -> None:
 
 
 def test_without_any_server_it_says_where_it_looked():
-    with pytest.raises(NoServerError, match=r"--server.*CIL_SERVER.*cil login.*cil up.*var/serve/connection\.json"):
+    with pytest.raises(
+        NoServerError, match=r"--server.*CIL_SERVER.*cil login.*cil up.*var/serve/connection\.json"
+    ):
         find()
 
 

@@ -11,13 +11,21 @@ from api.client import ApiError, Client, UnreachableError, sdk, transport
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-WAIT_LONG = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+WAIT_LONG = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<h1>Lost</h1>"
 
 
 def test_a_job_is_submitted_followed_and_read(sdk: Client, service) -> None:
     job = sdk.submit("replay", DIGITS, [1, 2], name="first")
-    assert (job.state, job.method, job.track, job.name, [run.seed for run in job.runs]) == ("queued", "replay", DIGITS, "first", [1, 2])
+    assert (job.state, job.method, job.track, job.name, [run.seed for run in job.runs]) == (
+        "queued",
+        "replay",
+        DIGITS,
+        "first",
+        [1, 2],
+    )
     service.complete_all()
     kinds = [event.kind for event in sdk.follow(job.id)]
     assert (kinds[0], kinds[-1], kinds.count("task_evaluated")) == ("job_submitted", "job_finished", 10)
@@ -27,7 +35,11 @@ def test_a_job_is_submitted_followed_and_read(sdk: Client, service) -> None:
     assert (run.state, run.seed, sorted(run.classifiers)) == ("succeeded", 1, ["linear", "nme"])
     assert run.classifiers["linear"].summary["average_accuracy"] == done.runs[0].average_accuracy
     (entry,) = sdk.leaderboard(DIGITS).items
-    assert (entry.rank, entry.method, [one.run_id for one in entry.runs]) == (1, "replay", [one.id for one in done.runs])
+    assert (entry.rank, entry.method, [one.run_id for one in entry.runs]) == (
+        1,
+        "replay",
+        [one.id for one in done.runs],
+    )
     assert sdk.export(DIGITS, "csv").startswith("track,rank,method")
     assert sdk.submit("replay", DIGITS, [1, 2]).reused
     assert not sdk.submit("replay", DIGITS, [1, 2], force=True).reused
@@ -79,14 +91,18 @@ def test_a_cancelled_job_ends_and_cannot_be_cancelled_again(sdk: Client) -> None
 
 
 @pytest.mark.parametrize("fate", ["drop", "deaf", 30, BUSY])
-def test_a_submission_that_fails_on_its_way_is_repeated_and_makes_one_job(fate, proxy, through: Client, sdk: Client) -> None:
+def test_a_submission_that_fails_on_its_way_is_repeated_and_makes_one_job(
+    fate, proxy, through: Client, sdk: Client
+) -> None:
     proxy.plan.extend([fate, fate])
     job = through.submit("replay", DIGITS, [1])
     assert [one.id for one in sdk.jobs()] == [job.id]
     assert proxy.connections == 3
 
 
-def test_a_cancellation_whose_answer_is_lost_is_repeated_and_answered(proxy, through: Client, sdk: Client) -> None:
+def test_a_cancellation_whose_answer_is_lost_is_repeated_and_answered(
+    proxy, through: Client, sdk: Client
+) -> None:
     job = sdk.submit("replay", DIGITS, [1])
     proxy.plan.append("deaf")
     assert through.cancel(job.id).state == "cancelled"
@@ -122,7 +138,9 @@ def test_a_server_that_is_not_there_is_unreachable(monkeypatch, proxy) -> None:
         client.get("/methods")
 
 
-def test_an_event_stream_that_breaks_is_resumed_without_a_gap_or_a_repetition(proxy, through: Client, sdk: Client, service) -> None:
+def test_an_event_stream_that_breaks_is_resumed_without_a_gap_or_a_repetition(
+    proxy, through: Client, sdk: Client, service
+) -> None:
     job = sdk.submit("replay", DIGITS, [1, 2, 3])
     service.complete_all()
     whole = list(sdk.follow(job.id))
@@ -157,4 +175,8 @@ def test_following_an_unknown_job_is_refused(sdk: Client) -> None:
 def test_events_are_split_at_line_feeds_alone() -> None:
     text = 'data: {"a": "line\u2028separator\x85"}\r\nid: 1\n\n: ping\n\nevent: odd\ndata: x\ndata: y\n\nevent: end\ndata: {}\n\n'.encode()
     chunks = [text[index : index + 7] for index in range(0, len(text), 7)]
-    assert list(transport._messages(iter(chunks))) == [("message", '{"a": "line\u2028separator\x85"}'), ("odd", "x\ny"), ("end", "{}")]
+    assert list(transport._messages(iter(chunks))) == [
+        ("message", '{"a": "line\u2028separator\x85"}'),
+        ("odd", "x\ny"),
+        ("end", "{}"),
+    ]

@@ -35,8 +35,12 @@ def small_install() -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            required = [re.match(r"[\w.-]+", line)[0] for line in requires(name) or () if "extra ==" not in line]
-            waiting += [one for one in map(normal, required) if one in installed()]  # not what another platform or Python needs
+            required = [
+                re.match(r"[\w.-]+", line)[0] for line in requires(name) or () if "extra ==" not in line
+            ]
+            waiting += [
+                one for one in map(normal, required) if one in installed()
+            ]  # not what another platform or Python needs
     return found
 
 
@@ -52,14 +56,20 @@ def normal(name: str) -> str:
 @cache
 def beyond() -> frozenset[str]:
     """Modules that the small install does not bring."""
-    return frozenset(module for module, names in packages_distributions().items() if not {normal(name) for name in names} & small_install())
+    return frozenset(
+        module
+        for module, names in packages_distributions().items()
+        if not {normal(name) for name in names} & small_install()
+    )
 
 
 def small_cil(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`cil` in a fresh interpreter that can import nothing beyond the small install."""
     code = BLOCKED.format(blocked=set(beyond()), arguments=arguments)
     environment |= {"PATH": "/usr/bin:/bin", "COLUMNS": "200"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +85,9 @@ def test_the_small_install_brings_neither_server_nor_engine() -> None:
 def test_every_command_is_listed(home) -> None:
     done = small_cil("--help", HOME=home)
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"submit", "watch", "leaderboard", "worker", "up", "run"} <= {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert {"submit", "watch", "leaderboard", "worker", "up", "run"} <= {
+        line.split()[0] for line in done.stdout.splitlines() if line.strip()
+    }
 
 
 def test_a_job_is_submitted_and_read(served, service, home) -> None:

@@ -68,7 +68,10 @@ def test_a_directory_that_is_there_is_not_touched(exported, connected):
 def test_without_pyarrow_it_says_what_to_install_and_csv_still_works(connected, nowhere, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'cil-leaderboard[parquet]', or give --no-parquet" in connected("export", "--out", "saved").err
+    assert (
+        "pip install 'cil-leaderboard[parquet]', or give --no-parquet"
+        in connected("export", "--out", "saved").err
+    )
     assert not (nowhere / "saved").exists()
     assert connected("export", "--out", "saved", "--no-parquet").code == 0
     assert json.loads((nowhere / "saved" / "manifest.json").read_text())["counts"]["run"] == 0
@@ -76,7 +79,9 @@ def test_without_pyarrow_it_says_what_to_install_and_csv_still_works(connected, 
 
 
 def test_a_service_that_stops_in_the_middle_leaves_nothing_behind(connected, proxy, nowhere, monkeypatch):
-    proxy.plan.append(b'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n{"kind": "snapshot", "format": "cil-snapshot"}\n')
+    proxy.plan.append(
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n{"kind": "snapshot", "format": "cil-snapshot"}\n'
+    )
     monkeypatch.setenv("CIL_SERVER", proxy.url)
     done = connected("export", "--out", "saved")
     assert (done.code, "stopped before the end of the snapshot" in done.err) == (1, True)

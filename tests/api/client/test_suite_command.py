@@ -35,7 +35,10 @@ def test_suites_are_listed_without_a_server(cil) -> None:
 
 def test_a_suite_is_run_and_run_again_for_nothing(connected, working) -> None:
     before = connected("suite", "show", "digits-orders")
-    assert (before.code, "36 runs, 36 to execute: 36 of them of recipes that never ran here" in before.out) == (0, True)
+    assert (
+        before.code,
+        "36 runs, 36 to execute: 36 of them of recipes that never ran here" in before.out,
+    ) == (0, True)
     done = connected("suite", "run", "digits-orders", "--json")
     assert done.code == 0, done.err
     answer = json.loads(done.out)
@@ -51,11 +54,15 @@ def test_a_suite_is_run_and_run_again_for_nothing(connected, working) -> None:
 
 
 def test_part_of_a_suite_is_known_to_cost_something(connected, service) -> None:
-    connected("submit", "-m", "replay", "-t", "digits-b0-inc2-m50-convnet", "--preset", "small", "--seeds", "1993")
+    connected(
+        "submit", "-m", "replay", "-t", "digits-b0-inc2-m50-convnet", "--preset", "small", "--seeds", "1993"
+    )
     service.complete_all()
     price = json.loads(connected("suite", "show", "digits-orders", "--json").out)
     assert (price["runs"], price["finished"], price["unknown"]) == (36, 1, 33)
-    assert price["seconds_left"] == pytest.approx(2 * 5 * 2, rel=0.5)  # two more seeds, at what the first one took
+    assert price["seconds_left"] == pytest.approx(
+        2 * 5 * 2, rel=0.5
+    )  # two more seeds, at what the first one took
 
 
 def test_published_figures_stand_beside_ours(connected, working) -> None:

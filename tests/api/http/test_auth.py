@@ -16,7 +16,17 @@ def post(client, body, token):
 
 
 @pytest.mark.parametrize(
-    "token", [None, "", "Bearer", "Bearer x", "Basic YWRhOmFkYQ==", "Bearer cil_" + "0" * 72, "Bearer cil_" + "é" * 72, "Bearer " + "c" * 5000]
+    "token",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic YWRhOmFkYQ==",
+        "Bearer cil_" + "0" * 72,
+        "Bearer cil_" + "é" * 72,
+        "Bearer " + "c" * 5000,
+    ],
 )
 def test_without_a_valid_token_nothing_is_written(client, service, a_job, token):
     answer = post(client, a_job(), None if token is None else token.encode("utf-8"))
@@ -80,5 +90,11 @@ def test_only_the_owner_or_an_administrator_cancels_a_job(client, service, a_job
 
 
 def test_no_answer_repeats_the_token(client, service, a_job):
-    answers = [client.post("/api/v1/jobs", json=a_job()), client.get("/api/v1/jobs"), client.post("/api/v1/jobs", json={"token": 1})]
-    assert all(service.token not in answer.text and service.token not in str(answer.headers) for answer in answers)
+    answers = [
+        client.post("/api/v1/jobs", json=a_job()),
+        client.get("/api/v1/jobs"),
+        client.post("/api/v1/jobs", json={"token": 1}),
+    ]
+    assert all(
+        service.token not in answer.text and service.token not in str(answer.headers) for answer in answers
+    )

@@ -36,7 +36,9 @@ def test_the_same_key_with_another_body_is_refused(client, service, a_job):
 def test_keys_of_different_users_do_not_meet(client, service, a_job):
     _, other = service.add_user("grace")
     mine = client.post("/api/v1/jobs", json=a_job(), headers=KEY).json()
-    hers = client.post("/api/v1/jobs", json=a_job(), headers=KEY | {"Authorization": f"Bearer {other}"}).json()
+    hers = client.post(
+        "/api/v1/jobs", json=a_job(), headers=KEY | {"Authorization": f"Bearer {other}"}
+    ).json()
     assert mine["id"] != hers["id"]
 
 
@@ -55,7 +57,9 @@ def test_a_key_that_cannot_be_kept_is_refused(client, service, a_job, key):
 def test_a_hundred_parallel_posts_with_one_key_make_one_job(served, service, a_job):
     async def post_all() -> list[tuple[int, str]]:
         async with served.async_client() as client:
-            answers = await asyncio.gather(*(client.post("/api/v1/jobs", json=a_job(), headers=KEY) for _ in range(100)))
+            answers = await asyncio.gather(
+                *(client.post("/api/v1/jobs", json=a_job(), headers=KEY) for _ in range(100))
+            )
         return [(answer.status_code, answer.json()["id"]) for answer in answers]
 
     answers = asyncio.run(post_all())
@@ -67,7 +71,12 @@ def test_a_hundred_parallel_posts_with_one_key_make_one_job(served, service, a_j
 def test_parallel_posts_of_one_spec_without_a_key_share_its_runs(served, service, a_job):
     async def post_all() -> set[int]:
         async with served.async_client() as client:
-            return {answer.status_code for answer in await asyncio.gather(*(client.post("/api/v1/jobs", json=a_job()) for _ in range(20)))}
+            return {
+                answer.status_code
+                for answer in await asyncio.gather(
+                    *(client.post("/api/v1/jobs", json=a_job()) for _ in range(20))
+                )
+            }
 
     assert asyncio.run(post_all()) == {202}
     assert service.written() == {"jobs": 20, "runs": 3, "tracks": 1}

@@ -15,8 +15,15 @@ from store.database.models import Attempt
 
 def samples(client):
     answer = client.get("/metrics")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    return {(sample.name, *sorted(sample.labels.items())): sample.value for family in text_string_to_metric_families(answer.text) for sample in family.samples}
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        200,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
 
 
 def test_queues_leases_and_workers_are_told_as_the_database_has_them(client, service, a_job):
@@ -42,8 +49,13 @@ def test_what_ended_within_the_last_hour_is_told_by_state_outcome_and_memory(cli
     assert {state: found["cil_runs", ("state", state)] for state in ("queued", "running", "succeeded", "failed")} == {
         "queued": 0, "running": 0, "succeeded": 2, "failed": 1,
     }  # fmt: skip
-    assert [found["cil_attempts_ended", ("outcome", outcome)] for outcome in ("succeeded", "failed")] == [2, 1]
-    assert [found["cil_run_peak_bytes", ("device", "cpu"), ("memory", kind)] for kind in ("host", "device")] == [3000, 7]
+    assert [found["cil_attempts_ended", ("outcome", outcome)] for outcome in ("succeeded", "failed")] == [
+        2,
+        1,
+    ]
+    assert [
+        found["cil_run_peak_bytes", ("device", "cpu"), ("memory", kind)] for kind in ("host", "device")
+    ] == [3000, 7]
     with service.database.transaction() as session:
         session.execute(update(Attempt).values(ended_at=now(-timedelta(minutes=61))))
     assert not [key for key in samples(client) if key[0] == "cil_attempts_ended"]
@@ -55,8 +67,14 @@ def test_requests_are_counted_by_pattern_and_never_by_what_was_written(client):
         client.get(path)
     client.request("PROPFIND", "/livez")
     found = samples(client)
-    assert found["cil_requests_total", ("method", "GET"), ("route", "/api/v1/methods/{name}"), ("status", "200")] == 2
-    assert found["cil_requests_total", ("method", "GET"), ("route", "/api/v1/methods/{name}"), ("status", "404")] == 1
+    assert (
+        found["cil_requests_total", ("method", "GET"), ("route", "/api/v1/methods/{name}"), ("status", "200")]
+        == 2
+    )
+    assert (
+        found["cil_requests_total", ("method", "GET"), ("route", "/api/v1/methods/{name}"), ("status", "404")]
+        == 1
+    )
     assert found["cil_request_seconds_count", ("route", "/api/v1/methods/{name}")] == 3
     labels = {value for key in found for label in key[1:] for value in label}
     assert not labels & {"/nowhere/at/all", "PROPFIND", "/api/v1/methods/nope"}

@@ -7,7 +7,16 @@ import logging
 import pytest
 from sqlalchemy import text
 
-PATHS = ["/", "/api/v1/jobs", "/api/v1/nothing", "/static/site.css", "/static/../main.py", "/livez", "/problems/invalid-body", "/api/v1/openapi.json"]
+PATHS = [
+    "/",
+    "/api/v1/jobs",
+    "/api/v1/nothing",
+    "/static/site.css",
+    "/static/../main.py",
+    "/livez",
+    "/problems/invalid-body",
+    "/api/v1/openapi.json",
+]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -48,7 +57,9 @@ def test_an_error_of_ours_tells_nothing_but_its_id_and_is_logged(client, service
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_cross_origin_request_is_invited(client):
-    headers = client.options("/api/v1/jobs", headers={"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}).headers
+    headers = client.options(
+        "/api/v1/jobs", headers={"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}
+    ).headers
     assert not any(name.startswith("access-control") for name in headers)
 
 
@@ -56,11 +67,18 @@ def test_no_cross_origin_request_is_invited(client):
 def test_every_request_is_told_with_its_ids_and_without_its_query(client, caplog):
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with caplog.at_level(logging.INFO, logger="api.http.middleware"):
-        answer = client.get("/api/v1/jobs", params={"limit": "7"}, headers={"traceparent": trace, "X-Request-ID": "mine"})
+        answer = client.get(
+            "/api/v1/jobs", params={"limit": "7"}, headers={"traceparent": trace, "X-Request-ID": "mine"}
+        )
         client.get("/livez")
     assert (answer.headers["traceparent"], answer.headers["X-Request-ID"]) == (trace, "mine")
     (record,) = [record for record in caplog.records if record.name == "api.http.middleware"]
-    assert (record.method, record.path, record.status, record.client) == ("GET", "/api/v1/jobs", 200, "127.0.0.1")
+    assert (record.method, record.path, record.status, record.client) == (
+        "GET",
+        "/api/v1/jobs",
+        200,
+        "127.0.0.1",
+    )
     assert 0 < record.milliseconds < 10_000
 
 

@@ -20,10 +20,17 @@ def test_a_token_may_write_so_often_and_is_told_how_much_is_left(service_of, cli
         assert client.get("/api/v1/jobs").status_code == 200
 
 
-def test_whoever_guesses_tokens_has_to_wait_and_a_valid_one_from_the_same_address_does_not(service_of, client_of, a_job):
+def test_whoever_guesses_tokens_has_to_wait_and_a_valid_one_from_the_same_address_does_not(
+    service_of, client_of, a_job
+):
     service = service_of(failures_per_minute=2)
     with client_of(service) as client:
-        guesses = [client.post("/api/v1/jobs", json=a_job(), headers={"Authorization": f"Bearer cil_{guess:072x}"}).status_code for guess in range(3)]
+        guesses = [
+            client.post(
+                "/api/v1/jobs", json=a_job(), headers={"Authorization": f"Bearer cil_{guess:072x}"}
+            ).status_code
+            for guess in range(3)
+        ]
         assert guesses == [401, 401, 429]
         assert client.post("/api/v1/jobs", json=a_job()).status_code == 202
 

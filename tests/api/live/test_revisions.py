@@ -20,7 +20,11 @@ def asked(service: Any, client: Any, a_job: Any) -> list[str]:
     """The times the database was asked for a revision."""
     client.post("/api/v1/jobs", json=a_job())
     found: list[str] = []
-    event.listen(service.database.engine, "before_cursor_execute", lambda _c, _k, statement, *_: found.append(statement) if "revision" in statement else None)
+    event.listen(
+        service.database.engine,
+        "before_cursor_execute",
+        lambda _c, _k, statement, *_: found.append(statement) if "revision" in statement else None,
+    )
     return found
 
 
@@ -59,7 +63,9 @@ def test_nobody_is_told_what_held_before_they_asked(service: Any, asked: list[st
     assert asked
 
 
-def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(service: Any, asked: list[str]) -> None:
+def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(
+    service: Any, asked: list[str]
+) -> None:
     async def through_a_fault() -> tuple[list[Any], str]:
         revisions = Revisions(service.database)
 

@@ -19,7 +19,9 @@ def messages(url):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_submission_rings_once_and_a_reused_one_does_not(service_of, client_of, redis_url, a_job, eventually):
+def test_a_submission_rings_once_and_a_reused_one_does_not(
+    service_of, client_of, redis_url, a_job, eventually
+):
     service = service_of(redis_url=redis_url)
     with client_of(service) as client:
         client.post("/api/v1/jobs", json=a_job())
@@ -71,7 +73,10 @@ def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_
 def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypatch):
     # So long is a ring tried: an answer that waited for it could not be quicker, however slow the machine.
     monkeypatch.setattr("api.live.ringer.TIMEOUT_SECONDS", 5.0)
-    with silent_server() as server, client_of(service_of(redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0")) as client:
+    with (
+        silent_server() as server,
+        client_of(service_of(redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0")) as client,
+    ):
         client.get("/livez")
         began = time.monotonic()
         assert client.post("/api/v1/jobs", json=a_job()).status_code == 202

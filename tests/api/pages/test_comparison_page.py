@@ -11,13 +11,18 @@ BOARD = "digits-b0-inc2-m50-convnet"
 
 def page(client, path, **parameters):
     answer = client.get(path, params=parameters or None, headers={"Accept": "text/html"})
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), answer.text
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), (
+        answer.text
+    )
     return answer.text
 
 
 def chosen(client):
     """The values of the leaderboard's check boxes, by method."""
-    boxes = re.findall(r'<input type="checkbox" name="entry" value="([^"]+)" aria-label="Select (\S+)', page(client, f"/tracks/{BOARD}"))
+    boxes = re.findall(
+        r'<input type="checkbox" name="entry" value="([^"]+)" aria-label="Select (\S+)',
+        page(client, f"/tracks/{BOARD}"),
+    )
     return {title: entry for entry, title in boxes}
 
 
@@ -44,7 +49,9 @@ def test_a_comparison_shows_differences_verdicts_matrices_and_recipes(finished):
     text = page(finished, "/compare", entry=[entries["Replay"], entries["iCaRL"], entries["Finetune"]])
     assert "1 seed in common: too few to test" in text
     assert len(re.findall(r'<table class="heat">', text)) == 3
-    assert re.search(r'<th scope="row">name</th><td class="wrap">replay</td><td class="wrap">icarl</td>', text)
+    assert re.search(
+        r'<th scope="row">name</th><td class="wrap">replay</td><td class="wrap">icarl</td>', text
+    )
     answer = finished.get("/api/v1/compare", params={"entry": [entries["Replay"], entries["iCaRL"]]}).json()
     mean = answer["differences"][0]["tests"]["average_accuracy"]["mean"]
     assert f"{'+' if mean >= 0 else '−'}{100 * abs(mean):.2f}" in text
@@ -53,14 +60,26 @@ def test_a_comparison_shows_differences_verdicts_matrices_and_recipes(finished):
 
 def test_an_entry_looks_alike_in_every_figure_drawn_by_the_server_and_by_the_browser(finished):
     entries = chosen(finished)
-    text = page(finished, "/compare", entry=[entries["iCaRL"], entries["Joint"], entries["Replay"], entries["Finetune"]])
+    text = page(
+        finished,
+        "/compare",
+        entry=[entries["iCaRL"], entries["Joint"], entries["Replay"], entries["Finetune"]],
+    )
     expected = {"Finetune": "c0", "Replay": "c1", "iCaRL": "c2", "Joint": "bound"}
-    specs = [json.loads(found) for found in re.findall(r'<script type="application/json">(.+?)</script>', text, re.DOTALL)]
-    pictures = [ET.fromstring(found) for found in re.findall(r'<svg[^>]* class="chart".+?</svg>', text, re.DOTALL)]
+    specs = [
+        json.loads(found)
+        for found in re.findall(r'<script type="application/json">(.+?)</script>', text, re.DOTALL)
+    ]
+    pictures = [
+        ET.fromstring(found) for found in re.findall(r'<svg[^>]* class="chart".+?</svg>', text, re.DOTALL)
+    ]
     assert [spec["kind"] for spec in specs] == ["curves", "intervals", "intervals", "bars", "bars"]
     assert len(pictures) == len(specs)
     for spec, picture in zip(specs, pictures, strict=True):
-        told = {one["name"].partition(",")[0]: "bound" if one["bound"] else f"c{one['place']}" for one in spec.get("series") or spec["rows"]}
+        told = {
+            one["name"].partition(",")[0]: "bound" if one["bound"] else f"c{one['place']}"
+            for one in spec.get("series") or spec["rows"]
+        }
         assert told == {name: look for name, look in expected.items() if name in told}
         assert len(told) == (3 if spec["kind"] == "intervals" else 4)  # there the baseline is zero
         assert drawn(picture) == told
@@ -74,8 +93,13 @@ def test_a_variant_of_many_changes_is_shortened_unless_two_would_be_called_the_s
     board = page(client, f"/tracks/{BOARD}")
     assert "small, first_task.batch_size=64 and 3 more</abbr>" in board
     assert "small, first_task.batch_size=64 and 4 more</abbr>" in board
-    assert 'title="small, first_task.batch_size=64, first_task.lr=0.02, first_task.momentum=0.8, first_task.weight_decay=0.001"' in board
-    client.post("/api/v1/jobs", json=a_job("replay", preset="small", first_task=first, later_tasks={"lr": 0.02}))
+    assert (
+        'title="small, first_task.batch_size=64, first_task.lr=0.02, first_task.momentum=0.8, first_task.weight_decay=0.001"'
+        in board
+    )
+    client.post(
+        "/api/v1/jobs", json=a_job("replay", preset="small", first_task=first, later_tasks={"lr": 0.02})
+    )
     service.complete_all()
     entries = [item["id"] for item in client.get(f"/api/v1/leaderboards/{BOARD}").json()["items"]]
     names = re.search(r"<span>Baseline: (.+?)</span>", page(client, "/compare", entry=entries), re.DOTALL)[1]
@@ -93,7 +117,9 @@ def test_another_baseline_is_a_link_away(finished):
 
 
 def test_one_entry_alone_is_refused_as_a_page(finished):
-    answer = finished.get("/compare", params={"entry": chosen(finished)["Replay"]}, headers={"Accept": "text/html"})
+    answer = finished.get(
+        "/compare", params={"entry": chosen(finished)["Replay"]}, headers={"Accept": "text/html"}
+    )
     assert answer.status_code == 422
     assert "2 to 8 different entries" in answer.text
     assert "text/html" in answer.headers["content-type"]

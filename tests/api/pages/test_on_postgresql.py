@@ -18,15 +18,23 @@ def test_every_page_is_shown(postgresql_url, databases, serving_of, a_job, servi
                     job = client.post("/api/v1/jobs", json=a_job(method, (1, 2, 3), track)).json()
             told(service, database)
             service.complete_all()
-            entries = [entry["id"] for entry in client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]]
+            entries = [
+                entry["id"] for entry in client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]
+            ]
             run = job["runs"][0]["id"]
             client.post(f"/api/v1/runs/{run}/replay")
-            compared, both = "&".join(f"entry={entry}" for entry in entries), "&".join(f"track={track}" for track in TRACKS)
+            compared, both = (
+                "&".join(f"entry={entry}" for entry in entries),
+                "&".join(f"track={track}" for track in TRACKS),
+            )
             addresses = [
                 "/", f"/tracks/{TRACKS[0]}", f"/tracks/{TRACKS[0]}/pareto.svg", f"/compare?{compared}", f"/ranks?{both}", f"/runs/{run}",
                 f"/runs/{run}/curves.csv", f"/jobs/{job['id']}", f"/submit?job={job['id']}", "/methods", "/methods/icarl", "/datasets", "/workers",
             ]  # fmt: skip
-            statuses = {address: client.get(address, headers={"Accept": "text/html"}).status_code for address in addresses}
+            statuses = {
+                address: client.get(address, headers={"Accept": "text/html"}).status_code
+                for address in addresses
+            }
     assert set(statuses.values()) == {200}, statuses
 
 
@@ -35,7 +43,11 @@ def told(service, database: Database) -> None:
     claim = service.claim()
     service.start(claim)
     with database.transaction() as session:
-        runs.record(session, claim, EpochFinished(task=0, phase="train", epoch=0, epochs=1, lr=0.1, losses={"ce": 1.0}))
+        runs.record(
+            session,
+            claim,
+            EpochFinished(task=0, phase="train", epoch=0, epochs=1, lr=0.1, losses={"ce": 1.0}),
+        )
     for task in range(5):
         service.evaluate(claim, task)
     service.finish(claim)

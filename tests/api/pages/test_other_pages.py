@@ -12,7 +12,9 @@ from store import runs
 
 def page(client, path):
     answer = client.get(path, headers={"Accept": "text/html"})
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), answer.text
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), (
+        answer.text
+    )
     return answer.text
 
 
@@ -29,12 +31,16 @@ def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     assert "data-events" not in done
     answer = client.get(f"/api/v1/runs/{run_id}").json()["classifiers"]["linear"]
     assert f"{100 * answer['summary']['average_accuracy']:.2f}" in done
-    assert done.count('<td class="heat-') == 15 * len(client.get(f"/api/v1/runs/{run_id}").json()["classifiers"])
+    assert done.count('<td class="heat-') == 15 * len(
+        client.get(f"/api/v1/runs/{run_id}").json()["classifiers"]
+    )
     assert f'<a href="/runs/{run_id}">7</a>' in page(client, f"/jobs/{job['id']}")
 
 
 def test_a_queued_job_says_why_it_waits_and_about_how_long(client, service, a_job):
-    first, second = (client.post("/api/v1/jobs", json=a_job(seeds=seeds)).json()["id"] for seeds in ((1,), (2, 3)))
+    first, second = (
+        client.post("/api/v1/jobs", json=a_job(seeds=seeds)).json()["id"] for seeds in ((1,), (2, 3))
+    )
     assert "No worker is there: it begins when one is." in page(client, f"/jobs/{second}")
     with service.database.transaction() as session:
         runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cpu", None), {})
@@ -59,7 +65,9 @@ def test_a_lost_attempt_is_told_with_its_reason(client, service, a_job):
 def test_workers_and_what_waits_are_shown(client, service, a_job):
     assert "No worker was heard of" in page(client, "/workers")
     with service.database.transaction() as session:
-        runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cuda:0", None), {"device_name": "NVIDIA H200"})
+        runs.register_worker(
+            session, runs.WorkerOffer("worker-1", "cil", "cuda:0", None), {"device_name": "NVIDIA H200"}
+        )
     client.post("/api/v1/jobs", json=a_job(seeds=(1, 2)))
     text = page(client, "/workers")
     assert "worker-1" in text
@@ -90,7 +98,9 @@ def test_everything_of_the_catalogue_is_listed(finished):
     assert all(name in text for name in BACKBONES)
 
 
-@pytest.mark.parametrize("path", ["/runs/run_00000000000000000000000000", "/jobs/job_00000000000000000000000000", "/runs/x"])
+@pytest.mark.parametrize(
+    "path", ["/runs/run_00000000000000000000000000", "/jobs/job_00000000000000000000000000", "/runs/x"]
+)
 def test_what_is_not_there_is_told_as_a_page(finished, path):
     answer = finished.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404
@@ -107,7 +117,10 @@ def test_ranks_over_tracks_are_drawn_with_their_critical_difference(client, serv
     text = page(client, address)
     answer = client.get("/api/v1/compare/tracks", params={"track": tracks}).json()["ranking"]
     assert f"critical difference {answer['critical_difference']:.2f}" in text
-    assert all(f"{name}  {rank:.2f}" in text for name, rank in zip(answer["names"], answer["average_ranks"], strict=True))
+    assert all(
+        f"{name}  {rank:.2f}" in text
+        for name, rank in zip(answer["names"], answer["average_ranks"], strict=True)
+    )
     assert client.get(address.replace("?", "/ranks.csv?")).text.startswith("method,average rank\r\n")
     assert 'action="/ranks"' in page(client, "/")
 
@@ -117,12 +130,17 @@ def test_the_losses_of_a_run_are_drawn_while_it_runs_and_afterwards(client, serv
     claim = service.claim()
     service.start(claim)
     for epoch, loss in enumerate((2.0, 1.0, 0.5)):
-        event = EpochFinished(task=0, phase="train", epoch=epoch, epochs=9, lr=0.1, losses={"ce": loss, "kd": 0.25})
+        event = EpochFinished(
+            task=0, phase="train", epoch=epoch, epochs=9, lr=0.1, losses={"ce": loss, "kd": 0.25}
+        )
         with service.database.transaction() as session:
             runs.record(session, claim, event)
     text = page(client, f"/runs/{run_id}")
     assert "task 1 of 5, phase train, epoch 3 of 9" in text
-    assert client.get(f"/runs/{run_id}/losses.csv").text == "recorded epochs,loss\r\n1.0,2.25\r\n2.0,1.25\r\n3.0,0.75\r\n"
+    assert (
+        client.get(f"/runs/{run_id}/losses.csv").text
+        == "recorded epochs,loss\r\n1.0,2.25\r\n2.0,1.25\r\n3.0,0.75\r\n"
+    )
 
 
 def test_a_run_and_its_replay_lead_to_each_other(client, service, a_job):

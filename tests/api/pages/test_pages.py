@@ -63,7 +63,9 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
         if accuracy["interval"]:
             shown += f" ± {100 * (accuracy['interval'][1] - accuracy['mean']):.1f}"
         assert words(row[3]).removeprefix("★ ") == shown
-        assert words(row[1]).removeprefix("◆ ") == (f"{entry['rank']} band {entry['band']}" if entry["rank"] else "– upper bound")
+        assert words(row[1]).removeprefix("◆ ") == (
+            f"{entry['rank']} band {entry['band']}" if entry["rank"] else "– upper bound"
+        )
 
 
 def test_the_table_is_marked_up_for_screen_readers(finished):
@@ -94,10 +96,17 @@ def test_sorting_and_choosing_are_links_that_keep_each_other(finished):
 def test_nothing_inline_is_needed(finished):
     _, page = read(finished, PAGE)
     scripts = page.all("script")
-    assert all(script.get("type") == "application/json" or script["src"].startswith("/static/") for script in scripts)
-    assert len([script for script in scripts if script.get("type") == "application/json"]) == len(page.all("figure"))
+    assert all(
+        script.get("type") == "application/json" or script["src"].startswith("/static/") for script in scripts
+    )
+    assert len([script for script in scripts if script.get("type") == "application/json"]) == len(
+        page.all("figure")
+    )
     assert not page.all("style")
-    assert not any("style" in attributes or any(name.startswith("on") for name in attributes) for _, attributes in page.elements)
+    assert not any(
+        "style" in attributes or any(name.startswith("on") for name in attributes)
+        for _, attributes in page.elements
+    )
     assert "http" not in "".join(link["href"] for link in page.all("link"))
 
 
@@ -131,7 +140,9 @@ def test_the_home_page_lists_tracks_with_their_leaders(finished):
 
 def test_the_leader_is_found_behind_any_number_of_upper_bounds(client, service, a_job):
     for epochs in range(1, 7):  # six recipes of joint training, all of which do better than A-GEM
-        client.post("/api/v1/jobs", json=a_job("joint", (1,), first_task={"epochs": epochs, "milestones": []}))
+        client.post(
+            "/api/v1/jobs", json=a_job("joint", (1,), first_task={"epochs": epochs, "milestones": []})
+        )
     client.post("/api/v1/jobs", json=a_job("agem", (1,)))
     service.complete_all()
     board = client.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
@@ -146,7 +157,11 @@ def test_the_home_page_of_an_empty_service_says_how_to_submit(client):
 
 
 def test_a_browser_gets_problems_as_pages(client):
-    for path, status, said in (("/tracks/<b>x", 404, "&lt;b&gt;x"), (f"{PAGE}?sort=x", 422, "average_accuracy, "), ("/nothing", 404, "no resource")):
+    for path, status, said in (
+        ("/tracks/<b>x", 404, "&lt;b&gt;x"),
+        (f"{PAGE}?sort=x", 422, "average_accuracy, "),
+        ("/nothing", 404, "no resource"),
+    ):
         answer = client.get(path, headers={"Accept": "text/html,*/*"})
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
         assert said in answer.text
@@ -162,7 +177,10 @@ def test_what_is_best_in_a_column_and_what_nobody_dominates_is_marked(finished):
     board = finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
     rows = re.findall(r"<tr[^>]*>\s*<td><input.*?</tr>", finished.get(f"/tracks/{DIGITS}").text, re.DOTALL)
     assert len(rows) == len(board)
-    leader = max((entry for entry in board if entry["rank"]), key=lambda entry: entry["metrics"]["average_accuracy"]["mean"])
+    leader = max(
+        (entry for entry in board if entry["rank"]),
+        key=lambda entry: entry["metrics"]["average_accuracy"]["mean"],
+    )
     starred = [entry["id"] for entry, row in zip(board, rows, strict=True) if "★" in row]
     assert leader["id"] in starred
     assert not [entry["id"] for entry in board if entry["rank"] is None and entry["id"] in starred]

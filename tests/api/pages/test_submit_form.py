@@ -19,12 +19,22 @@ def token(service):
 
 
 def send(client, **fields):
-    given = {"method": "icarl", "preset": "small", "track": TRACK, "seeds": "1, 2", "name": "", "action": "submit", **fields}
+    given = {
+        "method": "icarl",
+        "preset": "small",
+        "track": TRACK,
+        "seeds": "1, 2",
+        "name": "",
+        "action": "submit",
+        **fields,
+    }
     return client.post("/submit", data=given, headers={"Accept": "text/html"}, follow_redirects=False)
 
 
 def shown_body(page: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(unescape(re.findall(r"<pre tabindex=\"0\"><code>(.*?)</code></pre>", page, re.DOTALL)[0]))
+    found: dict[str, object] = json.loads(
+        unescape(re.findall(r"<pre tabindex=\"0\"><code>(.*?)</code></pre>", page, re.DOTALL)[0])
+    )
     return found
 
 
@@ -38,27 +48,46 @@ def test_every_method_has_a_form_with_all_its_fields(client, name):
 
 
 def test_a_job_is_submitted_and_shown(client, token):
-    answer = send(client, token=token, **{"recipe.temperature": "3.5", "recipe.nme_flip": "true"}, name="by form")
+    answer = send(
+        client, token=token, **{"recipe.temperature": "3.5", "recipe.nme_flip": "true"}, name="by form"
+    )
     assert answer.status_code == 303
     job = client.get(f"/api/v1{answer.headers['location']}").json()
     assert (job["name"], [run["seed"] for run in job["runs"]], job["track"]) == ("by form", [1, 2], TRACK)
     assert (job["spec"]["method"]["temperature"], job["spec"]["method"]["nme_flip"]) == (3.5, True)
-    assert job["spec"]["method"]["first_task"] == BY_NAME["icarl"].from_preset("small").first_task.model_dump(mode="json")
+    assert job["spec"]["method"]["first_task"] == BY_NAME["icarl"].from_preset("small").first_task.model_dump(
+        mode="json"
+    )
 
 
 def test_checking_sends_nothing_and_shows_the_same_job_in_every_form(client):
     answer = send(client, action="check", **{"recipe.temperature": "3.5"})
     assert answer.status_code == 200
-    assert shown_body(answer.text) == {"method": {"name": "icarl", "preset": "small", "temperature": 3.5}, "track": TRACK, "seeds": [1, 2]}
-    assert f"cil submit --method icarl --track {TRACK} --seeds 1,2 --preset small --set temperature=3.5" in unescape(answer.text)
+    assert shown_body(answer.text) == {
+        "method": {"name": "icarl", "preset": "small", "temperature": 3.5},
+        "track": TRACK,
+        "seeds": [1, 2],
+    }
+    assert (
+        f"cil submit --method icarl --track {TRACK} --seeds 1,2 --preset small --set temperature=3.5"
+        in unescape(answer.text)
+    )
     assert "curl -X POST" in answer.text
     assert client.get("/api/v1/jobs").json()["items"] == []
 
 
 def test_of_a_schedule_only_what_was_changed_is_sent(client):
     schedule = BY_NAME["icarl"].from_preset("small").first_task.model_dump(mode="json")
-    answer = send(client, action="check", **{"recipe.first_task": json.dumps(schedule | {"epochs": 30, "milestones": [20, 27]})})
-    assert shown_body(answer.text)["method"] == {"name": "icarl", "preset": "small", "first_task": {"epochs": 30, "milestones": [20, 27]}}
+    answer = send(
+        client,
+        action="check",
+        **{"recipe.first_task": json.dumps(schedule | {"epochs": 30, "milestones": [20, 27]})},
+    )
+    assert shown_body(answer.text)["method"] == {
+        "name": "icarl",
+        "preset": "small",
+        "first_task": {"epochs": 30, "milestones": [20, 27]},
+    }
     assert "--set first_task.epochs=30 --set 'first_task.milestones=[20, 27]'" in unescape(answer.text)
 
 
@@ -95,7 +124,12 @@ def test_a_job_is_taken_over_and_changed(client, token):
     body = shown_body(page)
     assert (body["seeds"], body["track"], body["method"]["temperature"]) == ([1, 2], TRACK, 3.5)
     fields = dict(re.findall(r'<input id="(recipe\.\w+)" name="[^"]+" value="([^"]*)"', page))
-    again = send(client, token=token, preset="", **{**{name: unescape(value) for name, value in fields.items()}, "recipe.temperature": "4"})
+    again = send(
+        client,
+        token=token,
+        preset="",
+        **{**{name: unescape(value) for name, value in fields.items()}, "recipe.temperature": "4"},
+    )
     assert again.status_code == 303
 
 

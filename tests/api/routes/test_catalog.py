@@ -18,7 +18,11 @@ class TestCatalogue:
         items = client.get("/api/v1/methods").json()["items"]
         assert [item["name"] for item in items] == [recipe.model_fields["name"].default for recipe in RECIPES]
         icarl = next(item for item in items if item["name"] == "icarl")
-        assert (icarl["title"], icarl["citation"]["year"], icarl["classifiers"]) == ("iCaRL", 2017, ["nme", "linear"])
+        assert (icarl["title"], icarl["citation"]["year"], icarl["classifiers"]) == (
+            "iCaRL",
+            2017,
+            ["nme", "linear"],
+        )
         assert icarl["citation"]["bibtex"].startswith("@inproceedings{rebuffi2017icarl,")
 
     @pytest.mark.parametrize("name", BY_NAME)
@@ -44,11 +48,18 @@ class TestCatalogue:
 
 def test_workers_are_listed_with_the_runs_they_hold(client, service, a_job):
     with service.database.transaction() as session:
-        runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cpu", frozenset({"digits"})), {"host": "here"})
+        runs.register_worker(
+            session, runs.WorkerOffer("worker-1", "cil", "cpu", frozenset({"digits"})), {"host": "here"}
+        )
     run = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     service.claim()
     (worker,) = client.get("/api/v1/workers").json()["items"]
-    assert (worker["id"], worker["datasets"], worker["runs"], worker["info"]) == ("worker-1", ["digits"], [run], {"host": "here"})
+    assert (worker["id"], worker["datasets"], worker["runs"], worker["info"]) == (
+        "worker-1",
+        ["digits"],
+        [run],
+        {"host": "here"},
+    )
     (lease,) = worker["leases"]
     assert (lease["run_id"], lease["attempt"], lease["seed"], lease["cancel_requested"]) == (run, 1, 1, False)
     assert 0 < lease["seconds_left"] <= 3600
@@ -81,7 +92,12 @@ def test_a_database_without_a_schema_is_not_ready(empty_database_url, serve, ser
 
 
 def test_without_a_database_the_service_lives_and_says_so(serve, service_bare, a_job):
-    with serve(service_bare(Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing"))) as served, served.client() as client:
+    with (
+        serve(
+            service_bare(Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+        ) as served,
+        served.client() as client,
+    ):
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
         for answer in (

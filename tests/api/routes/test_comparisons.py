@@ -25,10 +25,15 @@ def test_entries_are_compared_with_a_baseline_over_shared_seeds(finished, entrie
     assert answer["baseline"] == entries["replay"]
     assert [item["method"] for item in answer["items"]] == ["replay", "icarl", "finetune"]
     icarl, finetune = answer["differences"]
-    runs = {item["method"]: {run["seed"]: run["average_accuracy"] for run in item["runs"]} for item in answer["items"]}
+    runs = {
+        item["method"]: {run["seed"]: run["average_accuracy"] for run in item["runs"]}
+        for item in answer["items"]
+    }
     test = icarl["tests"]["average_accuracy"]
     assert test["seeds"] == [1, 2, 3]
-    assert test["differences"] == pytest.approx([runs["icarl"][seed] - runs["replay"][seed] for seed in (1, 2, 3)])
+    assert test["differences"] == pytest.approx(
+        [runs["icarl"][seed] - runs["replay"][seed] for seed in (1, 2, 3)]
+    )
     assert test["t_p_holm"] is not None
     assert finetune["tests"]["last_accuracy"]["seeds"] == [1]
     assert finetune["tests"]["last_accuracy"]["t_p"] is None
@@ -73,11 +78,23 @@ def test_of_schedules_only_the_fields_that_differ_are_shown(client, service, a_j
         (lambda ids: {"entry": [ids["replay"]]}, 422, "2 to 8 different entries"),
         (lambda ids: {"entry": [ids["replay"]] * 2}, 422, "2 to 8 different entries"),
         (lambda ids: {"entry": [ids["replay"], "entry_nope"]}, 404, "no finished run of entry_nope"),
-        (lambda ids: {"entry": [ids["replay"], ids["icarl"]], "baseline": ids["finetune"]}, 422, "is not among the entries"),
-        (lambda ids: {"entry": [ids["replay"], ids["finetune"]], "classifier": "boosted"}, 404, "under the classifier 'boosted'"),
+        (
+            lambda ids: {"entry": [ids["replay"], ids["icarl"]], "baseline": ids["finetune"]},
+            422,
+            "is not among the entries",
+        ),
+        (
+            lambda ids: {"entry": [ids["replay"], ids["finetune"]], "classifier": "boosted"},
+            404,
+            "under the classifier 'boosted'",
+        ),
         (lambda ids: {"entry": [ids["replay"], ids["icarl"]], "classifier": "nearest"}, 422, "allowed"),
         (lambda ids: {}, 422, "entry"),
-        (lambda ids: {"entry": [ids["replay"], ids["icarl"]], "entries": "x"}, 422, "unknown query parameter"),
+        (
+            lambda ids: {"entry": [ids["replay"], ids["icarl"]], "entries": "x"},
+            422,
+            "unknown query parameter",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_the_reason(finished, entries, change, status, said):
@@ -92,11 +109,15 @@ def test_methods_are_ranked_over_tracks_and_those_that_are_not_on_all_are_named(
             assert client.post("/api/v1/jobs", json=a_job(method, track=track)).status_code == 202
     client.post("/api/v1/jobs", json=a_job("lwf"))
     service.complete_all()
-    answer = client.get("/api/v1/compare/tracks", params={"track": ["digits-b0-inc2-m50-convnet", OTHER]}).json()
+    answer = client.get(
+        "/api/v1/compare/tracks", params={"track": ["digits-b0-inc2-m50-convnet", OTHER]}
+    ).json()
     assert answer["left_out"] == ["LwF"]
     assert sorted(answer["ranking"]["names"]) == ["Replay", "WA", "iCaRL"]
     assert sum(answer["ranking"]["average_ranks"]) == pytest.approx(6)
-    assert answer["ranking"]["critical_difference"] == pytest.approx(2.343 * (3 * 4 / (6 * 2)) ** 0.5, abs=2e-3)
+    assert answer["ranking"]["critical_difference"] == pytest.approx(
+        2.343 * (3 * 4 / (6 * 2)) ** 0.5, abs=2e-3
+    )
     assert set(answer["scores"]) == {"Replay", "WA", "iCaRL"}
 
 
@@ -109,7 +130,10 @@ def test_entries_of_different_tracks_are_refused(client, service, a_job):
     for track in ("digits-b0-inc2-m50-convnet", OTHER):
         client.post("/api/v1/jobs", json=a_job("finetune", seeds=(1,), track=track))
     service.complete_all()
-    ids = [client.get(f"/api/v1/leaderboards/{slug}").json()["items"][0]["id"] for slug in ("digits-b0-inc2-m50-convnet", OTHER)]
+    ids = [
+        client.get(f"/api/v1/leaderboards/{slug}").json()["items"][0]["id"]
+        for slug in ("digits-b0-inc2-m50-convnet", OTHER)
+    ]
     answer = client.get("/api/v1/compare", params={"entry": ids})
     assert answer.status_code == 422
     assert "different tracks" in answer.json()["detail"]

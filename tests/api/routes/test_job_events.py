@@ -14,10 +14,15 @@ PATH = "/api/v1/jobs/{}/events"
 
 def stream_events(client, job_id, last_event_id=None, count=None):
     """The (id, event, data) of a stream, up to its end or `count` of them."""
-    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last_event_id)} if last_event_id is not None else {})
+    headers = {"Accept": "text/event-stream"} | (
+        {"Last-Event-ID": str(last_event_id)} if last_event_id is not None else {}
+    )
     found, now = [], {}
     with client.stream("GET", PATH.format(job_id), headers=headers) as answer:
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            200,
+            "text/event-stream; charset=utf-8",
+        )
         for line in answer.iter_lines():
             if line:
                 name, _, value = line.partition(": ")
@@ -53,7 +58,9 @@ def test_a_listener_hears_what_happens_while_it_listens(client, service, submitt
     thread = threading.Thread(target=work)
     with client.stream("GET", PATH.format(submitted)) as answer:
         lines = answer.iter_lines()
-        assert json.loads(next(line for line in lines if line.startswith("data"))[6:])["kind"] == "job_submitted"
+        assert (
+            json.loads(next(line for line in lines if line.startswith("data"))[6:])["kind"] == "job_submitted"
+        )
         thread.start()
         rest = list(lines)
     thread.join()
@@ -79,7 +86,11 @@ def test_the_same_events_come_as_pages_of_json(client, service, submitted):
     streamed = [data for _, event, data in stream_events(client, submitted) if event != "end"]
     items, cursor = [], "0"
     while cursor is not None:
-        page = client.get(PATH.format(submitted), params={"cursor": cursor, "limit": 3}, headers={"Accept": "application/json"}).json()
+        page = client.get(
+            PATH.format(submitted),
+            params={"cursor": cursor, "limit": 3},
+            headers={"Accept": "application/json"},
+        ).json()
         items += page["items"]
         cursor = page["next_cursor"]
     assert items == streamed
@@ -96,7 +107,12 @@ def test_the_last_page_of_a_job_under_way_says_where_to_go_on(client, service, s
 
 @pytest.mark.parametrize(
     ("accept", "media_type"),
-    [("application/json", "application/json"), ("application/json, text/event-stream", "text/event-stream"), ("*/*", "text/event-stream"), ("text/csv", None)],
+    [
+        ("application/json", "application/json"),
+        ("application/json, text/event-stream", "text/event-stream"),
+        ("*/*", "text/event-stream"),
+        ("text/csv", None),
+    ],
 )
 def test_the_accept_header_chooses(client, service, submitted, accept, media_type):
     service.complete_all()

@@ -17,7 +17,12 @@ def test_a_finished_run_tells_its_numbers_matrices_and_environment(client, servi
     job = client.post("/api/v1/jobs", json=a_job("icarl", (4,))).json()
     service.complete_all()
     run = client.get(f"/api/v1/runs/{job['runs'][0]['id']}").json()
-    assert (run["state"], run["method"], run["seed"], run["environment"]) == ("succeeded", "icarl", 4, {"python": "3.11"})
+    assert (run["state"], run["method"], run["seed"], run["environment"]) == (
+        "succeeded",
+        "icarl",
+        4,
+        {"python": "3.11"},
+    )
     assert run["task_sizes"] == [2] * 5
     assert [attempt["outcome"] for attempt in run["attempts"]] == ["succeeded"]
     nme = run["classifiers"]["nme"]
@@ -55,22 +60,47 @@ def test_log_lines_are_for_who_submitted_the_run_and_for_administrators(client, 
     path = f"/api/v1/runs/{run['id']}"
 
     def seen(token: str | None) -> object:
-        answer = httpx.get(client.base_url.join(path), headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)
+        answer = httpx.get(
+            client.base_url.join(path),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            trust_env=False,
+        )
         assert answer.status_code == 200
         return answer.json()["attempts"][0]["evidence"]
 
     with service.database.transaction() as session:
-        other = accounts.issue_token(session, accounts.create_user(session, "other").id, "other", [accounts.Scope.jobs_write]).plain
-        admin = accounts.issue_token(session, accounts.create_user(session, "admin", accounts.Role.admin).id, "admin", [accounts.Scope.admin]).plain
+        other = accounts.issue_token(
+            session, accounts.create_user(session, "other").id, "other", [accounts.Scope.jobs_write]
+        ).plain
+        admin = accounts.issue_token(
+            session,
+            accounts.create_user(session, "admin", accounts.Role.admin).id,
+            "admin",
+            [accounts.Scope.admin],
+        ).plain
     whole, part = {"log": ["last line"]}, {"withheld": ["log"]}
     assert [seen(token) for token in (service.token, admin, other, None)] == [whole, whole, part, part]
-    refused = httpx.get(client.base_url.join(path), headers={"Authorization": "Bearer cil_wrong"}, trust_env=False)
+    refused = httpx.get(
+        client.base_url.join(path), headers={"Authorization": "Bearer cil_wrong"}, trust_env=False
+    )
     assert refused.status_code == 401
-    assert client.get(path).headers["ETag"] != httpx.get(client.base_url.join(path), trust_env=False).headers["ETag"]
+    assert (
+        client.get(path).headers["ETag"]
+        != httpx.get(client.base_url.join(path), trust_env=False).headers["ETag"]
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["jobs/job_" + "0" * 26, "jobs/nonsense", "jobs/%00", "runs/run_" + "0" * 26, "runs/..%2f..%2fetc", "tracks/x", "nothing/here"]
+    "path",
+    [
+        "jobs/job_" + "0" * 26,
+        "jobs/nonsense",
+        "jobs/%00",
+        "runs/run_" + "0" * 26,
+        "runs/..%2f..%2fetc",
+        "tracks/x",
+        "nothing/here",
+    ],
 )
 def test_what_does_not_exist_is_not_found(client, path):
     answer = client.get(f"/api/v1/{path}")
@@ -99,8 +129,12 @@ def test_jobs_are_filtered(client, service, a_job):
     _, other = service.add_user("grace")
     done = client.post("/api/v1/jobs", json=a_job("lwf", (1,))).json()["id"]
     service.complete_all()
-    waiting = client.post("/api/v1/jobs", json=a_job("icarl", (1,), "digits-b0-inc5-m50-convnet")).json()["id"]
-    hers = client.post("/api/v1/jobs", json=a_job("icarl", (2,)), headers={"Authorization": f"Bearer {other}"}).json()
+    waiting = client.post("/api/v1/jobs", json=a_job("icarl", (1,), "digits-b0-inc5-m50-convnet")).json()[
+        "id"
+    ]
+    hers = client.post(
+        "/api/v1/jobs", json=a_job("icarl", (2,)), headers={"Authorization": f"Bearer {other}"}
+    ).json()
     assert ids(client.get("/api/v1/jobs?state=succeeded")) == [done]
     assert ids(client.get("/api/v1/jobs?method=icarl")) == [hers["id"], waiting]
     assert ids(client.get("/api/v1/jobs?track=digits-b0-inc5-m50-convnet&state=queued")) == [waiting]
@@ -133,7 +167,10 @@ def test_a_cursor_cannot_be_changed_or_carried_to_another_list(client, a_job):
     for seed in (1, 2):
         client.post("/api/v1/jobs", json=a_job(seeds=(seed,)))
     cursor = client.get("/api/v1/jobs?limit=1").json()["next_cursor"]
-    changed = [{"cursor": cursor[:at] + ("x" if cursor[at] != "x" else "y") + cursor[at + 1 :]} for at in (0, 40, len(cursor) - 1)]
+    changed = [
+        {"cursor": cursor[:at] + ("x" if cursor[at] != "x" else "y") + cursor[at + 1 :]}
+        for at in (0, 40, len(cursor) - 1)
+    ]
     for query in (*changed, {"cursor": cursor[32:]}, {"cursor": cursor, "method": "replay"}):
         answer = client.get("/api/v1/jobs", params=query)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-cursor")

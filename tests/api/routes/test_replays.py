@@ -32,18 +32,28 @@ def test_an_equal_repetition_marks_the_entry_as_replayed_and_is_not_counted(clie
     assert pending == [{"run": again, "agrees": None, "bitwise": None, "largest_difference": None}]
     service.complete_all()
     (entry,) = client.get(BOARD).json()["items"]
-    assert (entry["trust"], [run["run_id"] for run in entry["runs"]], entry["runs"][0]["replayed"]) == ("replayed", [run_id], True)
-    assert client.get(f"/api/v1/runs/{run_id}").json()["replays"] == [{"run": again, "agrees": True, "bitwise": True, "largest_difference": 0.0}]
+    assert (entry["trust"], [run["run_id"] for run in entry["runs"]], entry["runs"][0]["replayed"]) == (
+        "replayed",
+        [run_id],
+        True,
+    )
+    assert client.get(f"/api/v1/runs/{run_id}").json()["replays"] == [
+        {"run": again, "agrees": True, "bitwise": True, "largest_difference": 0.0}
+    ]
     assert client.get(f"/api/v1/runs/{again}").json()["replay_of"] == run_id
 
 
-def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(client, service, run_id, a_job):
+def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(
+    client, service, run_id, a_job
+):
     first = replay(client, run_id).json()["runs"][0]["id"]
     service.complete_all()
     second = replay(client, first).json()["runs"][0]["id"]
     service.complete_all()
     assert client.get(f"/api/v1/runs/{second}").json()["replay_of"] == run_id
-    assert [run["id"] for run in client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"]] == [run_id]
+    assert [run["id"] for run in client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"]] == [
+        run_id
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,9 @@ def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(c
         (30, {"device_name": "another"}, False),
     ],
 )
-def test_another_device_may_differ_by_the_tolerance_and_the_same_one_not_at_all(client, service, run_id, off, environment, agrees):
+def test_another_device_may_differ_by_the_tolerance_and_the_same_one_not_at_all(
+    client, service, run_id, off, environment, agrees
+):
     replay(client, run_id)
     service.complete(service.claim(), off, environment)
     (verdict,) = client.get(f"/api/v1/runs/{run_id}").json()["replays"]

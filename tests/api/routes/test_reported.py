@@ -8,7 +8,15 @@ from store.access import accounts
 
 TRACK = "digits-b0-inc2-m50-convnet"
 CURVE = [0.99, 0.95, 0.9, 0.85, 0.81]
-RESULT = {"track": TRACK, "title": "iCaRL", "method": "icarl", "citation": "somewhere, 2026", "link": "https://example.org/code", "seeds": 3, "curve": CURVE}
+RESULT = {
+    "track": TRACK,
+    "title": "iCaRL",
+    "method": "icarl",
+    "citation": "somewhere, 2026",
+    "link": "https://example.org/code",
+    "seeds": 3,
+    "curve": CURVE,
+}
 MATRIX = [[1.0], [0.8, 0.9], [0.7, 0.8, 0.9], [0.6, 0.7, 0.8, 0.9], [0.5, 0.6, 0.7, 0.8, 0.9]]
 
 
@@ -41,7 +49,9 @@ def test_a_result_on_a_memory_aligned_track_can_be_reported(reporter):
     aligned = "digits-b0-inc2-m50a-convnet"
     made = reporter.post("/api/v1/results", json={**RESULT, "track": aligned})
     assert made.status_code == 201, made.text
-    assert [row["id"] for row in reporter.get(f"/api/v1/leaderboards/{aligned}").json()["reported"]] == [made.json()["id"]]
+    assert [row["id"] for row in reporter.get(f"/api/v1/leaderboards/{aligned}").json()["reported"]] == [
+        made.json()["id"]
+    ]
 
 
 def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
@@ -60,8 +70,16 @@ def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
         ({"average_accuracy": 0.95}, "/average_accuracy", "0.95 was given; the mean of the curve is 0.9000"),
         ({"last_accuracy": 0.9}, "/last_accuracy", "0.9 was given; the end of the curve is 0.8100"),
         ({"matrix": MATRIX}, "/curve/0", "0.99 after task 0 contradicts the matrix, which gives 1.0000"),
-        ({"curve": None, "matrix": MATRIX[:3]}, "/matrix", "rows of 1, 2, 3 values were given; the track's 5 tasks need rows of 1 … 5"),
-        ({"curve": None, "matrix": MATRIX, "forgetting": 0.1}, "/forgetting", "0.1 was given; what follows from the matrix is 0.2750"),
+        (
+            {"curve": None, "matrix": MATRIX[:3]},
+            "/matrix",
+            "rows of 1, 2, 3 values were given; the track's 5 tasks need rows of 1 … 5",
+        ),
+        (
+            {"curve": None, "matrix": MATRIX, "forgetting": 0.1},
+            "/forgetting",
+            "0.1 was given; what follows from the matrix is 0.2750",
+        ),
         ({"method": "icral"}, "/method", "unknown method 'icral'; known: "),
         ({"link": "javascript:alert(1)"}, "/link", "'javascript:alert(1)' is not an http or https address"),
         ({"track": "nosuch-b0-inc2-m50-convnet"}, "/track/dataset", "unknown dataset 'nosuch'; known: "),
@@ -71,16 +89,29 @@ def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
 def test_what_contradicts_itself_is_refused_with_both_figures(reporter, change, pointer, complaint):
     answer = reporter.post("/api/v1/results", json={**RESULT, **change})
     assert answer.status_code == 422
-    assert [fault["detail"] for fault in answer.json()["errors"] if fault["pointer"] == pointer and complaint in fault["detail"]], answer.json()
+    assert [
+        fault["detail"]
+        for fault in answer.json()["errors"]
+        if fault["pointer"] == pointer and complaint in fault["detail"]
+    ], answer.json()
     assert reporter.get("/api/v1/results").json()["items"] == []
 
 
 def test_reporting_needs_its_own_scope_and_the_same_key_reports_once(client, reporter, service):
     _, jobs_only = service.add_user("bob")
-    assert client.post("/api/v1/results", json=RESULT, headers={"Authorization": f"Bearer {jobs_only}"}).status_code == 403
+    assert (
+        client.post(
+            "/api/v1/results", json=RESULT, headers={"Authorization": f"Bearer {jobs_only}"}
+        ).status_code
+        == 403
+    )
     key = {"Idempotency-Key": "once"}
     first, again = (reporter.post("/api/v1/results", json=RESULT, headers=key) for _ in range(2))
-    assert (first.json(), first.headers["Idempotency-Replayed"], again.headers["Idempotency-Replayed"]) == (again.json(), "false", "true")
+    assert (first.json(), first.headers["Idempotency-Replayed"], again.headers["Idempotency-Replayed"]) == (
+        again.json(),
+        "false",
+        "true",
+    )
     other = reporter.post("/api/v1/results", json={**RESULT, "title": "else"}, headers=key)
     assert other.json()["type"] == "/problems/idempotency-key-reused"
 
@@ -93,7 +124,9 @@ def test_who_reported_a_result_may_withdraw_it_and_nobody_else(reporter, service
     assert reporter.delete(path, headers={"Authorization": f"Bearer {bob}"}).status_code == 403
     assert reporter.delete(path).json() == made
     assert reporter.get(path).status_code == 404
-    assert reporter.get(f"/api/v1/leaderboards/{TRACK}", headers={"If-None-Match": tag}).json()["reported"] == []
+    assert (
+        reporter.get(f"/api/v1/leaderboards/{TRACK}", headers={"If-None-Match": tag}).json()["reported"] == []
+    )
 
 
 def test_results_come_in_pages_the_newest_first(reporter):
@@ -106,5 +139,11 @@ def test_results_come_in_pages_the_newest_first(reporter):
         found += [item["title"] for item in page.json()["items"]]
         address = page.links.get("next", {}).get("url")
     assert found == titles[::-1]
-    assert reporter.get("/api/v1/results", params={"track": "cifar100-b0-inc10-m2000-resnet32"}).json()["items"] == []
-    assert reporter.get("/api/v1/results", params={"cursor": "made up"}).json()["type"] == "/problems/invalid-cursor"
+    assert (
+        reporter.get("/api/v1/results", params={"track": "cifar100-b0-inc10-m2000-resnet32"}).json()["items"]
+        == []
+    )
+    assert (
+        reporter.get("/api/v1/results", params={"cursor": "made up"}).json()["type"]
+        == "/problems/invalid-cursor"
+    )

@@ -45,19 +45,32 @@ def over_budgets(service_of, client_of, a_job):
 
 
 def test_methods_over_budgets_have_areas_or_a_reason_why_not(over_budgets):
-    answer = over_budgets.get("/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]})
-    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "not-comparable")  # told runs keep equally much
+    answer = over_budgets.get(
+        "/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}
+    )
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (
+        422,
+        "not-comparable",
+    )  # told runs keep equally much
     assert "with different memory" in answer.json()["detail"]
     assert over_budgets.get("/api/v1/compare/budgets", params={"track": [TRACK, "nope"]}).status_code == 404
 
 
 def test_accuracy_over_memory_is_a_page(over_budgets, database):
     with database.transaction() as session:
-        session.execute(update(Summary).where(Summary.track_slug == "digits-b0-inc2-m100-convnet").values(counted_bytes=2**20))
+        session.execute(
+            update(Summary)
+            .where(Summary.track_slug == "digits-b0-inc2-m100-convnet")
+            .values(counted_bytes=2**20)
+        )
     assert "accuracy over memory" in over_budgets.get(f"/tracks/{TRACK}").text
-    page = over_budgets.get("/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}, headers={"Accept": "text/html"})
+    page = over_budgets.get(
+        "/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}, headers={"Accept": "text/html"}
+    )
     assert page.status_code == 200
-    (curve,) = over_budgets.get("/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}).json()["curves"]
+    (curve,) = over_budgets.get(
+        "/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}
+    ).json()["curves"]
     assert f"<td>{curve['auc_average']:.4g}</td><td>{curve['auc_last']:.4g}</td>" in page.text
     assert "megabytes" in page.text
 
@@ -73,7 +86,9 @@ def test_recipes_over_orders(over_budgets):
 
 def test_a_track_for_tuning_has_no_ranks_no_card_and_no_place_among_tracks(over_budgets):
     slug = f"{TRACK}-holdout20"
-    assert [entry["rank"] for entry in over_budgets.get(f"/api/v1/leaderboards/{slug}").json()["items"]] == [None]
+    assert [entry["rank"] for entry in over_budgets.get(f"/api/v1/leaderboards/{slug}").json()["items"]] == [
+        None
+    ]
     assert f'<h2><a href="/tracks/{slug}">' not in over_budgets.get("/").text
     assert f'<h2><a href="/tracks/{TRACK}">' in over_budgets.get("/").text
     assert "nothing is ranked on it" in over_budgets.get(f"/tracks/{slug}").text

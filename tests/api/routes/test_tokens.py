@@ -11,7 +11,9 @@ from store.access import accounts
 def owner(client, service):
     """A client whose token may make tokens."""
     with service.database.transaction() as session:
-        client.headers["Authorization"] = f"Bearer {accounts.issue_token(session, service.user, 'owner', ['tokens:write', 'jobs:write']).plain}"
+        client.headers["Authorization"] = (
+            f"Bearer {accounts.issue_token(session, service.user, 'owner', ['tokens:write', 'jobs:write']).plain}"
+        )
     return client
 
 

@@ -30,7 +30,12 @@ def test_entries_carry_mean_spread_and_interval_over_seeds(finished):
     assert high - accuracy["mean"] == pytest.approx(4.302653 * accuracy["std"] / 3**0.5)
     assert low < accuracy["mean"] < high
     assert len(entry["curve"]) == len(entry["seen_classes"]) == 5
-    assert (entry["exemplars"], entry["parameters"], entry["train_seconds"]["mean"], entry["devices"]) == (50, 1004, 12.5, ["cpu"])
+    assert (entry["exemplars"], entry["parameters"], entry["train_seconds"]["mean"], entry["devices"]) == (
+        50,
+        1004,
+        12.5,
+        ["cpu"],
+    )
 
 
 def test_one_seed_has_no_interval(finished):
@@ -47,12 +52,20 @@ def test_joint_is_shown_and_not_ranked(finished):
 @pytest.mark.parametrize("sort", SORTS)
 def test_the_best_comes_first_by_every_sort(finished, sort):
     items = [entry for entry in finished.get(BOARD, params={"sort": sort}).json()["items"] if entry["rank"]]
-    values = [entry[sort] if sort in entry and not isinstance(entry[sort], dict) else (entry["metrics"].get(sort) or entry[sort])["mean"] for entry in items]
+    values = [
+        entry[sort]
+        if sort in entry and not isinstance(entry[sort], dict)
+        else (entry["metrics"].get(sort) or entry[sort])["mean"]
+        for entry in items
+    ]
     assert values == sorted(values, reverse=SORTS[sort] < 0)
 
 
 def test_a_classifier_can_be_chosen(finished):
-    assert {name: entry["classifier"] for name, entry in by_method(finished.get(BOARD, params={"classifier": "nme"})).items()} == {
+    assert {
+        name: entry["classifier"]
+        for name, entry in by_method(finished.get(BOARD, params={"classifier": "nme"})).items()
+    } == {
         "replay": "nme",
         "icarl": "nme",
     }
@@ -65,7 +78,12 @@ def test_exemplar_free_entries_can_be_asked_for_alone(finished):
 
 
 @pytest.mark.parametrize(
-    ("query", "allowed"), [("sort=name", "average_accuracy, last_accuracy"), ("classifier=knn", "linear, nme"), ("format=xml", "json, csv")]
+    ("query", "allowed"),
+    [
+        ("sort=name", "average_accuracy, last_accuracy"),
+        ("classifier=knn", "linear, nme"),
+        ("format=xml", "json, csv"),
+    ],
 )
 def test_a_bad_choice_is_told_what_is_allowed(client, query, allowed):
     answer = client.get(f"{BOARD}?{query}")
@@ -81,7 +99,11 @@ def test_csv_has_a_line_an_entry_with_the_numbers_in_full(finished):
     rows = {row["method"]: row for row in csv.DictReader(io.StringIO(answer.text))}
     expected = by_method(finished.get(BOARD))
     assert float(rows["replay"]["forgetting_mean"]) == expected["replay"]["metrics"]["forgetting"]["mean"]
-    assert (rows["joint"]["rank"], rows["finetune"]["average_accuracy_low"], rows["replay"]["track"]) == ("", "", DIGITS)
+    assert (rows["joint"]["rank"], rows["finetune"]["average_accuracy_low"], rows["replay"]["track"]) == (
+        "",
+        "",
+        DIGITS,
+    )
 
 
 def test_latex_is_a_booktabs_table_with_citations(finished):
@@ -116,7 +138,11 @@ def test_latex_and_markdown_escape_their_special_characters(finished):
 
 def test_a_track_nobody_has_submitted_to_is_empty_if_it_could_exist(client):
     answer = client.get("/api/v1/leaderboards/digits-b0-inc5-m0-convnet")
-    assert (answer.status_code, answer.json()["items"], answer.json()["track"]["protocol"]["first"]) == (200, [], 5)
+    assert (answer.status_code, answer.json()["items"], answer.json()["track"]["protocol"]["first"]) == (
+        200,
+        [],
+        5,
+    )
 
 
 def test_every_track_of_the_literature_has_a_leaderboard_before_anybody_runs_on_it(client):
@@ -125,9 +151,23 @@ def test_every_track_of_the_literature_has_a_leaderboard_before_anybody_runs_on_
     assert any(answer.json()["track"]["memory"]["kind"] == "aligned" for answer in answers.values())
 
 
-@pytest.mark.parametrize("slug", ["nonsense", "letters-b0-inc2-m50-convnet", "digits-b0-inc2-m50-vgg", "digits-b0-inc20-m50-convnet", "%00"])
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "nonsense",
+        "letters-b0-inc2-m50-convnet",
+        "digits-b0-inc2-m50-vgg",
+        "digits-b0-inc20-m50-convnet",
+        "%00",
+    ],
+)
 def test_a_track_that_cannot_exist_is_not_found(client, slug):
-    for path in (f"/api/v1/leaderboards/{slug}", f"/api/v1/tracks/{slug}", f"/tracks/{slug}", f"/tracks/{slug}/curves.svg"):
+    for path in (
+        f"/api/v1/leaderboards/{slug}",
+        f"/api/v1/tracks/{slug}",
+        f"/tracks/{slug}",
+        f"/tracks/{slug}/curves.svg",
+    ):
         assert client.get(path).status_code == 404
 
 
@@ -138,7 +178,12 @@ def test_a_slug_that_is_not_the_canonical_one_is_told_it(client):
 
 def test_tracks_are_listed_with_what_stands_on_them(finished):
     (track,) = [one for one in finished.get("/api/v1/tracks").json()["items"] if one["runs"]]
-    assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (DIGITS, 4, 10, {"kind": "total", "amount": 50})
+    assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (
+        DIGITS,
+        4,
+        10,
+        {"kind": "total", "amount": 50},
+    )
     assert finished.get(f"/api/v1/tracks/{DIGITS}").json() == track
 
 
@@ -179,7 +224,12 @@ def test_a_leaderboard_that_has_not_changed_is_not_sent_again(client, service, a
     assert first.headers["ETag"].startswith('W/"')
     again = client.get(BOARD, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
-    assert client.get(BOARD, params={"sort": "last_accuracy"}, headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
+    assert (
+        client.get(
+            BOARD, params={"sort": "last_accuracy"}, headers={"If-None-Match": first.headers["ETag"]}
+        ).status_code
+        == 200
+    )
     assert client.get(BOARD, params={"format": "csv"}).headers["ETag"] != first.headers["ETag"]
     client.post("/api/v1/jobs?force=true", json=a_job("replay", seeds=(1,)))
     service.complete_all()

@@ -9,7 +9,9 @@ from api.shared.variants import ROOM, brief
 LONG = "small, first_task.epochs=12, first_task.milestones=[4, 8], later_tasks.epochs=8, later_tasks.lr=0.02"
 
 
-@pytest.mark.parametrize("variant", ["default", "small", "temperature=3.0", "small, first_task.epochs=18, loss=bce"])
+@pytest.mark.parametrize(
+    "variant", ["default", "small", "temperature=3.0", "small, first_task.epochs=18, loss=bce"]
+)
 def test_a_short_one_stays_as_it_is(variant: str) -> None:
     assert brief(variant) == variant
 

@@ -61,7 +61,9 @@ def test_a_service_that_dies_is_started_again(service, eventually, caplog) -> No
     assert "test ended (SIGKILL) and is started again" in caplog.text
 
 
-def test_a_service_that_says_it_cannot_work_is_left_alone_with_its_reason(service, eventually, caplog) -> None:
+def test_a_service_that_says_it_cannot_work_is_left_alone_with_its_reason(
+    service, eventually, caplog
+) -> None:
     one = service([sys.executable, "-c", "print('cuda:7 does not exist'); raise SystemExit(2)"])
     eventually(lambda: one.process.poll() is not None)
     assert one.revive() is False

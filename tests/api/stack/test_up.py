@@ -27,9 +27,27 @@ def up(tmp_path: Path) -> Iterator[Started]:
 
     def begin(*options: str, **environment: str) -> subprocess.Popen:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-        command = [sys.executable, "-m", "api.client", "up", "--data-dir", str(tmp_path / "data"), "--workers", "0", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "api.client",
+            "up",
+            "--data-dir",
+            str(tmp_path / "data"),
+            "--workers",
+            "0",
+            *options,
+        ]
         environment = {"XDG_CONFIG_HOME": str(tmp_path / "config"), **environment}
-        started.append(subprocess.Popen(command, env=inherited | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                command,
+                env=inherited | environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
         return started[-1]
 
     yield begin
@@ -39,7 +57,9 @@ def up(tmp_path: Path) -> Iterator[Started]:
         process.communicate(timeout=60)
 
 
-def test_a_database_and_a_redis_of_somebody_else_are_used(up: Started, postgresql_url, redis_url, databases, tmp_path) -> None:
+def test_a_database_and_a_redis_of_somebody_else_are_used(
+    up: Started, postgresql_url, redis_url, databases, tmp_path
+) -> None:
     process = up("--port", "0", CIL_DATABASE_URL=postgresql_url, CIL_REDIS_URL=redis_url)
     assert "ready" in process.stdout.readline()
     connection = json.loads((tmp_path / "data" / "connection.json").read_text())
@@ -54,13 +74,19 @@ def test_a_database_and_a_redis_of_somebody_else_are_used(up: Started, postgresq
 @pytest.mark.parametrize(
     ("options", "environment", "complaint"),
     [
-        (("--port", "0"), {"CIL_DATABASE_URL": "mysql://root@localhost/x"}, "CIL_DATABASE_URL: 'mysql' databases are not supported"),
+        (
+            ("--port", "0"),
+            {"CIL_DATABASE_URL": "mysql://root@localhost/x"},
+            "CIL_DATABASE_URL: 'mysql' databases are not supported",
+        ),
         (("--port", "0"), {"CIL_DATABASE_URL": "nonsense"}, "CIL_DATABASE_URL: "),
         (("--port", "0"), {"CIL_DATABASE_URL": "sqlite:////nowhere/at/all"}, "the database cannot be opened"),
         (("--port", "0", "--host", "192.0.2.1"), {}, "cannot listen on 192.0.2.1"),
     ],
 )
-def test_what_is_in_the_way_is_said_in_one_line_and_nothing_is_left_running(up: Started, tmp_path, options, environment, complaint) -> None:
+def test_what_is_in_the_way_is_said_in_one_line_and_nothing_is_left_running(
+    up: Started, tmp_path, options, environment, complaint
+) -> None:
     process = up(*options, **environment)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -44,7 +44,9 @@ def test_without_a_generator_a_pass_is_in_order_and_only_normalised(dataset: Arr
 
 def test_equal_generators_give_equal_batches_and_the_global_one_is_left_alone(dataset: ArrayDataset) -> None:
     before = torch.get_rng_state()
-    first, second = (torch.cat([batch.x for batch in dataset.batches(4, seeded(), augment=True)]) for _ in range(2))
+    first, second = (
+        torch.cat([batch.x for batch in dataset.batches(4, seeded(), augment=True)]) for _ in range(2)
+    )
     other = torch.cat([batch.x for batch in dataset.batches(4, seeded(2), augment=True)])
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -102,7 +104,9 @@ def test_a_balanced_split_holds_out_exactly_so_many_of_each_class(per_class: int
 
 
 def test_a_balanced_split_depends_on_its_generator() -> None:
-    chosen = [numbered(30).split_balanced(4, seeded(seed))[1].images[:, 0, 0, 0].tolist() for seed in (1, 1, 2)]
+    chosen = [
+        numbered(30).split_balanced(4, seeded(seed))[1].images[:, 0, 0, 0].tolist() for seed in (1, 1, 2)
+    ]
     assert chosen[0] == chosen[1] != chosen[2]
 
 
@@ -120,6 +124,8 @@ def test_a_balanced_split_that_would_use_up_a_class_is_refused() -> None:
         (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)),
     ],
 )
-def test_arrays_that_are_not_images_with_labels_are_refused(images: torch.Tensor, labels: torch.Tensor) -> None:
+def test_arrays_that_are_not_images_with_labels_are_refused(
+    images: torch.Tensor, labels: torch.Tensor
+) -> None:
     with pytest.raises(ValueError, match="not"):
         ArrayDataset(images, labels, Transform(CARD))

@@ -31,7 +31,9 @@ def one_by_one(transform: Callable[[Tensor], Tensor], image: Tensor, draws: int 
 
 
 def picture(channels: int = 3, size: int = 8, seed: int = 0) -> Tensor:
-    return torch.randint(1, 256, (channels, size, size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        1, 256, (channels, size, size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 def same_frequencies(ours: Tensor, theirs: Tensor) -> float:
@@ -55,7 +57,12 @@ def test_every_image_of_a_batch_is_cropped_at_its_own_place() -> None:
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
     places = []
     for image, result in zip(padded, cropped, strict=True):
-        found = [(top, left) for top in range(5) for left in range(5) if torch.equal(image[:, top : top + 8, left : left + 8], result)]
+        found = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(image[:, top : top + 8, left : left + 8], result)
+        ]
         assert len(found) == 1
         places.extend(found)
     assert len(set(places)) > 5
@@ -73,8 +80,16 @@ def test_half_of_the_images_are_mirrored() -> None:
 @pytest.mark.parametrize("strength", [0.24705882352941178, 1.5])
 def test_brightness_is_distributed_as_torchvisions_colour_jitter(strength: float) -> None:
     image = picture()
-    ours, theirs = batched(f"brightness:{strength}", image), one_by_one(v2.ColorJitter(brightness=strength), image)
-    assert stats.ks_2samp(ours.float().mean(dim=(1, 2, 3)).numpy(), theirs.float().mean(dim=(1, 2, 3)).numpy()).pvalue > SIGNIFICANCE
+    ours, theirs = (
+        batched(f"brightness:{strength}", image),
+        one_by_one(v2.ColorJitter(brightness=strength), image),
+    )
+    assert (
+        stats.ks_2samp(
+            ours.float().mean(dim=(1, 2, 3)).numpy(), theirs.float().mean(dim=(1, 2, 3)).numpy()
+        ).pvalue
+        > SIGNIFICANCE
+    )
     assert ours.float().mean(dim=(1, 2, 3)).std() > 5  # each image of the batch draws its own factor
 
 
@@ -97,7 +112,10 @@ def cutout_of_one(image: Tensor, side: int) -> Tensor:
 
 def test_cutout_blackens_the_squares_of_the_paper_equally_often() -> None:
     image = picture()
-    assert same_frequencies(batched("cutout:4", image), one_by_one(lambda one: cutout_of_one(one, 4), image)) > SIGNIFICANCE
+    assert (
+        same_frequencies(batched("cutout:4", image), one_by_one(lambda one: cutout_of_one(one, 4), image))
+        > SIGNIFICANCE
+    )
 
 
 def test_an_odd_cutout_in_the_middle_has_its_full_side() -> None:
@@ -110,7 +128,9 @@ def test_a_batch_is_prepared_in_the_order_of_the_tokens() -> None:
     raw = torch.stack([picture(seed=seed) for seed in range(10)])
     generator = torch.Generator().manual_seed(4)
     expected = parse("crop:2")(parse("flip")(raw, generator), generator)
-    assert torch.equal(Transform(card).train(raw, torch.Generator().manual_seed(4)), Transform(card).plain(expected))
+    assert torch.equal(
+        Transform(card).train(raw, torch.Generator().manual_seed(4)), Transform(card).plain(expected)
+    )
 
 
 def test_normalisation_equals_torchvisions() -> None:
@@ -130,7 +150,10 @@ def test_augmentation_leaves_the_stored_images_as_they_were() -> None:
 @pytest.mark.parametrize("card", DATASETS.values(), ids=DATASETS)
 def test_the_transform_of_every_card_gives_the_shape_the_network_sees(card: DatasetCard) -> None:
     raw = torch.zeros(2, *card.shape, dtype=torch.uint8)
-    for prepared in (Transform(card).train(raw, torch.Generator().manual_seed(0)), Transform(card).plain(raw)):
+    for prepared in (
+        Transform(card).train(raw, torch.Generator().manual_seed(0)),
+        Transform(card).plain(raw),
+    ):
         assert prepared.shape == (2, card.channels, card.size, card.size)
         assert bool(prepared.isfinite().all())
 
@@ -139,7 +162,10 @@ def test_random_parts_have_torchvisions_sizes_and_places_equally_often() -> None
     ours = torch.stack(crop_boxes(20_000, 40, 30, torch.Generator().manual_seed(1), torch.device("cpu"))).T
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        drawn = [RandomResizedCrop.get_params(torch.zeros(3, 40, 30), [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(20_000)]
+        drawn = [
+            RandomResizedCrop.get_params(torch.zeros(3, 40, 30), [0.08, 1.0], [3 / 4, 4 / 3])
+            for _ in range(20_000)
+        ]
     theirs = torch.tensor(drawn, dtype=torch.float)
     for column in range(4):
         assert stats.ks_2samp(ours[:, column].numpy(), theirs[:, column].numpy()).pvalue > SIGNIFICANCE
@@ -151,12 +177,19 @@ def test_a_random_part_is_scaled_as_torchvision_scales_it() -> None:
     images = torch.stack([picture(3, 40, seed) for seed in range(30)])
     boxes = crop_boxes(30, 40, 40, torch.Generator().manual_seed(5), torch.device("cpu"))
     expected = [
-        v2.functional.resized_crop(image, *box, size=[36, 36], interpolation=v2.InterpolationMode.BILINEAR, antialias=False)
+        v2.functional.resized_crop(
+            image, *box, size=[36, 36], interpolation=v2.InterpolationMode.BILINEAR, antialias=False
+        )
         for image, box in zip(images, torch.stack(boxes).T.int().tolist(), strict=True)
     ]
-    for found in (parse("resizedcrop:36")(images, torch.Generator().manual_seed(5)), scaled_together(images, boxes, 36)):
+    for found in (
+        parse("resizedcrop:36")(images, torch.Generator().manual_seed(5)),
+        scaled_together(images, boxes, 36),
+    ):
         assert found.shape == (30, 3, 36, 36)
-        assert int((found.int() - torch.stack(expected).int()).abs().max()) <= 1  # a half may be rounded to either side
+        assert (
+            int((found.int() - torch.stack(expected).int()).abs().max()) <= 1
+        )  # a half may be rounded to either side
 
 
 def test_a_larger_image_is_tested_around_its_centre() -> None:

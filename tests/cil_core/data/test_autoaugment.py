@@ -18,20 +18,29 @@ IMAGES = torch.stack([picture(size=32, seed=seed) for seed in range(6)])
 
 
 def test_the_policy_is_the_published_one() -> None:
-    assert [[(NAMES[name], chance, level or 0) for name, chance, level in pair] for pair in THEIRS._policies] == [list(pair) for pair in POLICY]
+    assert [
+        [(NAMES[name], chance, level or 0) for name, chance, level in pair] for pair in THEIRS._policies
+    ] == [list(pair) for pair in POLICY]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), NAMES.items())
 @pytest.mark.parametrize("level", [0, 3, 7, 9])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_an_operation_on_a_batch_equals_torchvisions_on_each_image(theirs: str, ours: str, level: int, sign: int) -> None:
+def test_an_operation_on_a_batch_equals_torchvisions_on_each_image(
+    theirs: str, ours: str, level: int, sign: int
+) -> None:
     if sign < 0 and ours not in SIGNED:
         sign = 1
     magnitudes, signed = THEIRS._AUGMENTATION_SPACE[theirs]
     assert signed == (ours in SIGNED)
     values = magnitudes(10, 32, 32)
     magnitude = 0.0 if values is None else float(values[level]) * sign
-    expected = torch.stack([THEIRS._apply_image_or_video_transform(image, theirs, magnitude, v2.InterpolationMode.NEAREST, {}) for image in IMAGES])
+    expected = torch.stack(
+        [
+            THEIRS._apply_image_or_video_transform(image, theirs, magnitude, v2.InterpolationMode.NEAREST, {})
+            for image in IMAGES
+        ]
+    )
     assert torch.equal(apply(ours, IMAGES, level, sign), expected)
 
 
@@ -47,11 +56,15 @@ def test_results_are_drawn_as_often_as_by_torchvision() -> None:
 
 def test_a_grey_image_stays_grey() -> None:
     image = picture(channels=1)
-    assert autoaugment(image.expand(50, *image.shape).contiguous(), torch.Generator().manual_seed(1)).shape == (50, 1, 8, 8)
+    assert autoaugment(
+        image.expand(50, *image.shape).contiguous(), torch.Generator().manual_seed(1)
+    ).shape == (50, 1, 8, 8)
 
 
 def test_the_frequency_test_notices_a_policy_that_is_slightly_wrong() -> None:
     image = picture(size=8)
     ours = autoaugment(image.expand(4000, *image.shape).contiguous(), torch.Generator().manual_seed(1))
-    wrong = torch.where(torch.rand(4000, 1, 1, 1, generator=torch.Generator().manual_seed(5)) < 0.2, image, ours)
+    wrong = torch.where(
+        torch.rand(4000, 1, 1, 1, generator=torch.Generator().manual_seed(5)) < 0.2, image, ours
+    )
     assert same_frequencies(wrong, one_by_one(THEIRS, image)) < SIGNIFICANCE

@@ -26,7 +26,10 @@ def test_without_a_generator_a_pass_is_in_order() -> None:
 
 
 def test_equal_generators_give_equal_orders() -> None:
-    first, second = (torch.cat([batch.index for batch in DATA.batches(3, torch.Generator().manual_seed(5))]) for _ in range(2))
+    first, second = (
+        torch.cat([batch.index for batch in DATA.batches(3, torch.Generator().manual_seed(5))])
+        for _ in range(2)
+    )
     assert torch.equal(first, second)
     assert not torch.equal(first, torch.arange(7))
 

@@ -34,7 +34,10 @@ def pictures(tmp_path: Path) -> Path:
     for label, name in enumerate(("ant", "bee", "cat")):
         for split, count in (("train", 4), ("test", 2)):
             for number in range(count):
-                draw(directory / split / name / f"{number}.{'png' if number % 2 else 'jpg'}", seed=100 * label + 10 * (split == "test") + number)
+                draw(
+                    directory / split / name / f"{number}.{'png' if number % 2 else 'jpg'}",
+                    seed=100 * label + 10 * (split == "test") + number,
+                )
     return directory
 
 
@@ -48,7 +51,12 @@ def test_a_registered_folder_is_loaded_as_its_files_say(pictures: Path, data_roo
     source = load(TRACK, data_root)
     assert registered.class_names == ("ant", "bee", "cat")
     assert source.card == registered.card
-    assert (source.card.classes, source.card.size, source.card.train_images, source.card.test_images) == (3, 16, 12, 6)
+    assert (source.card.classes, source.card.size, source.card.train_images, source.card.test_images) == (
+        3,
+        16,
+        12,
+        6,
+    )
     assert source.arrays.train_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     with Image.open(pictures / "train" / "bee" / "3.png") as image:
         assert np.array_equal(np.asarray(image).transpose(2, 0, 1), source.arrays.train_images[7].numpy())
@@ -60,14 +68,21 @@ def test_normalisation_is_measured_on_the_training_images(pictures: Path, data_r
     source = load(TRACK, data_root)
     pixels = source.arrays.train_images.double() / 255
     assert source.card.mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist(), abs=1e-4)
-    assert source.card.std == pytest.approx(pixels.transpose(0, 1).flatten(1).std(dim=1, correction=0).tolist(), abs=1e-4)
+    assert source.card.std == pytest.approx(
+        pixels.transpose(0, 1).flatten(1).std(dim=1, correction=0).tolist(), abs=1e-4
+    )
 
 
 def test_a_folder_feeds_a_stream_of_tasks(pictures: Path, data_root: Path) -> None:
     register("pets", pictures, data_root, SIZED)
     tasks = task_stream(load(TRACK, data_root), TRACK)
     assert [(len(task.train), len(task.test)) for task in tasks] == [(8, 4), (4, 2)]
-    assert next(tasks[0].train.batches(4, torch.Generator().manual_seed(0), augment=True)).x.shape == (4, 3, 8, 8)
+    assert next(tasks[0].train.batches(4, torch.Generator().manual_seed(0), augment=True)).x.shape == (
+        4,
+        3,
+        8,
+        8,
+    )
 
 
 def test_registered_folders_join_the_catalogue(pictures: Path, data_root: Path) -> None:
@@ -81,22 +96,38 @@ def test_registering_twice_changes_nothing(pictures: Path, data_root: Path) -> N
     assert register("pets", pictures, data_root, SIZED) == register("pets", pictures, data_root, SIZED)
 
 
-def test_the_same_images_elsewhere_have_the_same_fingerprint(pictures: Path, data_root: Path, tmp_path: Path) -> None:
+def test_the_same_images_elsewhere_have_the_same_fingerprint(
+    pictures: Path, data_root: Path, tmp_path: Path
+) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(pictures, moved)
-    fingerprints = {register("pets", path, root, SIZED).card.fingerprint for path, root in ((pictures, data_root), (moved, tmp_path / "other"))}
+    fingerprints = {
+        register("pets", path, root, SIZED).card.fingerprint
+        for path, root in ((pictures, data_root), (moved, tmp_path / "other"))
+    }
     assert len(fingerprints) == 1
 
 
 def test_preparation_is_part_of_the_fingerprint(pictures: Path, tmp_path: Path) -> None:
-    variants = [SIZED, Preparation(size=16), Preparation(size=8, augment=("crop:1",)), Preparation(size=8, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))]
-    fingerprints = {register("pets", pictures, tmp_path / str(number), variant).card.fingerprint for number, variant in enumerate(variants)}
+    variants = [
+        SIZED,
+        Preparation(size=16),
+        Preparation(size=8, augment=("crop:1",)),
+        Preparation(size=8, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+    ]
+    fingerprints = {
+        register("pets", pictures, tmp_path / str(number), variant).card.fingerprint
+        for number, variant in enumerate(variants)
+    }
     assert len(fingerprints) == len(variants)
 
 
 def test_another_dataset_under_a_taken_name_is_refused(pictures: Path, data_root: Path) -> None:
     first = register("pets", pictures, data_root, SIZED)
-    with pytest.raises(DataError, match=r"folder:pets is already registered from .*pictures with other content; choose another name"):
+    with pytest.raises(
+        DataError,
+        match=r"folder:pets is already registered from .*pictures with other content; choose another name",
+    ):
         register("pets", pictures, data_root, Preparation(size=12))
     assert load(TRACK, data_root).fingerprint == first.card.fingerprint
 
@@ -106,7 +137,9 @@ def test_grey_images_have_one_channel(pictures: Path, data_root: Path) -> None:
     assert load(TRACK, data_root).arrays.train_images.shape == (12, 1, 16, 16)
 
 
-def test_other_sizes_are_scaled_and_cropped_around_the_centre_if_a_size_is_stated(pictures: Path, data_root: Path) -> None:
+def test_other_sizes_are_scaled_and_cropped_around_the_centre_if_a_size_is_stated(
+    pictures: Path, data_root: Path
+) -> None:
     wide = np.zeros((8, 24, 3), dtype=np.uint8)
     wide[:, 8:16] = 200
     Image.fromarray(wide).save(pictures / "train" / "ant" / "1.png")
@@ -128,7 +161,9 @@ def test_images_may_lie_deeper_in_their_class(pictures: Path, data_root: Path) -
 
 def test_a_split_file_says_what_is_what(pictures: Path, data_root: Path, tmp_path: Path) -> None:
     lines = [
-        f"train/{name}/{number}.{'png' if number % 2 else 'jpg'},{name},{'test' if number == 3 else 'train'}" for name in ("ant", "bee") for number in range(4)
+        f"train/{name}/{number}.{'png' if number % 2 else 'jpg'},{name},{'test' if number == 3 else 'train'}"
+        for name in ("ant", "bee")
+        for number in range(4)
     ]
     table = tmp_path / "split.csv"
     table.write_text("\n".join(["path,class,split", *lines]))
@@ -165,7 +200,10 @@ def test_a_file_that_is_no_image_is_named(pictures: Path, data_root: Path, conte
 def test_images_of_mixed_sizes_are_refused_with_the_one_that_differs(pictures: Path, data_root: Path) -> None:
     file = pictures / "train" / "cat" / "2.jpg"
     draw(file, seed=1, size=(17, 16))
-    assert refused(pictures, data_root, Preparation()) == f"{file} has 17 × 16 pixels, not 16 × 16; state a size to which all images are resized"
+    assert (
+        refused(pictures, data_root, Preparation())
+        == f"{file} has 17 × 16 pixels, not 16 × 16; state a size to which all images are resized"
+    )
 
 
 def test_an_image_that_is_not_square_sets_no_size(pictures: Path, data_root: Path) -> None:
@@ -210,11 +248,15 @@ def test_a_name_that_does_not_fit_in_a_slug_is_refused(pictures: Path, data_root
         (Preparation(size=8, mean=(0.5,)), "need as many means"),
     ],
 )
-def test_a_preparation_that_cannot_be_carried_out_is_refused(pictures: Path, data_root: Path, preparation: Preparation, says: str) -> None:
+def test_a_preparation_that_cannot_be_carried_out_is_refused(
+    pictures: Path, data_root: Path, preparation: Preparation, says: str
+) -> None:
     assert says in refused(pictures, data_root, preparation)
 
 
-@pytest.mark.parametrize("content", ["", "path;class;split\na;b;train", "path,class,split\ntrain/ant/0.jpg,ant,validation"])
+@pytest.mark.parametrize(
+    "content", ["", "path;class;split\na;b;train", "path,class,split\ntrain/ant/0.jpg,ant,validation"]
+)
 def test_a_bad_split_file_is_named(pictures: Path, data_root: Path, tmp_path: Path, content: str) -> None:
     table = tmp_path / "split.csv"
     table.write_text(content)
@@ -240,7 +282,9 @@ def test_runs_use_what_was_registered_whatever_happens_to_the_files(pictures: Pa
 def test_verifying_names_a_file_that_changed(pictures: Path, data_root: Path) -> None:
     register("pets", pictures, data_root, SIZED)
     draw(pictures / "test" / "cat" / "1.png", seed=999)
-    with pytest.raises(DataError, match=r"test/cat/1.png is not the image that was registered; 1 test images differ"):
+    with pytest.raises(
+        DataError, match=r"test/cat/1.png is not the image that was registered; 1 test images differ"
+    ):
         verify("pets", data_root)
 
 
@@ -265,7 +309,9 @@ def test_decoded_images_that_are_lost_are_decoded_again(pictures: Path, data_roo
     assert load(TRACK, data_root).fingerprint == fingerprint
 
 
-def test_files_that_changed_before_they_were_decoded_again_are_refused(pictures: Path, data_root: Path) -> None:
+def test_files_that_changed_before_they_were_decoded_again_are_refused(
+    pictures: Path, data_root: Path
+) -> None:
     register("pets", pictures, data_root, SIZED)
     shutil.rmtree(arrays_directory("folder:pets", data_root))
     draw(pictures / "test" / "cat" / "1.png", seed=999)

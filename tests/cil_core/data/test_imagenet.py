@@ -33,7 +33,9 @@ def small_imagenet(root: Path, train: int) -> None:
             for number in range(count):
                 file = root / split / wnid / f"{wnid}_{number}.JPEG"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                shade = np.full((20 + number, 30, 3), 2 * label, dtype=np.uint8) + random.integers(0, 3, (20 + number, 30, 3), dtype=np.uint8)
+                shade = np.full((20 + number, 30, 3), 2 * label, dtype=np.uint8) + random.integers(
+                    0, 3, (20 + number, 30, 3), dtype=np.uint8
+                )
                 Image.fromarray(shade).save(file, quality=95)
 
 
@@ -56,7 +58,10 @@ def load(data_root: Path) -> Source:
 
 def test_the_subset_is_read_with_its_labels_at_the_size_it_is_kept(data_root: Path) -> None:
     progress = list(imagenet.fetch(CARD, data_root))
-    assert [(step.file, step.done, step.total, step.unit) for step in progress] == [("train_images", 200, 200, "images"), ("test_images", 100, 100, "images")]
+    assert [(step.file, step.done, step.total, step.unit) for step in progress] == [
+        ("train_images", 200, 200, "images"),
+        ("test_images", 100, 100, "images"),
+    ]
     source = load(data_root)
     assert source.arrays.train_images.shape == (200, 3, 256, 256)
     assert (source.card.train_images, source.card.test_images) == (200, 100)
@@ -82,7 +87,10 @@ def test_a_run_streams_it(data_root: Path) -> None:
 
 
 def test_a_directory_that_is_not_imagenet_is_refused_with_what_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has 0 directories of classes, not 1000; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org"):
+    with pytest.raises(
+        DataError,
+        match=r"has 0 directories of classes, not 1000; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org",
+    ):
         load(tmp_path)
 
 

@@ -18,7 +18,13 @@ CIFAR_100 = (
 
 def track(first: int = 2, increment: int = 1, order: int | tuple[int, ...] = 1993, holdout: int = 0) -> Track:
     protocol = Protocol(first=first, increment=increment, class_order=order)
-    return Track(dataset="toy", protocol=protocol, memory=MemoryBudget(kind="none"), backbone="convnet", holdout=holdout)
+    return Track(
+        dataset="toy",
+        protocol=protocol,
+        memory=MemoryBudget(kind="none"),
+        backbone="convnet",
+        holdout=holdout,
+    )
 
 
 def source(card, per_class: int = 20) -> Source:
@@ -28,7 +34,10 @@ def source(card, per_class: int = 20) -> Source:
     train = (80 * labels + numbers).to(torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
     test_labels = torch.tensor([2, 0, 1])
     test = (240 + test_labels).to(torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
-    return Source(card.model_copy(update={"train_images": 3 * per_class, "test_images": 3}), Arrays(train, labels, test, test_labels))
+    return Source(
+        card.model_copy(update={"train_images": 3 * per_class, "test_images": 3}),
+        Arrays(train, labels, test, test_labels),
+    )
 
 
 def test_the_customary_order_of_cifar_100_is_the_one_of_published_results() -> None:
@@ -63,7 +72,11 @@ def test_labels_become_positions_in_the_class_order(card) -> None:
     for task, bounds in zip(tasks, [(0, 2), (2, 3)], strict=True):
         for part in (task.train, task.test):
             assert set(part.labels.tolist()) == set(range(*bounds))
-    original = {int(label): int(image[0, 0, 0]) // 80 for task in tasks for image, label in zip(task.train.images, task.train.labels, strict=True)}
+    original = {
+        int(label): int(image[0, 0, 0]) // 80
+        for task in tasks
+        for image, label in zip(task.train.images, task.train.labels, strict=True)
+    }
     assert original == {0: 2, 1: 0, 2: 1}
     assert [image[0, 0, 0].item() for image in tasks[1].test.images] == [241]
 
@@ -80,12 +93,21 @@ def test_a_holdout_takes_its_share_of_every_class_and_hides_the_test_set(card) -
     kept = torch.cat([task.train.images[:, 0, 0, 0] for task in tasks])
     assert torch.bincount(held_out // 80).tolist() == [2, 2, 2]
     assert held_out.max() < 240
-    assert sorted(torch.cat([held_out, kept]).tolist()) == sorted(source(card).arrays.train_images[:, 0, 0, 0].tolist())
+    assert sorted(torch.cat([held_out, kept]).tolist()) == sorted(
+        source(card).arrays.train_images[:, 0, 0, 0].tolist()
+    )
 
 
 def test_the_same_images_are_held_out_under_every_class_order(card) -> None:
     chosen = [
-        sorted(torch.cat([task.test.images[:, 0, 0, 0] for task in task_stream(source(card), track(order=order, holdout=25))]).tolist())
+        sorted(
+            torch.cat(
+                [
+                    task.test.images[:, 0, 0, 0]
+                    for task in task_stream(source(card), track(order=order, holdout=25))
+                ]
+            ).tolist()
+        )
         for order in (1993, 5, (2, 1, 0))
     ]
     assert chosen[0] == chosen[1] == chosen[2]

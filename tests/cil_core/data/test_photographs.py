@@ -36,7 +36,11 @@ def test_gtsrbs_signs_are_brought_to_one_size(tmp_path: Path) -> None:
 
 
 def test_eurosat_is_split_by_class_and_always_alike(tmp_path: Path) -> None:
-    files = {f"2750/{name}/{name}_{number}.jpg": picture(100 * label + 10 * number) for label, name in enumerate(("Crop", "Forest")) for number in range(10)}
+    files = {
+        f"2750/{name}/{name}_{number}.jpg": picture(100 * label + 10 * number)
+        for label, name in enumerate(("Crop", "Forest"))
+        for number in range(10)
+    }
     unpacked(tmp_path / "eurosat", files)
     first, second = (vision.eurosat().splits(tmp_path, DATASETS["eurosat"]) for _ in range(2))
     (train, train_labels), (test, test_labels) = first
@@ -46,7 +50,10 @@ def test_eurosat_is_split_by_class_and_always_alike(tmp_path: Path) -> None:
 
 
 def test_food_is_split_as_its_lists_say(site: Site, tmp_path: Path) -> None:
-    lists = {"train": {"pie": ["pie/1", "pie/2"], "soup": ["soup/1"]}, "test": {"pie": ["pie/3"], "soup": ["soup/2"]}}
+    lists = {
+        "train": {"pie": ["pie/1", "pie/2"], "soup": ["soup/1"]},
+        "test": {"pie": ["pie/3"], "soup": ["soup/2"]},
+    }
     files = {f"food-101/meta/{split}.json": json.dumps(names).encode() for split, names in lists.items()}
     files |= {
         f"food-101/images/{name}.jpg": picture(shade, (90, 120))
@@ -57,7 +64,11 @@ def test_food_is_split_as_its_lists_say(site: Site, tmp_path: Path) -> None:
         _URL = site.url + "food-101.tar.gz"
         _MD5 = site.put("food-101.tar.gz", tarred(files))
 
-    arrays = vision.food101(Small).load(small("food101", classes=2, train_images=3, test_images=2), tmp_path).arrays
+    arrays = (
+        vision.food101(Small)
+        .load(small("food101", classes=2, train_images=3, test_images=2), tmp_path)
+        .arrays
+    )
     assert (shades(arrays.train_images), arrays.train_labels.tolist()) == ([10, 20, 210], [0, 0, 1])
     assert (shades(arrays.test_images), arrays.test_labels.tolist()) == ([30, 220], [0, 1])
 
@@ -68,7 +79,9 @@ def test_flowers_train_on_training_and_validation_images(site: Site, tmp_path: P
         savemat(buffer, {name: np.array(value) for name, value in values.items()})
         return buffer.getvalue()
 
-    archive = tarred({f"jpg/image_{number:05d}.jpg": picture(10 * number, (70, 80)) for number in range(1, 7)})
+    archive = tarred(
+        {f"jpg/image_{number:05d}.jpg": picture(10 * number, (70, 80)) for number in range(1, 7)}
+    )
     labels = matrix(labels=[1, 2, 1, 2, 1, 2])
     identifiers = matrix(trnid=[2, 1], valid=[3, 4], tstid=[6, 5])
 
@@ -80,7 +93,11 @@ def test_flowers_train_on_training_and_validation_images(site: Site, tmp_path: P
             "setid": ("setid.mat", site.put("setid.mat", identifiers)),
         }
 
-    arrays = vision.flowers102(Small).load(small("flowers102", classes=2, train_images=4, test_images=2), tmp_path).arrays
+    arrays = (
+        vision.flowers102(Small)
+        .load(small("flowers102", classes=2, train_images=4, test_images=2), tmp_path)
+        .arrays
+    )
     assert (shades(arrays.train_images), arrays.train_labels.tolist()) == ([20, 10, 30, 40], [1, 0, 0, 1])
     assert (shades(arrays.test_images), arrays.test_labels.tolist()) == ([60, 50], [1, 0])
 
@@ -99,7 +116,9 @@ def tiny_imagenet_files() -> dict[str, bytes]:
 
 def test_tiny_imagenet_is_tested_on_its_labelled_validation_images(tmp_path: Path) -> None:
     (tmp_path / "tiny-imagenet-200.zip").write_bytes(zipped(tiny_imagenet_files()))
-    (train, train_labels), (test, test_labels) = vision.tiny_imagenet().splits(tmp_path, DATASETS["tiny_imagenet"])
+    (train, train_labels), (test, test_labels) = vision.tiny_imagenet().splits(
+        tmp_path, DATASETS["tiny_imagenet"]
+    )
     assert (shades(train), train_labels.tolist()) == ([10, 210], [0, 1])
     assert (shades(test), test_labels.tolist()) == ([220, 20], [1, 0])
 

@@ -29,11 +29,16 @@ def both(tmp_path: Path) -> tuple[ArrayDataset, StreamedDataset]:
     np.save(tmp_path / "images.npy", images)
     mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
     labels = torch.arange(30) % 5
-    return ArrayDataset(torch.from_numpy(images), labels, TRANSFORM), StreamedDataset.from_arrays(mapped, labels, TRANSFORM)
+    return ArrayDataset(torch.from_numpy(images), labels, TRANSFORM), StreamedDataset.from_arrays(
+        mapped, labels, TRANSFORM
+    )
 
 
 def batches(data: ArrayDataset, **options: bool) -> list[tuple[Tensor, ...]]:
-    return [(batch.x, batch.y, batch.index, batch.raw) for batch in data.batches(4, torch.Generator().manual_seed(1), augment=True, **options)]
+    return [
+        (batch.x, batch.y, batch.index, batch.raw)
+        for batch in data.batches(4, torch.Generator().manual_seed(1), augment=True, **options)
+    ]
 
 
 def assert_equal(resident: ArrayDataset, streamed: ArrayDataset) -> None:
@@ -70,15 +75,22 @@ def test_exemplars_stand_beside_them_before_and_after(both: tuple[ArrayDataset, 
     exemplars = ArrayDataset(torch.full((6, 3, 32, 32), 7, dtype=torch.uint8), torch.full((6,), 9), TRANSFORM)
     assert_equal(resident + exemplars, streamed + exemplars)
     assert_equal(exemplars + resident, exemplars + streamed)
-    assert_equal((resident + exemplars + exemplars).select(torch.tensor([40, 0, 31])), (streamed + exemplars + exemplars).select(torch.tensor([40, 0, 31])))
-    assert_equal(resident.of_classes(0, 1) + (resident + exemplars), streamed.of_classes(0, 1) + (streamed + exemplars))
+    assert_equal(
+        (resident + exemplars + exemplars).select(torch.tensor([40, 0, 31])),
+        (streamed + exemplars + exemplars).select(torch.tensor([40, 0, 31])),
+    )
+    assert_equal(
+        resident.of_classes(0, 1) + (resident + exemplars), streamed.of_classes(0, 1) + (streamed + exemplars)
+    )
 
 
 def test_selecting_moves_no_pixels(both: tuple[ArrayDataset, StreamedDataset]) -> None:
     assert both[1].of_classes(1, 3).images is both[1].images
 
 
-def test_a_pass_that_is_left_early_leaves_no_reader_behind(both: tuple[ArrayDataset, StreamedDataset]) -> None:
+def test_a_pass_that_is_left_early_leaves_no_reader_behind(
+    both: tuple[ArrayDataset, StreamedDataset],
+) -> None:
     import threading
 
     before = threading.active_count()
@@ -91,7 +103,9 @@ def test_images_on_a_device_are_not_streamed() -> None:
     with pytest.raises(ValueError, match="streamed images are uint8"):
         StreamedDataset.from_arrays(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long), TRANSFORM)
     with pytest.raises(ValueError, match=r"labels are int64 \(2,\) for 2 rows"):
-        StreamedDataset.from_arrays(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), TRANSFORM)
+        StreamedDataset.from_arrays(
+            torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), TRANSFORM
+        )
 
 
 @pytest.mark.parametrize("name", ["icarl", "bic", "derpp", "gem", "podnet", "fetril", "der", "joint"])
@@ -100,7 +114,9 @@ def test_a_run_that_streams_gives_the_same_matrix(name: str, track: str, tmp_pat
     schedule = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
     schedules = dict.fromkeys(BY_NAME[name].published().schedules, schedule)
     backbone = "resnet14" if name == "podnet" else "convnet"
-    spec = RunSpec.model_validate({"method": {"name": name, **schedules}, "track": track.format(backbone), "seed": 3})
+    spec = RunSpec.model_validate(
+        {"method": {"name": name, **schedules}, "track": track.format(backbone), "seed": 3}
+    )
 
     def digest(resident_bytes: int) -> str:
         *_, last = run(spec, data_root=tmp_path, resident_bytes=resident_bytes)

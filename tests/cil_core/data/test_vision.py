@@ -32,7 +32,11 @@ def cifar_files(images: NDArray[np.uint8], labels: list[int]) -> dict[str, bytes
         return pickle.dumps({"data": images[part].reshape(-1, 3072), "fine_labels": labels[part]})
 
     meta = pickle.dumps({"fine_label_names": ["a", "b", "c"]})
-    return {"cifar-100-python/train": batch(slice(half)), "cifar-100-python/test": batch(slice(half, None)), "cifar-100-python/meta": meta}
+    return {
+        "cifar-100-python/train": batch(slice(half)),
+        "cifar-100-python/test": batch(slice(half, None)),
+        "cifar-100-python/meta": meta,
+    }
 
 
 IMAGES, LABELS = pixels(12, 3, 32, 32), [0, 1, 2, 2, 1, 0] * 2
@@ -67,7 +71,9 @@ def test_fetching_tells_its_progress_and_is_done_once(cifar: Published, tmp_path
     assert list(cifar.fetch(CIFAR_CARD, tmp_path)) == []
 
 
-def test_once_decoded_a_dataset_needs_neither_the_host_nor_the_archive(cifar: Published, site: Site, tmp_path: Path) -> None:
+def test_once_decoded_a_dataset_needs_neither_the_host_nor_the_archive(
+    cifar: Published, site: Site, tmp_path: Path
+) -> None:
     fingerprint = cifar.load(CIFAR_CARD, tmp_path).fingerprint
     (site.directory / "cifar-100-python.tar.gz").unlink()
     (tmp_path / "cifar100" / "cifar-100-python.tar.gz").unlink()
@@ -100,7 +106,9 @@ def test_a_damaged_archive_is_named(cifar: Published, site: Site, tmp_path: Path
 
 def test_a_host_without_the_file_is_named(cifar: Published, site: Site, tmp_path: Path) -> None:
     (site.directory / "cifar-100-python.tar.gz").unlink()
-    with pytest.raises(DataError, match=r"cannot download http://127.0.0.1:\d+/cifar-100-python.tar.gz: HTTP Error 404"):
+    with pytest.raises(
+        DataError, match=r"cannot download http://127.0.0.1:\d+/cifar-100-python.tar.gz: HTTP Error 404"
+    ):
         cifar.load(CIFAR_CARD, tmp_path)
 
 
@@ -113,7 +121,9 @@ def test_unpacked_files_that_are_damaged_are_unpacked_again(cifar: Published, tm
 
 
 @pytest.mark.parametrize(("name", "kind"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])
-def test_the_real_cifar_has_its_published_address_and_checksum(name: str, kind: type[datasets.CIFAR10]) -> None:
+def test_the_real_cifar_has_its_published_address_and_checksum(
+    name: str, kind: type[datasets.CIFAR10]
+) -> None:
     (archive,) = vision.PUBLISHED[name].archives
     assert (archive.url, archive.md5) == (kind.url, kind.tgz_md5)
     assert archive.url.startswith("https://www.cs.toronto.edu/~kriz/cifar-10")
@@ -131,9 +141,14 @@ def test_mnists_idx_files_are_read(site: Site, tmp_path: Path) -> None:
 
     class Small(datasets.MNIST):
         mirrors = [site.url]
-        resources = [(f"{name}.gz", site.put(f"{name}.gz", gzip.compress(content))) for name, content in contents.items()]
+        resources = [
+            (f"{name}.gz", site.put(f"{name}.gz", gzip.compress(content)))
+            for name, content in contents.items()
+        ]
 
-    arrays = vision.mnist(Small).load(small("mnist", classes=3, train_images=6, test_images=3), tmp_path).arrays
+    arrays = (
+        vision.mnist(Small).load(small("mnist", classes=3, train_images=6, test_images=3), tmp_path).arrays
+    )
     assert np.array_equal(arrays.train_images[:, 0].numpy(), train)
     assert np.array_equal(arrays.test_images[:, 0].numpy(), test)
     assert arrays.train_labels.tolist() == [0, 1, 2, 0, 1, 2]
@@ -141,14 +156,26 @@ def test_mnists_idx_files_are_read(site: Site, tmp_path: Path) -> None:
 
 def test_emnists_letters_are_turned_upright(site: Site, tmp_path: Path) -> None:
     train, test, labels = pixels(3, 28, 28), pixels(3, 28, 28), np.array([2, 0, 1], dtype=np.uint8)
-    contents = {"train-images-idx3": idx(train), "train-labels-idx1": idx(labels), "test-images-idx3": idx(test), "test-labels-idx1": idx(labels)}
-    archive = zipped({f"gzip/emnist-balanced-{name}-ubyte.gz": gzip.compress(content) for name, content in contents.items()})
+    contents = {
+        "train-images-idx3": idx(train),
+        "train-labels-idx1": idx(labels),
+        "test-images-idx3": idx(test),
+        "test-labels-idx1": idx(labels),
+    }
+    archive = zipped(
+        {
+            f"gzip/emnist-balanced-{name}-ubyte.gz": gzip.compress(content)
+            for name, content in contents.items()
+        }
+    )
 
     class Small(datasets.EMNIST):
         url = site.url + "gzip.zip"
         md5 = site.put("gzip.zip", archive)
 
-    arrays = vision.emnist(Small).load(small("emnist", classes=3, train_images=3, test_images=3), tmp_path).arrays
+    arrays = (
+        vision.emnist(Small).load(small("emnist", classes=3, train_images=3, test_images=3), tmp_path).arrays
+    )
     assert np.array_equal(arrays.train_images[:, 0].numpy(), train.transpose(0, 2, 1))
     assert arrays.test_labels.tolist() == [2, 0, 1]
 
@@ -164,7 +191,12 @@ def test_svhns_matrices_are_read_and_its_ten_is_a_zero(site: Site, tmp_path: Pat
 
     class Small(datasets.SVHN):
         split_list = {
-            split: [f"{site.url}{split}_32x32.mat", f"{split}_32x32.mat", site.put(f"{split}_32x32.mat", matrix(split))] for split in ("train", "test")
+            split: [
+                f"{site.url}{split}_32x32.mat",
+                f"{split}_32x32.mat",
+                site.put(f"{split}_32x32.mat", matrix(split)),
+            ]
+            for split in ("train", "test")
         }
 
     arrays = vision.svhn(Small).load(small("svhn", classes=3, train_images=4, test_images=3), tmp_path).arrays
@@ -181,11 +213,16 @@ def test_stl10s_columns_become_rows(site: Site, tmp_path: Path) -> None:
 
     class Small(datasets.STL10):
         url = site.url + "stl10_binary.tar.gz"
-        tgz_md5 = site.put("stl10_binary.tar.gz", tarred({f"stl10_binary/{name}": content for name, content in files.items()}))
+        tgz_md5 = site.put(
+            "stl10_binary.tar.gz",
+            tarred({f"stl10_binary/{name}": content for name, content in files.items()}),
+        )
         train_list = [[name, md5(files[name])] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")]
         test_list = [[name, md5(files[name])] for name in ("test_X.bin", "test_y.bin")]
 
-    arrays = vision.stl10(Small).load(small("stl10", classes=2, train_images=3, test_images=2), tmp_path).arrays
+    arrays = (
+        vision.stl10(Small).load(small("stl10", classes=2, train_images=3, test_images=2), tmp_path).arrays
+    )
     assert np.array_equal(arrays.train_images.numpy(), train.transpose(0, 1, 3, 2))
     assert (arrays.train_labels.tolist(), arrays.test_labels.tolist()) == ([0, 1, 0], [1, 0])
 

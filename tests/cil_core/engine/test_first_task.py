@@ -17,9 +17,13 @@ SCHEDULE = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
 TRACK = "digits-b4-inc3-m50-convnet"
 
 
-def told(name: str, shared: Path | None, *, seed: int = 1, track: str = TRACK, **fields: object) -> list[Event]:
+def told(
+    name: str, shared: Path | None, *, seed: int = 1, track: str = TRACK, **fields: object
+) -> list[Event]:
     schedules = dict.fromkeys(BY_NAME[name].published().schedules, SCHEDULE)
-    spec = RunSpec.model_validate({"method": {"name": name, **schedules, **fields}, "track": track, "seed": seed})
+    spec = RunSpec.model_validate(
+        {"method": {"name": name, **schedules, **fields}, "track": track, "seed": seed}
+    )
     return list(run(spec, data_root=Path("/nonexistent"), first_tasks=shared))
 
 
@@ -35,7 +39,9 @@ def digest(events: list[Event]) -> str:
     return events[-1].matrix_digest
 
 
-PLAIN = sorted(name for name in BY_NAME if method_class(name).plain_first_task or name == "icarl")  # which depends on its loss
+PLAIN = sorted(
+    name for name in BY_NAME if method_class(name).plain_first_task or name == "icarl"
+)  # which depends on its loss
 
 
 def test_some_methods_begin_alike() -> None:
@@ -54,7 +60,12 @@ def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 2}, {"track": "digits-b4-inc3-m50-convnet-order7"}, {"track": "digits-b2-inc4-m50-convnet"}, {"first_task": {**SCHEDULE, "lr": 0.03}}],
+    [
+        {"seed": 2},
+        {"track": "digits-b4-inc3-m50-convnet-order7"},
+        {"track": "digits-b2-inc4-m50-convnet"},
+        {"first_task": {**SCHEDULE, "lr": 0.03}},
+    ],
 )
 def test_what_begins_otherwise_shares_nothing(changes: dict[str, object], tmp_path: Path) -> None:
     told("finetune", tmp_path)
@@ -66,8 +77,12 @@ def test_the_memory_and_later_tasks_may_differ(tmp_path: Path) -> None:
     assert was_shared(told("replay", tmp_path, track="digits-b4-inc2-m100-convnet"))
 
 
-@pytest.mark.parametrize(("name", "fields"), [("icarl", {"loss": "bce"}), ("wa", {}), ("bic", {}), ("ucir", {}), ("der", {})])
-def test_methods_with_a_first_task_of_their_own_share_nothing(name: str, fields: dict[str, object], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "fields"), [("icarl", {"loss": "bce"}), ("wa", {}), ("bic", {}), ("ucir", {}), ("der", {})]
+)
+def test_methods_with_a_first_task_of_their_own_share_nothing(
+    name: str, fields: dict[str, object], tmp_path: Path
+) -> None:
     told("finetune", tmp_path)
     assert not was_shared(told(name, tmp_path, **fields))
 

@@ -40,7 +40,11 @@ def learnt() -> Method:
     """Replay after tasks of 4 and 3 classes, one epoch each."""
     schedule = {"epochs": 1, "batch_size": 32, "milestones": []}
     spec = RunSpec.model_validate(
-        {"method": {"name": "replay", "first_task": schedule, "later_tasks": schedule}, "track": "digits-b4-inc3-m60-convnet", "seed": 7}
+        {
+            "method": {"name": "replay", "first_task": schedule, "later_tasks": schedule},
+            "track": "digits-b4-inc3-m60-convnet",
+            "seed": 7,
+        }
     )
     source = load(spec.track, Path("/nonexistent"))  # digits come with scikit-learn
     method = create(spec.method, context_of(spec, source.card, "cpu"))
@@ -73,8 +77,16 @@ def test_class_means_are_those_of_the_exemplars_of_all_seen_classes(learnt: Meth
 def test_with_flips_each_image_counts_with_its_mirror_image(learnt: Method) -> None:
     memory = learnt.memory.data
     with torch.no_grad():
-        plain, mirrored = (F.normalize(learnt.net.features(memory.transform.plain(images)), dim=1) for images in (memory.images, memory.images.flip(-1)))
-    expected = torch.stack([F.normalize(((plain + mirrored) / 2)[memory.labels == label].mean(dim=0), dim=0) for label in range(7)])
+        plain, mirrored = (
+            F.normalize(learnt.net.features(memory.transform.plain(images)), dim=1)
+            for images in (memory.images, memory.images.flip(-1))
+        )
+    expected = torch.stack(
+        [
+            F.normalize(((plain + mirrored) / 2)[memory.labels == label].mean(dim=0), dim=0)
+            for label in range(7)
+        ]
+    )
     assert torch.allclose(class_means(learnt, flip=True), expected, atol=1e-5)
     assert not torch.allclose(class_means(learnt, flip=True), class_means(learnt), atol=1e-3)
 

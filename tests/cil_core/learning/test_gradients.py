@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize
 from torch import Tensor, nn
 
-from cil_core.learning.gradients import flat_gradient, gradient_of, project_on_average, project_on_tasks, set_gradient
+from cil_core.learning.gradients import (
+    flat_gradient,
+    gradient_of,
+    project_on_average,
+    project_on_tasks,
+    set_gradient,
+)
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -66,7 +72,9 @@ def test_gem_by_hand() -> None:
 def test_with_a_margin_every_past_task_is_favoured() -> None:
     gradient, references = torch.tensor([1.0, 2]), torch.tensor([[-3.0, 0], [0, 1]])
     # without a margin v = (1/3, 0); both at least 0.5 gives g + 0.5 · (−3, 0) + 0.5 · (0, 1)
-    assert project_on_tasks(gradient, references, margin=0.5, ridge=0.0).tolist() == pytest.approx([-0.5, 2.5])
+    assert project_on_tasks(gradient, references, margin=0.5, ridge=0.0).tolist() == pytest.approx(
+        [-0.5, 2.5]
+    )
 
 
 def test_with_a_ridge_constraints_hold_up_to_ridge_times_the_largest_weight() -> None:
@@ -80,7 +88,9 @@ def test_with_a_ridge_constraints_hold_up_to_ridge_times_the_largest_weight() ->
 
 def test_a_gradient_that_harms_no_task_is_returned_itself() -> None:
     gradient = random(30)
-    assert project_on_tasks(gradient, torch.stack([gradient, 2 * gradient]), margin=0.5, ridge=1e-3) is gradient
+    assert (
+        project_on_tasks(gradient, torch.stack([gradient, 2 * gradient]), margin=0.5, ridge=1e-3) is gradient
+    )
 
 
 def test_a_gradient_that_is_not_finite_is_left_to_the_trainer() -> None:
@@ -95,7 +105,9 @@ def test_past_gradients_of_zero_are_harmless() -> None:
 
 
 def test_gem_keeps_single_precision() -> None:
-    projected = project_on_tasks(random(30, dtype=torch.float32), -random(3, 30, dtype=torch.float32), 0.0, 0.0)
+    projected = project_on_tasks(
+        random(30, dtype=torch.float32), -random(3, 30, dtype=torch.float32), 0.0, 0.0
+    )
     assert projected.dtype == torch.float32
 
 
@@ -107,7 +119,9 @@ def test_agem_by_hand() -> None:
 
 
 @given(parameters=st.integers(1, 50), seed=st.integers(0, 10_000))
-def test_after_agem_the_reference_is_not_harmed_and_the_step_is_not_longer(parameters: int, seed: int) -> None:
+def test_after_agem_the_reference_is_not_harmed_and_the_step_is_not_longer(
+    parameters: int, seed: int
+) -> None:
     gradient, reference = random(parameters, seed=seed), random(parameters, seed=seed + 1)
     projected = project_on_average(gradient, reference)
     if gradient @ reference >= 0:
@@ -119,7 +133,9 @@ def test_after_agem_the_reference_is_not_harmed_and_the_step_is_not_longer(param
 
 def test_agem_with_one_reference_is_gem_with_one_task() -> None:
     gradient, reference = random(30), -random(30) + 0.1 * random(30, seed=2)
-    assert torch.allclose(project_on_average(gradient, reference), project_on_tasks(gradient, reference[None], 0.0, 0.0))
+    assert torch.allclose(
+        project_on_average(gradient, reference), project_on_tasks(gradient, reference[None], 0.0, 0.0)
+    )
 
 
 def test_a_reference_of_zero_is_harmless() -> None:

@@ -43,7 +43,13 @@ def data() -> ArrayDataset:
 
 def squared_gradients(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     names, parameters = zip(*net.named_parameters(), strict=True)
-    return dict(zip(names, (g.square() for g in torch.autograd.grad(F.cross_entropy(net(x).logits, y), parameters)), strict=True))
+    return dict(
+        zip(
+            names,
+            (g.square() for g in torch.autograd.grad(F.cross_entropy(net(x).logits, y), parameters)),
+            strict=True,
+        )
+    )
 
 
 def averaged(terms: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -55,7 +61,9 @@ def test_fisher_is_the_mean_of_each_images_squared_gradient(net: IncrementalNet,
     found = fisher(net, data, "data", generator())
     net.eval()
     x = data.transform.plain(data.images)
-    expected = averaged([squared_gradients(net, x[i : i + 1], data.labels[i : i + 1]) for i in range(len(data))])
+    expected = averaged(
+        [squared_gradients(net, x[i : i + 1], data.labels[i : i + 1]) for i in range(len(data))]
+    )
     assert found.keys() == dict(net.named_parameters()).keys()
     for name, value in expected.items():
         assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-9), name
@@ -73,7 +81,9 @@ def test_fisher_of_the_head_in_closed_form(net: IncrementalNet, data: ArrayDatas
     assert torch.allclose(found["head.weight"], surprise.T @ outputs.features.square() / 41, rtol=1e-4)
 
 
-def test_labels_drawn_from_the_model_give_the_expectation_over_its_predictions(net: IncrementalNet, data: ArrayDataset) -> None:
+def test_labels_drawn_from_the_model_give_the_expectation_over_its_predictions(
+    net: IncrementalNet, data: ArrayDataset
+) -> None:
     """E over y ~ p of (p_c − y_c)² is p_c (1 − p_c)."""
     repeated = data.select(torch.arange(41).repeat(25))
     found = fisher(net, repeated, "model", generator())["head.bias"]
@@ -88,25 +98,38 @@ def test_labels_are_drawn_from_the_generator_alone(net: IncrementalNet, data: Ar
     assert not torch.equal(first, other)
 
 
-def test_batch_fisher_squares_the_mean_gradient_of_each_batch(net: IncrementalNet, data: ArrayDataset) -> None:
+def test_batch_fisher_squares_the_mean_gradient_of_each_batch(
+    net: IncrementalNet, data: ArrayDataset
+) -> None:
     found = batch_fisher(net, data, 16, "data", generator(9))
     net.eval()
-    expected = averaged([squared_gradients(net, batch.x, batch.y) for batch in data.batches(16, generator(9))])
+    expected = averaged(
+        [squared_gradients(net, batch.x, batch.y) for batch in data.batches(16, generator(9))]
+    )
     for name, value in expected.items():
         assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-10), name
 
 
-def test_batch_fisher_underestimates_and_agrees_for_batches_of_one(net: IncrementalNet, data: ArrayDataset) -> None:
+def test_batch_fisher_underestimates_and_agrees_for_batches_of_one(
+    net: IncrementalNet, data: ArrayDataset
+) -> None:
     each = fisher(net, data, "data", generator())
     single = batch_fisher(net, data, 1, "data", generator())
     large = batch_fisher(net, data, 41, "data", generator())
     assert all(torch.allclose(each[name], single[name], rtol=1e-4, atol=1e-9) for name in each)
-    assert sum(float(value.sum()) for value in large.values()) < sum(float(value.sum()) for value in each.values()) / 2
+    assert (
+        sum(float(value.sum()) for value in large.values())
+        < sum(float(value.sum()) for value in each.values()) / 2
+    )
 
 
-@pytest.mark.parametrize("estimate", [fisher, lambda *a: batch_fisher(a[0], a[1], 16, *a[2:])], ids=["per sample", "batch"])
+@pytest.mark.parametrize(
+    "estimate", [fisher, lambda *a: batch_fisher(a[0], a[1], 16, *a[2:])], ids=["per sample", "batch"]
+)
 @pytest.mark.parametrize("training", [True, False])
-def test_estimating_changes_nothing_in_the_network(estimate: Callable[..., object], training: bool, net: IncrementalNet, data: ArrayDataset) -> None:
+def test_estimating_changes_nothing_in_the_network(
+    estimate: Callable[..., object], training: bool, net: IncrementalNet, data: ArrayDataset
+) -> None:
     net.train(training)
     before = copy.deepcopy(net.state_dict())
     estimate(net, data, "model", generator())

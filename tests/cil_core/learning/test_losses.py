@@ -56,14 +56,18 @@ def test_slice_cross_entropy_without_old_classes_is_cross_entropy() -> None:
 
 def test_distillation_by_hand() -> None:
     teacher, student = torch.tensor([[2 * math.log(3), 0.0]]), torch.tensor([[0.0, 2 * math.log(4)]])
-    assert distillation(student, teacher, 2.0).item() == pytest.approx(-(3 / 4 * math.log(1 / 5) + 1 / 4 * math.log(4 / 5)))
+    assert distillation(student, teacher, 2.0).item() == pytest.approx(
+        -(3 / 4 * math.log(1 / 5) + 1 / 4 * math.log(4 / 5))
+    )
 
 
 def test_distillation_is_divergence_plus_the_teachers_entropy_without_temperature_squared() -> None:
     student, teacher = random(8, 4), random(8, 4, seed=1)
     soft = F.softmax(teacher / 3, dim=1)
     divergence = F.kl_div(F.log_softmax(student / 3, dim=1), soft, reduction="batchmean")
-    assert distillation(student, teacher, 3.0).item() == pytest.approx((divergence - (soft * soft.log()).sum(1).mean()).item())
+    assert distillation(student, teacher, 3.0).item() == pytest.approx(
+        (divergence - (soft * soft.log()).sum(1).mean()).item()
+    )
 
 
 def test_distillation_rests_at_the_teacher_with_its_entropy_as_value() -> None:
@@ -83,7 +87,9 @@ def test_the_gradient_of_distillation_is_the_difference_of_softmaxes() -> None:
 
 
 @given(known=st.integers(0, 5), new=st.integers(1, 4), images=st.integers(1, 6), seed=st.integers(0, 1000))
-def test_the_gradient_of_icarls_loss_is_prediction_minus_target(known: int, new: int, images: int, seed: int) -> None:
+def test_the_gradient_of_icarls_loss_is_prediction_minus_target(
+    known: int, new: int, images: int, seed: int
+) -> None:
     """Labels of old images take no part: their targets are the old network's outputs, and zeros in the new columns."""
     logits = random(images, known + new, seed=seed).requires_grad_()
     teacher = random(images, known, seed=seed + 1) if known else None
@@ -100,7 +106,9 @@ def test_the_gradient_of_icarls_loss_is_prediction_minus_target(known: int, new:
 
 def test_icarls_loss_leaves_old_columns_alone_where_student_and_teacher_agree() -> None:
     logits = random(4, 5).requires_grad_()
-    moved = gradient(icarl_binary_cross_entropy(logits, torch.tensor([0, 3, 4, 1]), logits.detach()[:, :3], 5), logits)
+    moved = gradient(
+        icarl_binary_cross_entropy(logits, torch.tensor([0, 3, 4, 1]), logits.detach()[:, :3], 5), logits
+    )
     assert moved[:, :3].abs().max() < 1e-12
     assert moved[:, 3:].abs().min() > 0
 
@@ -142,13 +150,21 @@ def test_in_task_cross_entropy_each_image_competes_within_its_task() -> None:
     logits, bounds = random(5, 7), (0, 2, 3, 7)
     labels = torch.tensor([1, 2, 6, 0, 3])
     slices = {0: (0, 2), 1: (0, 2), 2: (2, 3), 3: (3, 7), 6: (3, 7)}
-    expected = sum(F.cross_entropy(logits[i : i + 1, slice(*slices[y])], torch.tensor([y - slices[y][0]])) for i, y in enumerate(labels.tolist())) / 5
+    expected = (
+        sum(
+            F.cross_entropy(logits[i : i + 1, slice(*slices[y])], torch.tensor([y - slices[y][0]]))
+            for i, y in enumerate(labels.tolist())
+        )
+        / 5
+    )
     assert task_cross_entropy(logits, labels, bounds).item() == pytest.approx(float(expected))
 
 
 def test_in_task_cross_entropy_of_the_newest_task_is_slice_cross_entropy() -> None:
     logits, labels = random(5, 7), torch.tensor([3, 4, 5, 6, 3])
-    assert task_cross_entropy(logits, labels, (0, 2, 3, 7)).item() == pytest.approx(slice_cross_entropy(logits, labels, 3).item())
+    assert task_cross_entropy(logits, labels, (0, 2, 3, 7)).item() == pytest.approx(
+        slice_cross_entropy(logits, labels, 3).item()
+    )
 
 
 def test_in_task_cross_entropy_moves_no_foreign_class() -> None:
@@ -169,7 +185,9 @@ def test_distance_to_stored_logits_by_hand() -> None:
 
 def test_distance_to_stored_logits_of_equal_width_is_the_mean_squared_error() -> None:
     logits, stored = random(6, 4), random(6, 4, seed=1)
-    assert stored_logits_distance(logits, stored, torch.full((6,), 4)).item() == pytest.approx(F.mse_loss(logits, stored).item())
+    assert stored_logits_distance(logits, stored, torch.full((6,), 4)).item() == pytest.approx(
+        F.mse_loss(logits, stored).item()
+    )
 
 
 def test_distance_to_stored_logits_moves_no_class_that_came_later() -> None:
@@ -182,7 +200,9 @@ def test_distance_to_stored_logits_moves_no_class_that_came_later() -> None:
 
 
 def test_frobenius_distance_is_the_norm_of_the_whole_batch() -> None:
-    assert frobenius_distance(torch.tensor([[3.0, 0], [0, 0]]), torch.tensor([[0.0, 0], [0, 4]])).item() == pytest.approx(5)
+    assert frobenius_distance(
+        torch.tensor([[3.0, 0], [0, 0]]), torch.tensor([[0.0, 0], [0, 4]])
+    ).item() == pytest.approx(5)
 
 
 def test_frobenius_distance_has_a_finite_gradient_where_it_is_zero() -> None:

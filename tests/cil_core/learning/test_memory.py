@@ -22,7 +22,9 @@ def images_of(*counts: int) -> ArrayDataset:
     """So many images of class 0, 1, …; every image is unlike all others."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     generator = torch.Generator().manual_seed(0)
-    return ArrayDataset(torch.randint(256, (len(labels), 1, 8, 8), generator=generator, dtype=torch.uint8), labels, DIGITS)
+    return ArrayDataset(
+        torch.randint(256, (len(labels), 1, 8, 8), generator=generator, dtype=torch.uint8), labels, DIGITS
+    )
 
 
 def pixels(data: ArrayDataset) -> Tensor:
@@ -80,7 +82,9 @@ def test_exemplars_are_unchanged_pixels_of_the_candidates_without_duplicates() -
     data = images_of(12, 10)
     chosen = select(data, 6, "herding_greedy", pixels)
     assert chosen.images.dtype == torch.uint8
-    known = {image.numpy().tobytes(): int(label) for image, label in zip(data.images, data.labels, strict=True)}
+    known = {
+        image.numpy().tobytes(): int(label) for image, label in zip(data.images, data.labels, strict=True)
+    }
     kept = [image.numpy().tobytes() for image in chosen.images]
     assert len(set(kept)) == 12
     assert [known[image] for image in kept] == chosen.labels.tolist()
@@ -94,7 +98,9 @@ def test_truncation_keeps_the_first_of_every_class_in_order() -> None:
     truncated = memory.truncated(4)
     assert truncated.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     for label in range(3):
-        assert torch.equal(truncated.of_classes(label, label + 1).images, memory.data.of_classes(label, label + 1).images[:4])
+        assert torch.equal(
+            truncated.of_classes(label, label + 1).images, memory.data.of_classes(label, label + 1).images[:4]
+        )
 
 
 def test_truncating_equals_having_selected_fewer() -> None:

@@ -22,7 +22,10 @@ def unit(rows: Tensor) -> Tensor:
 
 def test_the_cost_is_the_minkowski_distance() -> None:
     corners = torch.eye(2)
-    assert class_cost(corners, corners, 3.0).tolist() == [[0.0, pytest.approx(2 ** (1 / 3))], [pytest.approx(2 ** (1 / 3)), 0.0]]
+    assert class_cost(corners, corners, 3.0).tolist() == [
+        [0.0, pytest.approx(2 ** (1 / 3))],
+        [pytest.approx(2 ** (1 / 3)), 0.0],
+    ]
     assert class_cost(corners, corners, 2.0)[0, 1] == pytest.approx(math.sqrt(2))
     assert class_cost(corners, corners, 1.0)[0, 1] == pytest.approx(2.0)
 
@@ -43,8 +46,12 @@ def test_rows_and_columns_share_the_mass_equally(sources: int, targets: int) -> 
     assert plan.dtype == torch.float64
     assert plan.shape == (sources, targets)
     assert (plan >= 0).all()
-    assert torch.allclose(plan.sum(dim=1), torch.full((sources,), 1 / sources, dtype=torch.float64), atol=1e-9)
-    assert torch.allclose(plan.sum(dim=0), torch.full((targets,), 1 / targets, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(
+        plan.sum(dim=1), torch.full((sources,), 1 / sources, dtype=torch.float64), atol=1e-9
+    )
+    assert torch.allclose(
+        plan.sum(dim=0), torch.full((targets,), 1 / targets, dtype=torch.float64), atol=1e-9
+    )
     assert describe(plan)["marginal_error"] < 1e-8
 
 
@@ -60,7 +67,9 @@ def test_the_plan_is_what_plain_sinkhorn_scaling_finds() -> None:
     for _ in range(500):
         u = (1 / 6) / (kernel @ v)
         v = (1 / 4) / (kernel.T @ u)
-    assert np.allclose(transport_plan(torch.from_numpy(cost), 0.464).numpy(), u[:, None] * kernel * v, atol=1e-9)
+    assert np.allclose(
+        transport_plan(torch.from_numpy(cost), 0.464).numpy(), u[:, None] * kernel * v, atol=1e-9
+    )
 
 
 def test_much_entropy_spreads_the_mass_evenly() -> None:

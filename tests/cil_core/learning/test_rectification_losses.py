@@ -43,8 +43,12 @@ def test_old_and_new_are_weighted_by_their_shares_of_the_classes(known: int) -> 
     losses = shared_objective(logits, LABELS, teacher, 2.0)
     log_probability = logits[:, :known] / 2 - torch.logsumexp(logits[:, :known] / 2, dim=1, keepdim=True)
     soft = torch.exp(teacher / 2) / torch.exp(teacher / 2).sum(dim=1, keepdim=True)
-    assert losses["classification"].item() == pytest.approx((1 - known / 5) * F.cross_entropy(logits, LABELS).item())
-    assert losses["distillation"].item() == pytest.approx(known / 5 * -(soft * log_probability).sum().item() / 4)
+    assert losses["classification"].item() == pytest.approx(
+        (1 - known / 5) * F.cross_entropy(logits, LABELS).item()
+    )
+    assert losses["distillation"].item() == pytest.approx(
+        known / 5 * -(soft * log_probability).sum().item() / 4
+    )
 
 
 def test_distillation_pulls_nowhere_when_student_and_teacher_agree() -> None:
@@ -65,7 +69,9 @@ def test_feature_distillation_by_hand() -> None:
 def test_feature_distillation_ignores_lengths_and_rests_at_the_old_features() -> None:
     old = random(4, 6)
     new = random(4, 6, seed=1)
-    assert feature_distillation(3 * new, 0.5 * old).item() == pytest.approx(feature_distillation(new, old).item())
+    assert feature_distillation(3 * new, 0.5 * old).item() == pytest.approx(
+        feature_distillation(new, old).item()
+    )
     same = old.clone().requires_grad_()
     loss = feature_distillation(same, old)
     loss.backward()
@@ -75,7 +81,9 @@ def test_feature_distillation_ignores_lengths_and_rests_at_the_old_features() ->
 
 
 def test_margin_ranking_by_hand() -> None:
-    similarities = torch.tensor([[0.5, 0.0, 0.3, 0.1, -0.9], [0.0, 0.1, 0.9, 0.0, 0.0], [0.2, 0.4, 0.0, 0.8, 0.1]])
+    similarities = torch.tensor(
+        [[0.5, 0.0, 0.3, 0.1, -0.9], [0.0, 0.1, 0.9, 0.0, 0.0], [0.2, 0.4, 0.0, 0.8, 0.1]]
+    )
     labels = torch.tensor([0, 2, 1])  # the second image is of a new class
     expected = [0.5 - 0.5 + 0.3, 0.5 - 0.5 + 0.1, 0.5 - 0.4 + 0.8, 0.5 - 0.4 + 0.1]
     assert margin_ranking(similarities, labels, 2, 0.5, 2).item() == pytest.approx(sum(expected) / 4)
@@ -95,7 +103,9 @@ def test_margin_ranking_without_old_images_is_zero() -> None:
 
 
 def test_margin_ranking_compares_with_a_single_new_class_if_there_is_one() -> None:
-    assert margin_ranking(torch.tensor([[0.2, 0.1]]), torch.tensor([0]), 1, 0.5, 2).item() == pytest.approx(0.4)
+    assert margin_ranking(torch.tensor([[0.2, 0.1]]), torch.tensor([0]), 1, 0.5, 2).item() == pytest.approx(
+        0.4
+    )
 
 
 # ------------------------------------------------------------------ PODNet
@@ -137,7 +147,9 @@ def test_the_margin_matters_as_stated_and_not_as_coded() -> None:
     assert neighbourhood_analysis_as_coded(SIMILARITIES, LABELS, scale, 0.6).item() == pytest.approx(
         neighbourhood_analysis_as_coded(SIMILARITIES, LABELS, scale, 0.0).item(), abs=1e-12
     )
-    assert neighbourhood_analysis(SIMILARITIES, LABELS, scale, 0.6) > neighbourhood_analysis(SIMILARITIES, LABELS, scale, 0.0)
+    assert neighbourhood_analysis(SIMILARITIES, LABELS, scale, 0.6) > neighbourhood_analysis(
+        SIMILARITIES, LABELS, scale, 0.0
+    )
 
 
 def test_a_margin_not_met_does_not_shrink_the_scale() -> None:
@@ -167,7 +179,9 @@ def test_pooled_distance_by_hand() -> None:
 def test_pooled_distance_sees_neither_the_scale_nor_the_sign_of_a_map() -> None:
     new, old = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
     expected = pooled_distance([new], [old]).item()
-    assert pooled_distance([-new * torch.tensor([1.0, 2.0, 0.5]).view(3, 1, 1, 1)], [old]).item() == pytest.approx(expected)
+    assert pooled_distance(
+        [-new * torch.tensor([1.0, 2.0, 0.5]).view(3, 1, 1, 1)], [old]
+    ).item() == pytest.approx(expected)
 
 
 def test_pooled_distance_rests_at_equal_maps() -> None:

@@ -20,7 +20,9 @@ DIGITS = Transform(DATASETS["digits"])
 def numbered(low: int, high: int) -> ArrayDataset:
     """Images whose every pixel is their number; the label is its last digit."""
     numbers = torch.arange(low, high)
-    return ArrayDataset(numbers.to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous(), numbers % 10, DIGITS)
+    return ArrayDataset(
+        numbers.to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous(), numbers % 10, DIGITS
+    )
 
 
 def logits_of(data: ArrayDataset, classes: int) -> Tensor:
@@ -38,7 +40,13 @@ class Store:
 
     def offer(self, low: int, high: int, classes: int = 3, seed: int = 0) -> None:
         data = numbered(low, high)
-        self.reservoir.offer(self.memory, data, logits_of(data, classes), self.places, torch.Generator().manual_seed(1000 * seed + low))
+        self.reservoir.offer(
+            self.memory,
+            data,
+            logits_of(data, classes),
+            self.places,
+            torch.Generator().manual_seed(1000 * seed + low),
+        )
 
     @property
     def numbers(self) -> list[int]:
@@ -48,7 +56,9 @@ class Store:
         """Labels and logits belong to the images beside them."""
         numbers = torch.tensor(self.numbers)
         assert torch.equal(self.memory.labels, numbers % 10)
-        for number, row, width in zip(numbers, self.reservoir.logits, self.reservoir.widths.tolist(), strict=True):
+        for number, row, width in zip(
+            numbers, self.reservoir.logits, self.reservoir.widths.tolist(), strict=True
+        ):
             assert row[:width].tolist() == [number] * width
             assert not row[width:].any()
 
@@ -92,7 +102,10 @@ def test_logits_have_the_width_of_their_day() -> None:
     store.offer(8, 14, classes=5)
     assert store.reservoir.logits.shape == (10, 5)
     assert set(store.reservoir.widths.tolist()) == {2, 5}
-    assert all(width == (5 if number >= 8 else 2) for number, width in zip(store.numbers, store.reservoir.widths.tolist(), strict=True))
+    assert all(
+        width == (5 if number >= 8 else 2)
+        for number, width in zip(store.numbers, store.reservoir.widths.tolist(), strict=True)
+    )
     store.check_pairs()
 
 
@@ -116,7 +129,8 @@ def test_it_goes_on_bit_for_bit_from_its_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "amount", "places"), [("total", 500, 500), ("per_class", 20, 140), ("bytes", 10_000, 10_000 // (64 + 4 * 10)), ("none", 0, 0)]
+    ("kind", "amount", "places"),
+    [("total", 500, 500), ("per_class", 20, 140), ("bytes", 10_000, 10_000 // (64 + 4 * 10)), ("none", 0, 0)],
 )
 def test_logits_share_a_budget_in_bytes(kind: str, amount: int, places: int) -> None:
     assert capacity(MemoryBudget(kind=kind, amount=amount), seen=7, image_bytes=64, logits=10) == places  # type: ignore[arg-type]

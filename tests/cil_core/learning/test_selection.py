@@ -25,7 +25,9 @@ def greedy_by_the_book(features: Tensor, count: int) -> list[int]:
     picked: list[int] = []
     while len(picked) < count:
         free = [index for index in range(len(features)) if index not in picked]
-        picked.append(min(free, key=lambda index: float((mean - features[[*picked, index]].mean(dim=0)).norm())))
+        picked.append(
+            min(free, key=lambda index: float((mean - features[[*picked, index]].mean(dim=0)).norm()))
+        )
     return picked
 
 

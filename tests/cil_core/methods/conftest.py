@@ -32,10 +32,14 @@ class Walk:
         changes: of the recipe, from its preset `small`.
     """
 
-    def __init__(self, name: str, track: str = "digits-b4-inc3-m60-convnet", epochs: int = 1, **changes: Any) -> None:
+    def __init__(
+        self, name: str, track: str = "digits-b4-inc3-m60-convnet", epochs: int = 1, **changes: Any
+    ) -> None:
         small = BY_NAME[name].model_validate({"preset": "small", **changes})
         schedules = {field: schedule.rescaled(epochs) for field, schedule in small.schedules.items()}
-        self.recipe = BY_NAME[name].model_validate({**small.model_dump(), **{field: value.model_dump() for field, value in schedules.items()}})
+        self.recipe = BY_NAME[name].model_validate(
+            {**small.model_dump(), **{field: value.model_dump() for field, value in schedules.items()}}
+        )
         spec = RunSpec(method=self.recipe, track=Track.from_slug(track), seed=7)
         source = load(spec.track, Path("/nonexistent"))  # digits come with scikit-learn
         self.stream = task_stream(source, spec.track)

@@ -21,7 +21,9 @@ def joint_solution(walk: Any, tasks: int) -> torch.Tensor:
     features = torch.cat([walk.method.raw_features(data) for data in train]).double()
     labels = torch.cat([data.labels for data in train])
     x = F.relu(features @ walk.method.net.head.projection.T)
-    return torch.linalg.solve(x.T @ x + 0.5 * torch.eye(200, dtype=torch.float64), x.T @ F.one_hot(labels).double()).T
+    return torch.linalg.solve(
+        x.T @ x + 0.5 * torch.eye(200, dtype=torch.float64), x.T @ F.one_hot(labels).double()
+    ).T
 
 
 @pytest.mark.parametrize("track", ["digits-b4-inc3-m60-convnet", "digits-b2-inc1-m60-convnet"])
@@ -50,7 +52,11 @@ def test_an_ordinary_head_without_bias_trains_the_backbone_first(start: Any) -> 
 def test_backbone_and_projection_are_bit_identical_after_the_first_task(start: Any, differing: Any) -> None:
     walk = start("acil", **SMALL)
     walk.finish(0)
-    fixed = {name: value for name, value in walk.state().items() if name.startswith("net.backbone.") or name == "net.head.projection"}
+    fixed = {
+        name: value
+        for name, value in walk.state().items()
+        if name.startswith("net.backbone.") or name == "net.head.projection"
+    }
     walk.finish(1)
     now = walk.state()
     assert differing(fixed, {name: now[name] for name in fixed}) == set()
@@ -66,7 +72,9 @@ def test_the_inverse_is_charged(start: Any) -> None:
     """D² numbers of 8 bytes, with D · d for the projection and n · D for the weights."""
     walk = start("acil", **SMALL)
     method = walk.finish(0)
-    backbone = sum(value.numel() * value.element_size() for value in method.net.backbone.state_dict().values())
+    backbone = sum(
+        value.numel() * value.element_size() for value in method.net.backbone.state_dict().values()
+    )
     assert measure(method).kept_bytes == backbone + 8 * (200 * 200 + 200 * 64 + 4 * 200)
 
 
@@ -75,5 +83,7 @@ def test_scores_are_the_expanded_features_times_the_weights(start: Any) -> None:
     method, train = walk.finish(0), walk.task(0).train
     outputs = method.net(method.transform.plain(train.images[:30]))
     head = method.net.head
-    assert torch.allclose(outputs.logits, F.relu(outputs.features.double() @ head.projection.T) @ head.weight.T)
+    assert torch.allclose(
+        outputs.logits, F.relu(outputs.features.double() @ head.projection.T) @ head.weight.T
+    )
     assert (outputs.logits.argmax(dim=1) == train.labels[:30]).float().mean() > 0.9

@@ -31,14 +31,20 @@ def walk(start: Any) -> Any:
 def reference(walk: Any) -> Tensor:
     """The gradient of ordinary cross-entropy on all exemplars."""
     method = walk.method
-    loss = F.cross_entropy(method.net(method.transform.plain(method.memory.images)).logits, method.memory.labels)
-    return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, list(method.net.parameters()))])
+    loss = F.cross_entropy(
+        method.net(method.transform.plain(method.memory.images)).logits, method.memory.labels
+    )
+    return torch.cat(
+        [gradient.flatten() for gradient in torch.autograd.grad(loss, list(method.net.parameters()))]
+    )
 
 
 def put(walk: Any, gradient: Tensor) -> Tensor:
     """Let the method treat `gradient` as a batch's; returns what it makes of it."""
     parameters = list(walk.method.net.parameters())
-    for parameter, piece in zip(parameters, gradient.split([parameter.numel() for parameter in parameters]), strict=True):
+    for parameter, piece in zip(
+        parameters, gradient.split([parameter.numel() for parameter in parameters]), strict=True
+    ):
         parameter.grad = piece.reshape(parameter.shape).clone()
     task = walk.task(1)
     walk.method.respect_memory(walk.batch(task), walk.step(task))
@@ -47,7 +53,11 @@ def put(walk: Any, gradient: Tensor) -> Tensor:
 
 def test_what_points_against_the_memory_is_removed(walk: Any) -> None:
     past = reference(walk)
-    noise = torch.randn(past.shape, generator=torch.Generator().manual_seed(0)) * past.norm() / past.numel() ** 0.5
+    noise = (
+        torch.randn(past.shape, generator=torch.Generator().manual_seed(0))
+        * past.norm()
+        / past.numel() ** 0.5
+    )
     gradient = noise - past
     after = put(walk, gradient)
     assert abs(after @ past) <= 1e-5 * after.norm() * past.norm()
@@ -90,15 +100,23 @@ def test_classes_compete_within_their_task_or_all_together(start: Any, masks: st
     assert batch.y.min() < 4 <= batch.y.max()
     logits = walk.method.net(batch.x).logits
     old = batch.y < 4
-    within = F.cross_entropy(logits[old, :4], batch.y[old], reduction="sum") + F.cross_entropy(logits[~old, 4:], batch.y[~old] - 4, reduction="sum")
+    within = F.cross_entropy(logits[old, :4], batch.y[old], reduction="sum") + F.cross_entropy(
+        logits[~old, 4:], batch.y[~old] - 4, reduction="sum"
+    )
     expected = within / 200 if masks == "task" else F.cross_entropy(logits, batch.y)
-    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_the_first_task_is_plain_training(start: Any) -> None:
     def losses(name: str) -> list[dict[str, float]]:
         walk = start(name, epochs=2)
-        return [event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)]
+        return [
+            event.losses
+            for event in learn_task(walk.method, walk.task(0))
+            if isinstance(event, EpochFinished)
+        ]
 
     assert losses("agem") == losses("finetune")
 

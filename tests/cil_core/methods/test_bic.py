@@ -15,7 +15,10 @@ from cil_core.spec.validation import check
 
 
 def rows(data: Any) -> set[tuple[int, bytes]]:
-    return {(label, image.numpy().tobytes()) for label, image in zip(data.labels.tolist(), data.images, strict=True)}
+    return {
+        (label, image.numpy().tobytes())
+        for label, image in zip(data.labels.tolist(), data.images, strict=True)
+    }
 
 
 @pytest.mark.parametrize(("memory", "expected"), [("m20", 1), ("m60", 1), ("m200", 5), ("m30pc", 3)])
@@ -44,7 +47,10 @@ def test_the_split_is_drawn_anew_for_every_task_and_repeatable(start: Any) -> No
 def test_one_exemplar_a_class_is_refused_at_submission() -> None:
     recipe = BY_NAME["bic"].from_preset("small")
     check(recipe, Track.from_slug("digits-b0-inc2-m20-convnet"))
-    with pytest.raises(InvalidSpec, match=r"BiC needs at least 2 exemplar\(s\) of each of the 10 classes of digits; a budget of 19") as refused:
+    with pytest.raises(
+        InvalidSpec,
+        match=r"BiC needs at least 2 exemplar\(s\) of each of the 10 classes of digits; a budget of 19",
+    ) as refused:
         check(recipe, Track.from_slug("digits-b0-inc2-m19-convnet"))
     assert refused.value.field == ("track", "memory", "amount")
 
@@ -101,7 +107,9 @@ def test_the_correction_is_fitted_with_one_softmax_and_a_penalty_on_the_shift(st
     raw = head.linear(walk.method.net.features(batch.x))
     corrected = torch.cat([raw[:, :4], 0.7 * raw[:, 4:] - 2], dim=1)
     losses = walk.method.correction_losses(batch, walk.step(task))
-    assert losses["classification"].item() == pytest.approx(F.cross_entropy(corrected, batch.y).item(), rel=1e-5)
+    assert losses["classification"].item() == pytest.approx(
+        F.cross_entropy(corrected, batch.y).item(), rel=1e-5
+    )
     assert losses["shift"].item() == pytest.approx(0.1 * 4 / 2)
 
 
@@ -110,7 +118,9 @@ def test_the_correction_reaches_no_other_gradient(start: Any) -> None:
     task = walk.grown(1)
     walk.method.net.head.newest.requires_grad_(True)
     walk.method.net.zero_grad()
-    torch.stack(list(walk.method.correction_losses(walk.batch(task), walk.step(task)).values())).sum().backward()
+    torch.stack(
+        list(walk.method.correction_losses(walk.batch(task), walk.step(task)).values())
+    ).sum().backward()
     reached = {name for name, parameter in walk.method.net.named_parameters() if parameter.grad is not None}
     assert reached == {"head.corrections.1.alpha", "head.corrections.1.beta"}
 
@@ -134,5 +144,7 @@ def test_stage_one_weighs_old_and_new_by_their_classes(start: Any) -> None:
     walk.method.net.eval()
     logits = walk.method.net(batch.x).logits
     losses = walk.method.losses(batch, walk.step(task))
-    assert losses["classification"].item() == pytest.approx((1 - 4 / 7) * F.cross_entropy(logits, batch.y).item(), rel=1e-5)
+    assert losses["classification"].item() == pytest.approx(
+        (1 - 4 / 7) * F.cross_entropy(logits, batch.y).item(), rel=1e-5
+    )
     assert losses.keys() == {"classification", "distillation"}

@@ -29,7 +29,9 @@ def test_old_means_come_from_exemplars_and_new_ones_from_the_task(start: Any) ->
     old, new = walk.method.means(task)
     assert torch.allclose(old, class_means(walk.method), atol=1e-6)
     features = walk.method.unit_features(task.train)
-    expected = torch.stack([F.normalize(features[task.train.labels == label].mean(dim=0), dim=0) for label in (4, 5, 6)])
+    expected = torch.stack(
+        [F.normalize(features[task.train.labels == label].mean(dim=0), dim=0) for label in (4, 5, 6)]
+    )
     assert torch.allclose(new, expected, atol=1e-6)
 
 
@@ -55,7 +57,9 @@ def test_growing_keeps_the_scale(start: Any) -> None:
 
 
 def soft_answers(teacher: Any, student: Any) -> float:
-    loss: float = -(F.softmax(teacher / 2, dim=1) * F.log_softmax(student / 2, dim=1)).sum(dim=1).mean().item()
+    loss: float = (
+        -(F.softmax(teacher / 2, dim=1) * F.log_softmax(student / 2, dim=1)).sum(dim=1).mean().item()
+    )
     return loss
 
 
@@ -73,7 +77,9 @@ def test_the_prospective_term_weighs_a_thousandth_in_epoch_0_only(start: Any, sc
     outputs = walk.method.net(batch.x)
     scale = walk.method.net.head.scale if scaled else 1
     target = scale * cosine(outputs.features, walk.method.prospective)
-    assert first["prospective"].item() == pytest.approx(1e-3 * soft_answers(target, outputs.logits[:, 4:]), rel=1e-4)
+    assert first["prospective"].item() == pytest.approx(
+        1e-3 * soft_answers(target, outputs.logits[:, 4:]), rel=1e-4
+    )
     assert first.keys() == {"classification", "distillation", "prospective"}
     assert "prospective" not in second
 
@@ -130,7 +136,9 @@ def test_both_plans_are_reported(start: Any) -> None:
     walk = start("coil", epochs=2)
     assert walk.finish(0).diagnostics == {}
     diagnostics = walk.finish(1).diagnostics
-    assert diagnostics.keys() == {f"{way}_{what}" for way in ("prospective", "retrospective") for what in ("marginal_error", "contrast")}
+    assert diagnostics.keys() == {
+        f"{way}_{what}" for way in ("prospective", "retrospective") for what in ("marginal_error", "contrast")
+    }
     assert diagnostics["prospective_marginal_error"] < 1e-6
     assert diagnostics["retrospective_marginal_error"] < 1e-6
     assert diagnostics["prospective_contrast"] > 1

@@ -25,7 +25,14 @@ SHORT = {"epochs": 2, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_ep
 
 
 def tasks(**recipe: object) -> Iterator[tuple[DER, Task]]:
-    fields = {"name": "der", "first_task": SHORT, "later_tasks": SHORT, "classifier": SHORT, "statistics_batches": 3, **recipe}
+    fields = {
+        "name": "der",
+        "first_task": SHORT,
+        "later_tasks": SHORT,
+        "classifier": SHORT,
+        "statistics_batches": 3,
+        **recipe,
+    }
     spec = RunSpec.model_validate({"method": fields, "track": "digits-b4-inc3-m60-convnet", "seed": 1})
     source = load(spec.track, Path("/nonexistent"))
     bounds = tuple(accumulate(spec.track.protocol.task_sizes(10), initial=0))
@@ -37,7 +44,11 @@ def tasks(**recipe: object) -> Iterator[tuple[DER, Task]]:
 
 def test_old_extractors_are_bit_identical_after_both_stages() -> None:
     for method, task in tasks():
-        before = [copy.deepcopy(extractor.state_dict()) for extractor in method.net.extractors] if not task.is_first else []
+        before = (
+            [copy.deepcopy(extractor.state_dict()) for extractor in method.net.extractors]
+            if not task.is_first
+            else []
+        )
         list(learn_task(method, task))
         for old, extractor in zip(before, method.net.extractors, strict=False):
             assert all(torch.equal(old[name], value) for name, value in extractor.state_dict().items())
@@ -59,7 +70,11 @@ def test_the_second_stage_changes_nothing_but_the_head() -> None:
             if phase.name == "classifier":
                 before = copy.deepcopy(method.net.state_dict())
                 list(train(phase, task, method.context.randomness, number))
-                changed = {name for name, value in method.net.state_dict().items() if not torch.equal(value, before[name])}
+                changed = {
+                    name
+                    for name, value in method.net.state_dict().items()
+                    if not torch.equal(value, before[name])
+                }
                 assert changed == {"head.weight", "head.bias"}
                 counts = torch.bincount(torch.cat([batch.y for batch in phase.data.batches(999)]))
                 assert counts.unique().numel() == 1
@@ -100,7 +115,10 @@ def test_without_pruning_extractors_stay_whole_and_no_copy_is_kept() -> None:
     for method, task in tasks(prune=False):
         list(learn_task(method, task))
         assert method.unpruned is None
-        sizes = {sum(parameter.numel() for parameter in extractor.parameters()) for extractor in method.net.extractors}
+        sizes = {
+            sum(parameter.numel() for parameter in extractor.parameters())
+            for extractor in method.net.extractors
+        }
         assert len(sizes) == 1
 
 
@@ -134,7 +152,12 @@ def test_a_track_with_less_than_one_exemplar_a_class_is_refused() -> None:
 
 def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_after_warming_up() -> None:
     official = DERRecipe.from_preset("official")
-    assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (False, False, False, True)
+    assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (
+        False,
+        False,
+        False,
+        True,
+    )
     warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 1}
     for method, task in tasks(prune=False, head_bias=False, reset_heads_after_warmup=True, later_tasks=warm):
         method.grow(task)
@@ -145,7 +168,10 @@ def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_a
                 assert method.net.auxiliary.bias is None
                 batch = next(phase.data.batches(8))
                 for epoch, resets in ((0, False), (1, True), (2, False)):
-                    heads = (method.net.head.weight.detach().clone(), method.net.auxiliary.weight.detach().clone())
+                    heads = (
+                        method.net.head.weight.detach().clone(),
+                        method.net.auxiliary.weight.detach().clone(),
+                    )
                     phase.loss(batch, Step(task, epoch, 3, 0, 9))
                     assert torch.equal(heads[0], method.net.head.weight) is not resets
                     assert torch.equal(heads[1], method.net.auxiliary.weight) is not resets

@@ -34,7 +34,9 @@ def test_stored_logits_of_an_unchanged_network_are_at_distance_zero(start: Any) 
     assert method.losses(batch, step)["dark knowledge"].item() == pytest.approx(0, abs=1e-10)
     with torch.no_grad():
         method.net.head.bias[2] += 2
-    assert method.losses(batch, step)["dark knowledge"].item() == pytest.approx(method.recipe.alpha * 2**2 / 4, rel=1e-4)
+    assert method.losses(batch, step)["dark knowledge"].item() == pytest.approx(
+        method.recipe.alpha * 2**2 / 4, rel=1e-4
+    )
 
 
 def test_old_logits_are_compared_on_the_classes_of_their_day(start: Any) -> None:
@@ -90,7 +92,10 @@ def test_each_epoch_offers_its_images_and_the_reservoir_never_exceeds_the_budget
 def test_stored_images_are_unaugmented_images_of_the_task_with_their_labels(start: Any) -> None:
     walk = start("derpp")
     method = walk.finish(0)
-    known = {image.numpy().tobytes(): int(label) for image, label in zip(walk.task(0).train.images, walk.task(0).train.labels, strict=True)}
+    known = {
+        image.numpy().tobytes(): int(label)
+        for image, label in zip(walk.task(0).train.images, walk.task(0).train.labels, strict=True)
+    }
     assert [known[image.numpy().tobytes()] for image in method.memory.images] == method.memory.labels.tolist()
 
 

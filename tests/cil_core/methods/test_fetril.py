@@ -13,7 +13,9 @@ from cil_core.nets.heads import LinearHead
 from cil_core.spec.recipes import BY_NAME
 
 
-def test_the_extractor_is_bit_identical_after_the_first_task_statistics_included(start: Any, differing: Any) -> None:
+def test_the_extractor_is_bit_identical_after_the_first_task_statistics_included(
+    start: Any, differing: Any
+) -> None:
     walk = start("fetril")
     walk.finish(0)
     backbone = {name: value for name, value in walk.state().items() if name.startswith("net.backbone.")}
@@ -63,11 +65,19 @@ def test_means_are_those_of_the_frozen_extractor(start: Any) -> None:
     walk = start("fetril")
     method, train = walk.finish(0), walk.task(0).train
     features = method.raw_features(train)
-    assert torch.allclose(method.means, torch.stack([features[train.labels == label].mean(dim=0) for label in range(4)]), atol=1e-5)
+    assert torch.allclose(
+        method.means,
+        torch.stack([features[train.labels == label].mean(dim=0) for label in range(4)]),
+        atol=1e-5,
+    )
 
 
-@pytest.mark.parametrize(("augmentation", "tokens"), [("dataset", ("crop:1",)), ("strong", ("crop:1", "autoaugment", "cutout:4"))])
-def test_the_extractor_is_trained_with_the_augmentations_the_recipe_says(start: Any, augmentation: str, tokens: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("augmentation", "tokens"), [("dataset", ("crop:1",)), ("strong", ("crop:1", "autoaugment", "cutout:4"))]
+)
+def test_the_extractor_is_trained_with_the_augmentations_the_recipe_says(
+    start: Any, augmentation: str, tokens: tuple[str, ...]
+) -> None:
     walk = start("fetril", augmentation=augmentation)
     phase = next(iter(walk.phases(walk.grown(0))))
     assert phase.data.transform.tokens == tokens

@@ -46,13 +46,17 @@ def test_the_first_task_is_plain_cross_entropy(start: Any, logits: str) -> None:
 
 
 @pytest.mark.parametrize(("logits", "low"), [("slice", 4), ("full", 0)])
-def test_later_losses_are_cross_entropy_over_the_classes_the_recipe_says(start: Any, logits: str, low: int) -> None:
+def test_later_losses_are_cross_entropy_over_the_classes_the_recipe_says(
+    start: Any, logits: str, low: int
+) -> None:
     walk = start("finetune", logits=logits)
     task = walk.grown(1)
     batch = walk.batch(task)
     walk.method.net.eval()
     expected = F.cross_entropy(walk.method.net(batch.x).logits[:, low:], batch.y - low)
-    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(expected.item())
+    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_nothing_is_kept(start: Any) -> None:

@@ -31,7 +31,9 @@ def boosting(walk: Any) -> tuple[Any, Any]:
 def test_class_weights_follow_the_effective_number_of_images() -> None:
     weights = effective_number_weights(torch.tensor([500, 20]), 0.96)
     rare, common = (1 - 0.96) / (1 - 0.96**20), (1 - 0.96) / (1 - 0.96**500)
-    torch.testing.assert_close(weights, torch.tensor([2 * common / (rare + common), 2 * rare / (rare + common)]))
+    torch.testing.assert_close(
+        weights, torch.tensor([2 * common / (rare + common), 2 * rare / (rare + common)])
+    )
     assert weights.sum().item() == pytest.approx(2)
     assert torch.equal(effective_number_weights(torch.tensor([7, 7, 7]), 0.9), torch.ones(3))
     torch.testing.assert_close(effective_number_weights(torch.tensor([1, 500]), 0.0), torch.ones(2))
@@ -43,9 +45,13 @@ def test_balanced_distillation_by_hand_and_with_equal_weights() -> None:
     target = p * torch.tensor([0.5, 1.5])
     target = target / target.sum()
     expected = -(target * torch.log(torch.tensor([1.0, torch.e]) / (torch.e + 1))).sum()
-    torch.testing.assert_close(balanced_distillation(student, teacher, torch.tensor([0.5, 1.5]), 2.0), expected)
+    torch.testing.assert_close(
+        balanced_distillation(student, teacher, torch.tensor([0.5, 1.5]), 2.0), expected
+    )
     student, teacher = random(5, 4), random(4, 5).T
-    torch.testing.assert_close(balanced_distillation(student, teacher, torch.ones(4), 2.0), distillation(student, teacher, 2.0))
+    torch.testing.assert_close(
+        balanced_distillation(student, teacher, torch.ones(4), 2.0), distillation(student, teacher, 2.0)
+    )
 
 
 def test_boosting_divides_logits_enhances_new_features_and_keeps_old_outputs(start: Any) -> None:
@@ -62,7 +68,12 @@ def test_boosting_divides_logits_enhances_new_features_and_keeps_old_outputs(sta
     enhanced = method.boosted.auxiliary(features[:, 64:])
     assert enhanced.shape[1] == task.seen
     torch.testing.assert_close(losses["enhancement"], F.cross_entropy(enhanced, batch.y))
-    torch.testing.assert_close(losses["distillation"], distillation(logits[:, :4], method.teacher(batch.x).logits, 2.0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        losses["distillation"],
+        distillation(logits[:, :4], method.teacher(batch.x).logits, 2.0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_right_after_growth_the_boosted_network_agrees_with_the_old_one_on_old_classes(start: Any) -> None:
@@ -74,7 +85,9 @@ def test_right_after_growth_the_boosted_network_agrees_with_the_old_one_on_old_c
     torch.testing.assert_close(boosted(x).logits[:, :4], walk.method.teacher(x).logits)
 
 
-def test_boosting_leaves_the_old_network_alone_and_compression_the_boosted_one(start: Any, differing: Any) -> None:
+def test_boosting_leaves_the_old_network_alone_and_compression_the_boosted_one(
+    start: Any, differing: Any
+) -> None:
     walk = start("foster")
     task = walk.grown(1)
     method = walk.method
@@ -98,7 +111,12 @@ def test_compression_is_balanced_distillation_alone(start: Any) -> None:
     method, batch = walk.method, walk.batch(task)
     method.net.eval()
     counts = torch.bincount((task.train + method.memory.data).labels)
-    expected = balanced_distillation(method.net(batch.x).logits, method.boosted(batch.x).logits, effective_number_weights(counts, 0.97), 2.0)
+    expected = balanced_distillation(
+        method.net(batch.x).logits,
+        method.boosted(batch.x).logits,
+        effective_number_weights(counts, 0.97),
+        2.0,
+    )
     losses = phase.loss(batch, walk.step(task))
     assert set(losses) == {"distillation"}
     torch.testing.assert_close(losses["distillation"], expected)
@@ -108,7 +126,9 @@ def test_compression_is_balanced_distillation_alone(start: Any) -> None:
 def test_new_classes_can_be_kept_from_old_features(start: Any, uses: bool) -> None:
     walk = start("foster", new_classes_from_old_features=uses)
     task = walk.grown(1)
-    assert bool((walk.method.boosted.head.weight[4:, :64] == 0).all()) is not uses  # the first batch already sees it held
+    assert (
+        bool((walk.method.boosted.head.weight[4:, :64] == 0).all()) is not uses
+    )  # the first batch already sees it held
     for _ in walk.phases(task):
         pass
     assert bool((walk.method.boosted.head.weight[4:, :64] == 0).all()) is not uses

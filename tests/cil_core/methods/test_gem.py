@@ -25,7 +25,12 @@ def gradient_on(walk: Any, low: int, high: int) -> Tensor:
     logits = method.net(method.transform.plain(method.memory.images[chosen])).logits
     loss = F.cross_entropy(logits[:, low:high], labels[chosen] - low)
     found = torch.autograd.grad(loss, list(method.net.parameters()), allow_unused=True)
-    return torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for g, p in zip(found, method.net.parameters(), strict=True)])
+    return torch.cat(
+        [
+            torch.zeros_like(p).flatten() if g is None else g.flatten()
+            for g, p in zip(found, method.net.parameters(), strict=True)
+        ]
+    )
 
 
 def projected(walk: Any, task: Any, gradient: Tensor) -> Tensor:
@@ -33,7 +38,9 @@ def projected(walk: Any, task: Any, gradient: Tensor) -> Tensor:
     method = walk.method
     method.net.eval()
     parameters = list(method.net.parameters())
-    for parameter, piece in zip(parameters, gradient.split([parameter.numel() for parameter in parameters]), strict=True):
+    for parameter, piece in zip(
+        parameters, gradient.split([parameter.numel() for parameter in parameters]), strict=True
+    ):
         parameter.grad = piece.reshape(parameter.shape).clone()
     method.project(walk.batch(task), walk.step(task))
     return flat_gradient(parameters)
@@ -44,7 +51,9 @@ def test_each_constraint_is_a_past_task_on_its_own_classes(start: Any) -> None:
     task = walk.grown(2)
     walk.method.net.eval()
     for low, high in ((0, 5), (5, 7)):
-        assert torch.allclose(walk.method.past_gradient(low, high, task.bounds), gradient_on(walk, low, high), atol=1e-6)
+        assert torch.allclose(
+            walk.method.past_gradient(low, high, task.bounds), gradient_on(walk, low, high), atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("harmed", [0, 1, 2])
@@ -55,7 +64,9 @@ def test_after_projection_no_past_task_is_harmed(start: Any, harmed: int) -> Non
     walk.method.net.eval()
     past = torch.stack([gradient_on(walk, low, high) for low, high in ((0, 5), (5, 7), (7, 9))])
     directions = past / past.norm(dim=1, keepdim=True)
-    wish = torch.linalg.lstsq(directions, torch.tensor([-1.0 if index == harmed else 2.0 for index in range(3)])[:, None]).solution[:, 0]
+    wish = torch.linalg.lstsq(
+        directions, torch.tensor([-1.0 if index == harmed else 2.0 for index in range(3)])[:, None]
+    ).solution[:, 0]
     assert (directions @ wish).sign().tolist() == [-1 if index == harmed else 1 for index in range(3)]
     after = projected(walk, task, wish)
     assert (directions @ after).min() >= -1e-5
@@ -86,12 +97,18 @@ def test_the_loss_is_cross_entropy_among_the_new_classes(start: Any) -> None:
     walk.method.net.eval()
     batch = next(task.train.batches(24))
     expected = F.cross_entropy(walk.method.net(batch.x).logits[:, 4:], batch.y - 4)
-    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(expected.item())
+    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_the_first_task_is_plain_training(start: Any) -> None:
     def losses(name: str) -> list[dict[str, float]]:
         walk = start(name, epochs=2, first_task={"epochs": 2, "batch_size": 32, "milestones": []})
-        return [event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)]
+        return [
+            event.losses
+            for event in learn_task(walk.method, walk.task(0))
+            if isinstance(event, EpochFinished)
+        ]
 
     assert losses("gem") == losses("finetune")

@@ -22,7 +22,9 @@ def test_by_default_the_loss_is_cross_entropy_and_distillation_with_equal_weight
     losses = walk.method.losses(batch, walk.step(task))
     assert losses["classification"].item() == pytest.approx(F.cross_entropy(logits, batch.y).item())
     soft = F.softmax(teacher / 2, dim=1)
-    assert losses["distillation"].item() == pytest.approx(-(soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5)
+    assert losses["distillation"].item() == pytest.approx(
+        -(soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(("loss", "terms"), [("ce", {"classification"}), ("bce", {"binary"})])
@@ -33,7 +35,9 @@ def test_the_first_task_has_nothing_to_distil(start: Any, loss: str, terms: set[
     losses = walk.method.losses(batch, walk.step(task))
     assert losses.keys() == terms
     if loss == "bce":
-        expected = F.binary_cross_entropy_with_logits(walk.method.net(batch.x).logits, F.one_hot(batch.y, 4).float(), reduction="sum") / (24 * 10)
+        expected = F.binary_cross_entropy_with_logits(
+            walk.method.net(batch.x).logits, F.one_hot(batch.y, 4).float(), reduction="sum"
+        ) / (24 * 10)
         assert losses["binary"].item() == pytest.approx(expected.item())
 
 
@@ -46,14 +50,18 @@ def test_in_the_published_loss_the_labels_of_exemplars_do_not_matter(start: Any)
     assert (wrong != batch.y).any()
     step = walk.step(task)
     relabelled = type(batch)(batch.x, wrong, batch.index, batch.raw)
-    assert torch.equal(walk.method.losses(batch, step)["binary"], walk.method.losses(relabelled, step)["binary"])
+    assert torch.equal(
+        walk.method.losses(batch, step)["binary"], walk.method.losses(relabelled, step)["binary"]
+    )
 
 
 @pytest.mark.parametrize("selection", ["herding_greedy", "herding_welling"])
 def test_exemplars_are_chosen_as_the_recipe_says(start: Any, selection: str) -> None:
     walk = start("icarl", selection=selection)
     method = walk.finish(0)
-    assert torch.equal(method.memory.images, select(walk.task(0).train, 15, selection, method.unit_features).images)
+    assert torch.equal(
+        method.memory.images, select(walk.task(0).train, 15, selection, method.unit_features).images
+    )
     assert method.memory.labels.bincount().tolist() == [15] * 4
 
 

@@ -11,7 +11,9 @@ from cil_core.spec.events import EpochFinished
 
 
 def losses_of(walk: Any) -> list[dict[str, float]]:
-    return [event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)]
+    return [
+        event.losses for event in learn_task(walk.method, walk.task(0)) if isinstance(event, EpochFinished)
+    ]
 
 
 def test_the_first_task_is_finetuning(start: Any) -> None:
@@ -25,7 +27,9 @@ def test_every_task_starts_from_new_weights(start: Any, differing: Any) -> None:
     walk.method.grow(walk.task(1))
     second = walk.state()
     assert "net.backbone.trunk.1.conv.weight" in {
-        name for name in first if first[name].shape == second[name].shape and not torch.equal(first[name], second[name])
+        name
+        for name in first
+        if first[name].shape == second[name].shape and not torch.equal(first[name], second[name])
     }
     again = start("joint")
     again.finish(0)
@@ -49,4 +53,7 @@ def test_the_loss_is_cross_entropy_over_all_seen_classes(start: Any) -> None:
     walk.method.net.eval()
     logits = walk.method.net(batch.x).logits
     assert logits.shape == (24, 7)
-    assert torch.equal(walk.method.losses(batch, walk.step(task))["classification"], torch.nn.functional.cross_entropy(logits, batch.y))
+    assert torch.equal(
+        walk.method.losses(batch, walk.step(task))["classification"],
+        torch.nn.functional.cross_entropy(logits, batch.y),
+    )

@@ -26,9 +26,13 @@ def test_the_objective_is_the_published_one(start: Any) -> None:
     logits, teacher = walk.method.net(batch.x).logits, walk.method.teacher(batch.x).logits
     losses = walk.method.losses(batch, walk.step(task))
     assert losses.keys() == {"classification", "distillation"}
-    assert losses["classification"].item() == pytest.approx(F.cross_entropy(logits[:, 4:], batch.y - 4).item())
+    assert losses["classification"].item() == pytest.approx(
+        F.cross_entropy(logits[:, 4:], batch.y - 4).item()
+    )
     soft = F.softmax(teacher / 2, dim=1)
-    assert losses["distillation"].item() == pytest.approx(-3 * (soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5)
+    assert losses["distillation"].item() == pytest.approx(
+        -3 * (soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5
+    )
 
 
 def test_right_after_growth_only_classification_pulls_and_not_on_old_rows(start: Any) -> None:
@@ -49,7 +53,11 @@ def test_without_distillation_it_is_finetuning(start: Any) -> None:
     def losses(name: str, **changes: Any) -> list[float]:
         walk = start(name, epochs=2, **changes)
         walk.finish(0)
-        return [event.losses["classification"] for event in learn_task(walk.method, walk.task(1)) if isinstance(event, EpochFinished)]
+        return [
+            event.losses["classification"]
+            for event in learn_task(walk.method, walk.task(1))
+            if isinstance(event, EpochFinished)
+        ]
 
     assert losses("lwf", distillation_weight=0.0) == losses("finetune")
 

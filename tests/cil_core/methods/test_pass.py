@@ -22,7 +22,9 @@ def test_the_first_task_is_cross_entropy_over_classes_and_turns(start: Any) -> N
     head = method.net.head
     z = method.net.features(rotated(batch.x)) @ head.weight.T + head.bias
     assert z.shape == (96, 16)
-    assert losses["classification"].item() == pytest.approx(F.cross_entropy(z / 0.1, rotated_labels(batch.y)).item(), rel=1e-5)
+    assert losses["classification"].item() == pytest.approx(
+        F.cross_entropy(z / 0.1, rotated_labels(batch.y)).item(), rel=1e-5
+    )
 
 
 def test_right_after_growth_distillation_is_zero_with_a_finite_gradient(start: Any) -> None:
@@ -30,7 +32,9 @@ def test_right_after_growth_distillation_is_zero_with_a_finite_gradient(start: A
     task = walk.grown(1)
     walk.method.net.eval()
     distillation = walk.method.losses(walk.batch(task), walk.step(task))["distillation"]
-    assert distillation.item() == pytest.approx(0, abs=1e-3)  # the teacher computes with batch normalisation folded away
+    assert distillation.item() == pytest.approx(
+        0, abs=1e-3
+    )  # the teacher computes with batch normalisation folded away
     gradients = torch.autograd.grad(distillation, list(walk.method.net.backbone.parameters()))
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
@@ -44,7 +48,9 @@ def test_distillation_is_ten_times_the_norm_over_the_turned_batch(start: Any) ->
         method.net.backbone.trunk[1].norm.bias.add_(0.1)
     method.net.eval()
     difference = method.net.features(rotated(batch.x)) - method.teacher.features(rotated(batch.x))
-    assert method.losses(batch, walk.step(task))["distillation"].item() == pytest.approx(10 * difference.square().sum().sqrt().item(), rel=1e-5)
+    assert method.losses(batch, walk.step(task))["distillation"].item() == pytest.approx(
+        10 * difference.square().sum().sqrt().item(), rel=1e-5
+    )
 
 
 def test_prototypes_are_mean_features_of_unturned_images_when_their_task_was_learnt(start: Any) -> None:
@@ -73,7 +79,9 @@ def test_made_up_features_are_prototypes_of_old_classes_with_noise_of_the_radius
 def test_every_step_draws_other_noise(start: Any) -> None:
     walk = start("pass")
     task = walk.grown(1)
-    first, second, again = (walk.method.noisy_prototypes(5, walk.step(task, index=index))[0] for index in (0, 1, 0))
+    first, second, again = (
+        walk.method.noisy_prototypes(5, walk.step(task, index=index))[0] for index in (0, 1, 0)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
 
@@ -89,12 +97,16 @@ def test_rehearsal_classifies_the_made_up_features_as_unturned(start: Any) -> No
 
 
 @pytest.mark.parametrize(("radius", "counted"), [("first", 4), ("seen", 7)])
-def test_the_radius_is_the_root_of_the_mean_spread_of_the_classes_the_recipe_says(start: Any, radius: str, counted: int) -> None:
+def test_the_radius_is_the_root_of_the_mean_spread_of_the_classes_the_recipe_says(
+    start: Any, radius: str, counted: int
+) -> None:
     walk = start("pass", radius=radius)
     walk.finish(0)
     method = walk.finish(1)
     assert method.spreads.shape == (7,)
-    assert method.radius().item() == pytest.approx((sum(method.spreads[:counted].tolist()) / counted) ** 0.5, rel=1e-6)
+    assert method.radius().item() == pytest.approx(
+        (sum(method.spreads[:counted].tolist()) / counted) ** 0.5, rel=1e-6
+    )
     features = method.raw_features(walk.task(1).train)
     covariance = torch.cov(features[walk.task(1).train.labels == 5].T, correction=0)
     assert method.spreads[5].item() == pytest.approx(covariance.trace().item() / 64, rel=1e-4)

@@ -31,7 +31,9 @@ def test_preset_paper_lets_the_margin_act(start: Any) -> None:
     batch, net = walk.batch(task), walk.method.net.eval()
     similarities = net.head.similarities(net.features(batch.x))
     losses = walk.method.losses(batch, walk.step(task))
-    assert losses["classification"].item() == pytest.approx(neighbourhood_analysis(similarities, batch.y, net.head.scale, 0.6).item(), rel=1e-6)
+    assert losses["classification"].item() == pytest.approx(
+        neighbourhood_analysis(similarities, batch.y, net.head.scale, 0.6).item(), rel=1e-6
+    )
 
 
 def test_distillation_is_weighted_by_the_root_of_seen_over_new(start: Any) -> None:
@@ -74,7 +76,9 @@ def test_every_class_has_its_proxies_and_the_old_ones_stay(start: Any, differing
     assert torch.equal(head.old, before)
 
 
-def test_the_fine_tuning_is_balanced_and_moves_only_new_proxies_and_the_scale(start: Any, differing: Any) -> None:
+def test_the_fine_tuning_is_balanced_and_moves_only_new_proxies_and_the_scale(
+    start: Any, differing: Any
+) -> None:
     walk = start("podnet")
     task = walk.grown(1)
     phases = walk.phases(task)
@@ -108,7 +112,11 @@ def test_gradients_are_clamped_entry_by_entry(start: Any, limit: float | None, l
     batch, step = walk.batch(task), walk.step(task)
     walk.method.losses(batch, step)["classification"].backward()
     walk.method.clip_gradient(batch, step)
-    found = max(parameter.grad.abs().max().item() for parameter in walk.method.net.parameters() if parameter.grad is not None)
+    found = max(
+        parameter.grad.abs().max().item()
+        for parameter in walk.method.net.parameters()
+        if parameter.grad is not None
+    )
     assert found > 1e-3 if largest is None else found == pytest.approx(largest)
 
 
@@ -116,6 +124,8 @@ def test_a_backbone_without_stages_is_refused() -> None:
     recipe = BY_NAME["podnet"].from_preset("small")
     flat = BACKBONES["convnet"].model_copy(update={"name": "flat", "stages": 0})
     recipe.check_track(DATASETS["digits"], BACKBONES["convnet"])
-    with pytest.raises(InvalidSpec, match="PODNet: it distils the stages of a backbone; flat has none") as refused:
+    with pytest.raises(
+        InvalidSpec, match="PODNet: it distils the stages of a backbone; flat has none"
+    ) as refused:
         recipe.check_track(DATASETS["digits"], flat)
     assert refused.value.field == ("track", "backbone")

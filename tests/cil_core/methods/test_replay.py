@@ -41,7 +41,9 @@ def test_every_class_keeps_its_quota_and_old_classes_their_first_exemplars(start
     second = walk.finish(1).memory.data
     assert second.labels.bincount().tolist() == [8] * 7
     for label in range(4):
-        assert torch.equal(second.of_classes(label, label + 1).images, first.of_classes(label, label + 1).images[:8])
+        assert torch.equal(
+            second.of_classes(label, label + 1).images, first.of_classes(label, label + 1).images[:8]
+        )
 
 
 def test_exemplars_are_herded_with_the_final_extractor(start: Any) -> None:
@@ -58,6 +60,11 @@ def test_without_a_memory_it_is_finetuning_over_all_classes(start: Any) -> None:
         walk = start(name, epochs=2, later_tasks={"epochs": 2, "batch_size": 32, "milestones": []}, **changes)
         method = create(walk.recipe, replace(walk.method.context, budget=MemoryBudget(kind="none")))
         tasks = [walk.task(0), walk.task(1)]
-        return [event.losses for task in tasks for event in learn_task(method, task) if isinstance(event, EpochFinished)]
+        return [
+            event.losses
+            for task in tasks
+            for event in learn_task(method, task)
+            if isinstance(event, EpochFinished)
+        ]
 
     assert losses("replay") == losses("finetune", logits="full")

@@ -19,7 +19,9 @@ def test_the_first_task_is_cross_entropy_on_scaled_cosines(start: Any) -> None:
     outputs = walk.method.net(batch.x)
     cosines = F.normalize(outputs.features, dim=1) @ F.normalize(walk.method.net.head.weight, dim=1).T
     expected = F.cross_entropy(walk.method.net.head.scale * cosines, batch.y)
-    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert walk.method.losses(batch, walk.step(task))["classification"].item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_features_have_both_signs(start: Any) -> None:
@@ -35,10 +37,16 @@ def test_every_row_is_the_mean_feature_of_its_class_the_first_tasks_included(sta
     for index, (low, high) in enumerate(((0, 4), (4, 7), (7, 10))):
         train = walk.task(index).train
         features = walk.method.raw_features(train)
-        assert torch.allclose(head.weight[low:high], torch.stack([features[train.labels == label].mean(dim=0) for label in range(low, high)]), atol=1e-5)
+        assert torch.allclose(
+            head.weight[low:high],
+            torch.stack([features[train.labels == label].mean(dim=0) for label in range(low, high)]),
+            atol=1e-5,
+        )
 
 
-def test_after_the_first_task_nothing_is_trained_and_nothing_but_the_head_changes(start: Any, differing: Any) -> None:
+def test_after_the_first_task_nothing_is_trained_and_nothing_but_the_head_changes(
+    start: Any, differing: Any
+) -> None:
     walk = start("simplecil")
     walk.finish(0)
     before = walk.state()
@@ -48,7 +56,13 @@ def test_after_the_first_task_nothing_is_trained_and_nothing_but_the_head_change
     walk.method.consolidate(task)
     assert not any(parameter.requires_grad for parameter in walk.method.parameters())
     after = walk.state()
-    assert differing({**before, "net.head.weight": after["net.head.weight"][:4]}, {**after, "net.head.weight": before["net.head.weight"]}) == set()
+    assert (
+        differing(
+            {**before, "net.head.weight": after["net.head.weight"][:4]},
+            {**after, "net.head.weight": before["net.head.weight"]},
+        )
+        == set()
+    )
 
 
 def test_the_head_does_not_depend_on_how_classes_are_split_into_tasks(start: Any) -> None:

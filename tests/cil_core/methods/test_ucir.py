@@ -17,7 +17,9 @@ def test_the_first_task_is_cross_entropy_of_scaled_cosines(start: Any) -> None:
     losses = walk.method.losses(batch, walk.step(task))
     cosines = F.normalize(net.features(batch.x), dim=1) @ F.normalize(net.head.new, dim=1).T
     assert losses.keys() == {"classification"}
-    assert losses["classification"].item() == pytest.approx(F.cross_entropy(net.head.scale * cosines, batch.y).item(), rel=1e-5)
+    assert losses["classification"].item() == pytest.approx(
+        F.cross_entropy(net.head.scale * cosines, batch.y).item(), rel=1e-5
+    )
 
 
 def test_new_rows_are_the_mean_directions_of_their_classes(start: Any) -> None:
@@ -46,7 +48,9 @@ def test_old_rows_stay_bit_identical_while_the_rest_learns(start: Any, differing
     assert not any(name.startswith("teacher.") for name in changed)
 
 
-@pytest.mark.parametrize(("track", "ratio"), [("digits-b8-inc2-m60-convnet", 8 / 2), ("digits-b4-inc3-m60-convnet", 4 / 3)])
+@pytest.mark.parametrize(
+    ("track", "ratio"), [("digits-b8-inc2-m60-convnet", 8 / 2), ("digits-b4-inc3-m60-convnet", 4 / 3)]
+)
 def test_features_are_distilled_with_the_root_of_old_over_new(start: Any, track: str, ratio: float) -> None:
     walk = start("ucir", track)
     task = walk.grown(1)
@@ -55,9 +59,13 @@ def test_features_are_distilled_with_the_root_of_old_over_new(start: Any, track:
         for parameter in walk.method.net.backbone.parameters():
             parameter.mul_(1.01)
     batch = walk.batch(task)
-    angle = 1 - F.cosine_similarity(walk.method.net.features(batch.x), walk.method.teacher.features(batch.x), dim=1)
+    angle = 1 - F.cosine_similarity(
+        walk.method.net.features(batch.x), walk.method.teacher.features(batch.x), dim=1
+    )
     losses = walk.method.losses(batch, walk.step(task))
-    assert losses["distillation"].item() == pytest.approx(5 * math.sqrt(ratio) * angle.mean().item(), rel=1e-3)
+    assert losses["distillation"].item() == pytest.approx(
+        5 * math.sqrt(ratio) * angle.mean().item(), rel=1e-3
+    )
 
 
 def test_the_margin_uses_cosines_before_the_scale(start: Any) -> None:
@@ -73,7 +81,9 @@ def test_the_margin_uses_cosines_before_the_scale(start: Any) -> None:
     ]
     assert len(terms) > 10
     assert net.head.scale != 1
-    assert walk.method.losses(batch, walk.step(task))["margin"].item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+    assert walk.method.losses(batch, walk.step(task))["margin"].item() == pytest.approx(
+        sum(terms) / len(terms), rel=1e-4
+    )
 
 
 def test_cosines_stay_within_one(start: Any) -> None:

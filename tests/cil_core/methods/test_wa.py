@@ -34,8 +34,12 @@ def test_later_tasks_share_the_objective_by_classes(start: Any) -> None:
     losses = walk.method.losses(batch, walk.step(task))
     logits, teacher = walk.method.net(batch.x).logits, walk.method.teacher(batch.x).logits
     soft = F.softmax(teacher / 2, dim=1)
-    assert losses["classification"].item() == pytest.approx(3 / 7 * F.cross_entropy(logits, batch.y).item(), rel=1e-5)
-    assert losses["distillation"].item() == pytest.approx(4 / 7 * -(soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5)
+    assert losses["classification"].item() == pytest.approx(
+        3 / 7 * F.cross_entropy(logits, batch.y).item(), rel=1e-5
+    )
+    assert losses["distillation"].item() == pytest.approx(
+        4 / 7 * -(soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5
+    )
 
 
 def test_consolidation_aligns_the_new_rows_and_nothing_else(start: Any, differing: Any) -> None:
@@ -67,7 +71,9 @@ def test_the_teacher_is_the_aligned_network(start: Any) -> None:
     walk.finish(0)
     walk.finish(1)
     weight = walk.method.teacher.head.weight
-    assert weight[4:].norm(dim=1).mean().item() == pytest.approx(weight[:4].norm(dim=1).mean().item(), rel=1e-6)
+    assert weight[4:].norm(dim=1).mean().item() == pytest.approx(
+        weight[:4].norm(dim=1).mean().item(), rel=1e-6
+    )
 
 
 def test_clipped_weights_are_never_negative(start: Any) -> None:

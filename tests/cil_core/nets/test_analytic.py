@@ -35,7 +35,9 @@ def fresh(classes: int = CLASSES) -> AnalyticHead:
 def joint(head: AnalyticHead, features: Tensor = FEATURES, labels: Tensor = LABELS) -> Tensor:
     """(XᵀX + γI)⁻¹ Xᵀ Y, as rows of classes."""
     x = F.relu(features.double() @ head.projection.T)
-    return torch.linalg.solve(x.T @ x + RIDGE * torch.eye(EXPANSION, dtype=torch.float64), x.T @ F.one_hot(labels, CLASSES).double()).T
+    return torch.linalg.solve(
+        x.T @ x + RIDGE * torch.eye(EXPANSION, dtype=torch.float64), x.T @ F.one_hot(labels, CLASSES).double()
+    ).T
 
 
 def error(head: AnalyticHead) -> float:

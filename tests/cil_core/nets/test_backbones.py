@@ -78,8 +78,20 @@ def test_every_weight_is_initialised(card: BackboneCard) -> None:
             assert float(module.weight.detach().std()) == pytest.approx((2 / outgoing) ** 0.5, rel=0.2)
             assert module.bias is None
         elif isinstance(module, nn.BatchNorm2d):
-            values = [module.weight, module.bias, module.running_mean, module.running_var, module.num_batches_tracked]
-            assert [value.unique().tolist() for value in values if value is not None] == [[1], [0], [0], [1], [0]]
+            values = [
+                module.weight,
+                module.bias,
+                module.running_mean,
+                module.running_var,
+                module.num_batches_tracked,
+            ]
+            assert [value.unique().tolist() for value in values if value is not None] == [
+                [1],
+                [0],
+                [0],
+                [1],
+                [0],
+            ]
     assert all(tensor.device.type == "cpu" for tensor in backbone.state_dict().values())
 
 
@@ -89,7 +101,9 @@ def test_trunk_and_specialised_part_make_the_whole(card: BackboneCard) -> None:
     assert torch.equal(backbone.specialised(backbone.trunk(x)), backbone(x))
     copied = copy.deepcopy(backbone.specialised)
     assert torch.equal(copied(backbone.trunk(x)), backbone(x))
-    assert not {id(parameter) for parameter in copied.parameters()} & {id(parameter) for parameter in backbone.parameters()}
+    assert not {id(parameter) for parameter in copied.parameters()} & {
+        id(parameter) for parameter in backbone.parameters()
+    }
 
 
 @EVERY
@@ -108,8 +122,16 @@ def test_the_small_networks_take_all_small_sizes(size: int) -> None:
 
 
 def test_stages_halve_the_resolution() -> None:
-    assert [tuple(stage.shape[1:]) for stage in build("resnet20").maps(images(32))] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
-    assert [tuple(stage.shape[1:]) for stage in build("convnet").maps(images(32))] == [(32, 32, 32), (64, 16, 16), (64, 8, 8)]
+    assert [tuple(stage.shape[1:]) for stage in build("resnet20").maps(images(32))] == [
+        (16, 32, 32),
+        (32, 16, 16),
+        (64, 8, 8),
+    ]
+    assert [tuple(stage.shape[1:]) for stage in build("convnet").maps(images(32))] == [
+        (32, 32, 32),
+        (64, 16, 16),
+        (64, 8, 8),
+    ]
 
 
 def test_resnet_18_computes_what_torchvisions_computes() -> None:
@@ -118,7 +140,9 @@ def test_resnet_18_computes_what_torchvisions_computes() -> None:
         theirs = resnet18(weights=None).eval()
     for tensor in theirs.state_dict().values():
         if tensor.is_floating_point():
-            tensor.copy_(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel())) * 0.1 + 0.01)
+            tensor.copy_(
+                torch.rand(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel())) * 0.1 + 0.01
+            )
     theirs.fc = nn.Identity()
     state = [tensor for name, tensor in theirs.state_dict().items()]
     ours.load_state_dict(dict(zip(ours.state_dict(), state, strict=True)))
@@ -139,7 +163,11 @@ def test_a_gate_masks_the_channels_between_two_convolutions(card: BackboneCard) 
     backbone, x = build(card.name).eval(), images(card.min_size)
     before = backbone(x)
     gates = channel_gates(backbone)
-    expected = 2 if "convnet" in card.name else sum(len(stage) for stage in (*backbone.trunk[1:], backbone.specialised[0]))
+    expected = (
+        2
+        if "convnet" in card.name
+        else sum(len(stage) for stage in (*backbone.trunk[1:], backbone.specialised[0]))
+    )
     assert len(gates) == expected
     for gate in gates:
         assert gate.conv.out_channels == gate.norm.num_features == gate.following.in_channels
@@ -157,7 +185,9 @@ def test_a_gate_masks_the_channels_between_two_convolutions(card: BackboneCard) 
         gate.owner.gate = nn.Identity()
         with torch.no_grad():
             gate.following.weight[:, 1::2] = 0
-        assert torch.allclose(backbone(x), masked, atol=1e-5)  # masking is the same as cutting the convolution that follows
+        assert torch.allclose(
+            backbone(x), masked, atol=1e-5
+        )  # masking is the same as cutting the convolution that follows
         with torch.no_grad():
             gate.following.weight.copy_(weight)
 

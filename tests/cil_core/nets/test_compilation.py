@@ -52,12 +52,16 @@ def test_long_runs_are_compiled_and_short_ones_are_not() -> None:
     icarl = BY_NAME["icarl"]
     enough = (ENOUGH_IMAGES - 2 * 100 * 50) // 100  # two later tasks of 50 images, for 100 epochs each
     assert batches_worth_compiling(icarl.model_validate(recipe(enough, 100)), [100, 50, 50]) == {10, 20}
-    assert batches_worth_compiling(icarl.model_validate(recipe(enough - 1, 100)), [100, 50, 50]) == frozenset()
+    assert (
+        batches_worth_compiling(icarl.model_validate(recipe(enough - 1, 100)), [100, 50, 50]) == frozenset()
+    )
     assert batches_worth_compiling(icarl.model_validate(recipe(1, 1)), [ENOUGH_IMAGES]) == {10}
 
 
 def test_a_method_that_trains_once_is_as_long_as_its_first_task() -> None:
-    once = BY_NAME["fetril"].model_validate({"name": "fetril", "first_task": {"epochs": ENOUGH_IMAGES // 100, "batch_size": 10, "milestones": []}})
+    once = BY_NAME["fetril"].model_validate(
+        {"name": "fetril", "first_task": {"epochs": ENOUGH_IMAGES // 100, "batch_size": 10, "milestones": []}}
+    )
     assert batches_worth_compiling(once, [100, 1000]) == {10}
     assert batches_worth_compiling(once, [99, 1000]) == frozenset()
 
@@ -71,7 +75,9 @@ def test_values_and_gradients_agree_up_to_rounding() -> None:
     for (name, value), expected in zip(compiled.named_parameters(), plain.parameters(), strict=True):
         assert value.grad is not None
         assert expected.grad is not None
-        torch.testing.assert_close(value.grad, expected.grad, rtol=1e-3, atol=1e-3 * float(expected.grad.abs().max()), msg=name)
+        torch.testing.assert_close(
+            value.grad, expected.grad, rtol=1e-3, atol=1e-3 * float(expected.grad.abs().max()), msg=name
+        )
     for value, expected in zip(compiled.buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(value, expected)
     with torch.no_grad():
@@ -94,12 +100,16 @@ def test_every_network_of_one_structure_shares_the_code() -> None:
 def test_other_sizes_are_not_compiled() -> None:
     convnet(1).train()(images(BATCH)).sum().backward()
     before = kinds_compiled()
-    assert torch.equal(convnet(3).train()(images(BATCH + 1)), convnet(3, compiled=False).train()(images(BATCH + 1)))
+    assert torch.equal(
+        convnet(3).train()(images(BATCH + 1)), convnet(3, compiled=False).train()(images(BATCH + 1))
+    )
     assert kinds_compiled() == before
 
 
 def told(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
-    return list(run(short_spec(name, "digits-b4-inc3-m50-convnet", epochs), data_root=NOWHERE, compiled=compiled))
+    return list(
+        run(short_spec(name, "digits-b4-inc3-m50-convnet", epochs), data_root=NOWHERE, compiled=compiled)
+    )
 
 
 def was_compiled(events: list[Event]) -> bool:
@@ -114,7 +124,9 @@ def first_losses(events: list[Event]) -> dict[str, float]:
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["icarl", "der-wa"])
-def test_a_compiled_run_repeats_itself_and_begins_as_one_that_is_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_run_repeats_itself_and_begins_as_one_that_is_not(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compilation, "ENOUGH_IMAGES", 1)
     plain, first = told(name, compiled=False), told(name, compiled=True)
     assert (was_compiled(plain), was_compiled(first)) == (False, True)
@@ -124,7 +136,9 @@ def test_a_compiled_run_repeats_itself_and_begins_as_one_that_is_not(name: str, 
 
 
 @pytest.mark.parametrize("name", ["der", "memo", "podnet"])
-def test_methods_without_whole_backbones_of_one_structure_are_not_compiled(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_without_whole_backbones_of_one_structure_are_not_compiled(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compilation, "ENOUGH_IMAGES", 1)
     before = kinds_compiled()
     asked, plain = told(name, compiled=True, epochs=1), told(name, compiled=False, epochs=1)

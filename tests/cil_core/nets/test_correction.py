@@ -48,7 +48,10 @@ def test_a_correction_moves_no_order_within_a_task() -> None:
 
 
 def test_corrections_are_born_frozen() -> None:
-    assert [name for name, parameter in three_tasks().named_parameters() if parameter.requires_grad] == ["linear.weight", "linear.bias"]
+    assert [name for name, parameter in three_tasks().named_parameters() if parameter.requires_grad] == [
+        "linear.weight",
+        "linear.bias",
+    ]
 
 
 def test_growing_leaves_old_rows_and_pairs_alone() -> None:

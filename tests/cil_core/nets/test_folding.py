@@ -25,7 +25,9 @@ def trained(name: str, size: int) -> tuple[Backbone, Tensor]:
     return backbone.eval(), images
 
 
-@pytest.mark.parametrize("card", [card for card in BACKBONES.values() if card.stages], ids=lambda card: card.name)
+@pytest.mark.parametrize(
+    "card", [card for card in BACKBONES.values() if card.stages], ids=lambda card: card.name
+)
 def test_a_folded_backbone_gives_the_same_features_and_maps(card: BackboneCard) -> None:
     backbone, images = trained(card.name, card.min_size)
     quick = folded(backbone)

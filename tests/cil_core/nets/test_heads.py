@@ -28,7 +28,9 @@ def test_growing_keeps_old_rows_bit_for_bit(kind: Any, new: int) -> None:
     assert head.classes == 5 + new
     assert head.weight.shape == (5 + new, 16)
     for name, value in before.items():
-        assert torch.equal(head.state_dict()[name][: len(value)] if value.dim() else head.state_dict()[name], value)
+        assert torch.equal(
+            head.state_dict()[name][: len(value)] if value.dim() else head.state_dict()[name], value
+        )
 
 
 @both

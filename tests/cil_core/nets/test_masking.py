@@ -85,7 +85,9 @@ def test_half_open_masks_give_a_quarter_where_both_sides_are_masked() -> None:
     for mask in masks.masks:
         mask.e.data.zero_()
     layers = [3 * 32, 32 * 64, 64 * 64]
-    assert float(masks.sparsity().detach()) == pytest.approx((layers[0] / 2 + layers[1] / 4 + layers[2] / 2) / sum(layers))
+    assert float(masks.sparsity().detach()) == pytest.approx(
+        (layers[0] / 2 + layers[1] / 4 + layers[2] / 2) / sum(layers)
+    )
 
 
 @pytest.mark.parametrize("name", BACKBONES)

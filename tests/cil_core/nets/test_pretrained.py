@@ -43,7 +43,9 @@ def fresh(seed: int = 1) -> Backbone:
     return build_backbone("vit_b16", 3, torch.Generator().manual_seed(seed))
 
 
-def test_features_with_published_weights_are_torchvisions(published: tuple[Path, torch.nn.Module], weights: Weights, tmp_path: Path) -> None:
+def test_features_with_published_weights_are_torchvisions(
+    published: tuple[Path, torch.nn.Module], weights: Weights, tmp_path: Path
+) -> None:
     backbone, network = fresh().eval(), published[1]
     pretrained.load(backbone, pretrained.fetch(weights, tmp_path))
     network.heads = torch.nn.Identity()
@@ -55,7 +57,10 @@ def test_features_with_published_weights_are_torchvisions(published: tuple[Path,
 def test_the_card_tells_the_truth() -> None:
     card, backbone = BACKBONES["vit_b16"], fresh()
     assert sum(parameter.numel() for parameter in backbone.parameters()) == card.parameters
-    assert sum(parameter.numel() for parameter in backbone.specialised.parameters()) == card.last_stage_parameters
+    assert (
+        sum(parameter.numel() for parameter in backbone.specialised.parameters())
+        == card.last_stage_parameters
+    )
     assert (backbone.feature_dim, channel_gates(backbone)) == (card.feature_dim, ())
 
 
@@ -93,7 +98,9 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_address_is_torchvisions() -> None:
-    assert pretrained.published("vit_b16") == Weights("https://download.pytorch.org/models/vit_b_16-c867db91.pth", "c867db91")
+    assert pretrained.published("vit_b16") == Weights(
+        "https://download.pytorch.org/models/vit_b_16-c867db91.pth", "c867db91"
+    )
 
 
 def test_a_pretrained_track_names_its_weights() -> None:
@@ -119,15 +126,25 @@ def test_what_does_not_fit_is_refused(slug: str, method: str, says: str) -> None
         check(BY_NAME[method].published(), Track.from_slug(slug))
 
 
-def test_simplecil_trains_nothing_on_a_pretrained_track(weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "published", lambda _: weights)  # generated weights; everything else is as in production
+def test_simplecil_trains_nothing_on_a_pretrained_track(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        pretrained, "published", lambda _: weights
+    )  # generated weights; everything else is as in production
     for label, shade in enumerate(("black", "grey", "silver", "white")):
         for split, number in (("train", 0), ("train", 1), ("test", 0)):
             file = tmp_path / "pictures" / split / shade / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (224, 224), (80 * label + number,) * 3).save(file)
     register("shades", tmp_path / "pictures", tmp_path, Preparation())
-    spec = RunSpec.model_validate({"method": {"name": "simplecil"}, "track": "folder:shades-b0-inc2-m0-vit_b16-imagenet1k-bf16", "seed": 1})
+    spec = RunSpec.model_validate(
+        {
+            "method": {"name": "simplecil"},
+            "track": "folder:shades-b0-inc2-m0-vit_b16-imagenet1k-bf16",
+            "seed": 1,
+        }
+    )
     events: list[Event] = list(run(spec, data_root=tmp_path))
     assert isinstance(events[-1], RunFinished)
     assert not [event for event in events if isinstance(event, EpochFinished)]

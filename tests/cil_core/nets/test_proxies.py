@@ -56,7 +56,10 @@ def test_similarities_lie_between_the_worst_and_the_best_proxy() -> None:
 
 def test_old_rows_do_not_learn() -> None:
     head = grown(2, 3, 2)
-    assert {name for name, parameter in head.named_parameters() if parameter.requires_grad} == {"new", "scale"}
+    assert {name for name, parameter in head.named_parameters() if parameter.requires_grad} == {
+        "new",
+        "scale",
+    }
     assert len(head.old) == 6
     assert len(head.new) == 4
     assert head.classes == 5
@@ -106,7 +109,10 @@ def test_directions_are_the_centres_of_each_class() -> None:
 
 def test_directions_are_drawn_from_the_generator_alone() -> None:
     features, labels = F.normalize(random(60, 8), dim=1), torch.arange(60) % 2
-    assert torch.equal(proxy_directions(features, labels, 5, generator(1)), proxy_directions(features, labels, 5, generator(1)))
+    assert torch.equal(
+        proxy_directions(features, labels, 5, generator(1)),
+        proxy_directions(features, labels, 5, generator(1)),
+    )
 
 
 def test_a_class_with_fewer_images_than_proxies_uses_each_in_turn() -> None:

@@ -39,4 +39,6 @@ def test_a_class_is_scored_by_its_unturned_row() -> None:
     features = torch.randn(5, 8, generator=torch.Generator().manual_seed(2))
     assert head.classes == 3
     assert head.joint(features).shape == (5, 12)
-    assert torch.equal(head(features), torch.stack([head.joint(features)[:, 4 * label] for label in range(3)], dim=1))
+    assert torch.equal(
+        head(features), torch.stack([head.joint(features)[:, 4 * label] for label in range(3)], dim=1)
+    )

@@ -59,7 +59,10 @@ def test_grey_images_need_a_smaller_stem() -> None:
     for name, card in BACKBONES.items():
         built = build_backbone(name, 1, torch.Generator().manual_seed(0))
         assert sum(parameter.numel() for parameter in built.parameters()) == card.parameters_for(1)
-        assert sum(parameter.numel() for parameter in built.specialised.parameters()) == card.last_stage_parameters
+        assert (
+            sum(parameter.numel() for parameter in built.specialised.parameters())
+            == card.last_stage_parameters
+        )
 
 
 def test_a_budget_that_is_not_aligned_is_the_methods_own() -> None:

@@ -17,9 +17,15 @@ from cil_core.spec.jobs import JobSpec, MemoryBudget, Protocol, RunSpec, Track
 DIGITS = "digits-b0-inc2-m50-convnet"
 
 names = st.from_regex(r"[a-z0-9_]{1,10}(-[a-z0-9_]{1,10}){0,3}", fullmatch=True)
-orders = st.integers(0, 2**32 - 1) | st.integers(2, 12).flatmap(lambda count: st.permutations(range(count)).map(tuple))
-protocols = st.builds(Protocol, first=st.integers(2, 1000), increment=st.integers(1, 1000), class_order=orders)
-budgets = st.just(MemoryBudget(kind="none")) | st.builds(MemoryBudget, kind=st.sampled_from(["total", "per_class", "bytes"]), amount=st.integers(1, 10**15))
+orders = st.integers(0, 2**32 - 1) | st.integers(2, 12).flatmap(
+    lambda count: st.permutations(range(count)).map(tuple)
+)
+protocols = st.builds(
+    Protocol, first=st.integers(2, 1000), increment=st.integers(1, 1000), class_order=orders
+)
+budgets = st.just(MemoryBudget(kind="none")) | st.builds(
+    MemoryBudget, kind=st.sampled_from(["total", "per_class", "bytes"]), amount=st.integers(1, 10**15)
+)
 tracks = st.builds(
     Track,
     dataset=names | names.map("folder:{}".format),
@@ -65,9 +71,16 @@ def test_different_tracks_have_different_slugs(one: Track, other: Track) -> None
         ("folder:my-pets-b0-inc2-m6144000b-convnet", 2, 2, "bytes", 6_144_000),
     ],
 )
-def test_published_protocols_are_read_from_their_slugs(slug: str, first: int, increment: int, kind: str, amount: int) -> None:
+def test_published_protocols_are_read_from_their_slugs(
+    slug: str, first: int, increment: int, kind: str, amount: int
+) -> None:
     track = Track.from_slug(slug)
-    assert (track.protocol.first, track.protocol.increment, track.memory.kind, track.memory.amount) == (first, increment, kind, amount)
+    assert (track.protocol.first, track.protocol.increment, track.memory.kind, track.memory.amount) == (
+        first,
+        increment,
+        kind,
+        amount,
+    )
     assert (track.protocol.class_order, track.holdout) == (1993, 0)
     assert track.slug == slug
 
@@ -97,7 +110,13 @@ def test_what_is_no_slug_is_refused_with_an_example(slug: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "slug", ["digits-b0-inc1-m50-convnet", "digits-b1-inc2-m50-convnet", "digits-b0-inc2-m0pc-convnet", "digits-b0-inc2-m50-convnet-holdout51"]
+    "slug",
+    [
+        "digits-b0-inc1-m50-convnet",
+        "digits-b1-inc2-m50-convnet",
+        "digits-b0-inc2-m0pc-convnet",
+        "digits-b0-inc2-m50-convnet-holdout51",
+    ],
 )
 def test_a_slug_of_impossible_numbers_is_refused(slug: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 — says which of several fields
@@ -119,7 +138,9 @@ def test_a_slug_of_impossible_numbers_is_refused(slug: str) -> None:
         (50, 30, 100, (50, 30, 20)),
     ],
 )
-def test_classes_arrive_in_tasks_of_these_sizes(first: int, increment: int, classes: int, sizes: tuple[int, ...]) -> None:
+def test_classes_arrive_in_tasks_of_these_sizes(
+    first: int, increment: int, classes: int, sizes: tuple[int, ...]
+) -> None:
     assert Protocol(first=first, increment=increment).task_sizes(classes) == sizes
 
 
@@ -162,11 +183,19 @@ def test_quotas_are_rounded_down(budget: MemoryBudget, seen: int, quota: int) ->
 @given(budget=budgets, seen=st.integers(1, 1000), size=st.integers(1, 10**6))
 def test_a_budget_is_never_exceeded(budget: MemoryBudget, seen: int, size: int) -> None:
     kept = budget.quota(seen, size) * seen
-    limit = {"none": 0, "total": budget.amount, "per_class": budget.amount * seen, "bytes": budget.amount // size}[budget.kind]
+    limit = {
+        "none": 0,
+        "total": budget.amount,
+        "per_class": budget.amount * seen,
+        "bytes": budget.amount // size,
+    }[budget.kind]
     assert 0 <= kept <= limit
 
 
-@pytest.mark.parametrize(("kind", "amount"), [("none", 5), ("total", 0), ("per_class", 0), ("bytes", 0), ("total", -1), ("some", 5)])
+@pytest.mark.parametrize(
+    ("kind", "amount"),
+    [("none", 5), ("total", 0), ("per_class", 0), ("bytes", 0), ("total", -1), ("some", 5)],
+)
 def test_a_budget_that_contradicts_itself_is_refused(kind: Any, amount: int) -> None:
     with pytest.raises(ValidationError):
         MemoryBudget(kind=kind, amount=amount)
@@ -182,7 +211,10 @@ def test_a_track_comes_back_from_its_json(track: Track) -> None:
 
 
 def test_the_hash_of_a_track_is_the_same_everywhere_and_for_ever() -> None:
-    assert Track.from_slug("cifar100-b0-inc10-m2000-resnet32").digest() == "2ea2052c60a158e2d4dbf58ebc61eaed4654a3a1a2aeb7c508b5a5216d01ed55"
+    assert (
+        Track.from_slug("cifar100-b0-inc10-m2000-resnet32").digest()
+        == "2ea2052c60a158e2d4dbf58ebc61eaed4654a3a1a2aeb7c508b5a5216d01ed55"
+    )
 
 
 def test_the_order_of_fields_and_spelled_out_defaults_do_not_change_a_hash() -> None:
@@ -191,7 +223,10 @@ def test_the_order_of_fields_and_spelled_out_defaults_do_not_change_a_hash() -> 
     assert long.digest() == short.digest()
 
 
-@pytest.mark.parametrize("changed", [{"seed": 2}, {"track": "digits-b0-inc2-m60-convnet"}, {"method": {"name": "icarl", "temperature": 2.5}}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 2}, {"track": "digits-b0-inc2-m60-convnet"}, {"method": {"name": "icarl", "temperature": 2.5}}],
+)
 def test_every_change_of_what_is_run_changes_the_hash(changed: dict[str, Any]) -> None:
     spec = {"method": {"name": "icarl"}, "track": DIGITS, "seed": 1}
     assert RunSpec.model_validate(spec).digest() != RunSpec.model_validate(spec | changed).digest()
@@ -252,7 +287,17 @@ def test_a_bad_job_is_refused_with_the_reason(change: dict[str, Any], says: str)
         JobSpec.model_validate(job(**change))
 
 
-@pytest.mark.parametrize("change", [{"dataset": "../etc"}, {"dataset": "Digits"}, {"dataset": "x" * 81}, {"backbone": "a-b"}, {"holdout": 51}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": "../etc"},
+        {"dataset": "Digits"},
+        {"dataset": "x" * 81},
+        {"backbone": "a-b"},
+        {"holdout": 51},
+        {"extra": 1},
+    ],
+)
 def test_a_bad_track_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Track.model_validate(Track.from_slug(DIGITS).model_dump() | change)
@@ -260,7 +305,9 @@ def test_a_bad_track_is_refused(change: dict[str, Any]) -> None:
 
 def test_specs_are_read_without_pytorch() -> None:
     modules = "cil_core.spec.jobs, cil_core.spec.events, cil_core.spec.metrics, cil_core.spec.validation, cil_core.spec.folder_datasets"
-    subprocess.run([sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"], check=True
+    )
 
 
 def test_precision_is_part_of_a_track_and_of_its_slug() -> None:

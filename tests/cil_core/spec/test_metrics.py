@@ -99,7 +99,11 @@ def test_what_has_not_arrived_has_no_accuracy() -> None:
     assert accuracy[1].tolist() == [0.5, 0.8]
 
 
-@pytest.mark.parametrize(("tasks", "images"), [(200, 1), (100, 2), (2, 100)], ids=["increments of one class", "200 classes in pairs", "halves"])
+@pytest.mark.parametrize(
+    ("tasks", "images"),
+    [(200, 1), (100, 2), (2, 100)],
+    ids=["increments of one class", "200 classes in pairs", "halves"],
+)
 def test_finetuning_that_knows_only_the_newest_task_forgets_everything(tasks: int, images: int) -> None:
     rows = [[0] * t + [images] for t in range(tasks)]
     result = summary(rows, [images] * tasks)
@@ -114,7 +118,13 @@ def test_finetuning_that_knows_only_the_newest_task_forgets_everything(tasks: in
 @given(matrices())
 def test_every_number_lies_where_it_can(given_: tuple[Rows, list[int]]) -> None:
     result = summary(*given_)
-    shares = (result.average_accuracy, result.last_accuracy, result.new_accuracy, result.average_top5, *result.curve)
+    shares = (
+        result.average_accuracy,
+        result.last_accuracy,
+        result.new_accuracy,
+        result.average_top5,
+        *result.curve,
+    )
     assert all(0 <= share <= 1 for share in shares)
     assert min(result.curve) - 1e-12 <= result.average_accuracy <= max(result.curve) + 1e-12
     assert result.last_accuracy == result.curve[-1]
@@ -122,7 +132,9 @@ def test_every_number_lies_where_it_can(given_: tuple[Rows, list[int]]) -> None:
 
 
 @given(matrices(fewest=2))
-def test_backward_transfer_never_falls_below_the_negative_of_forgetting(given_: tuple[Rows, list[int]]) -> None:
+def test_backward_transfer_never_falls_below_the_negative_of_forgetting(
+    given_: tuple[Rows, list[int]],
+) -> None:
     result = summary(*given_)
     assert result.forgetting is not None
     assert result.backward_transfer is not None
@@ -132,10 +144,15 @@ def test_backward_transfer_never_falls_below_the_negative_of_forgetting(given_: 
 
 
 @given(matrices(fewest=2))
-def test_clipped_forgetting_is_the_one_that_counts_the_last_task_among_the_best(given_: tuple[Rows, list[int]]) -> None:
+def test_clipped_forgetting_is_the_one_that_counts_the_last_task_among_the_best(
+    given_: tuple[Rows, list[int]],
+) -> None:
     rows, totals = given_
     last = len(totals) - 1
-    terms = [max(rows[t][j] for t in range(j, last + 1)) / totals[j] - rows[last][j] / totals[j] for j in range(last)]
+    terms = [
+        max(rows[t][j] for t in range(j, last + 1)) / totals[j] - rows[last][j] / totals[j]
+        for j in range(last)
+    ]
     assert summary(rows, totals).forgetting_clipped == pytest.approx(sum(terms) / last, abs=1e-12)
 
 
@@ -153,15 +170,26 @@ def test_old_and_new_together_are_all(given_: tuple[Rows, list[int]]) -> None:
     result = summary(rows, totals)
     old, all_ = sum(totals[:-1]), sum(totals)
     assert result.old_accuracy is not None
-    assert result.last_accuracy == pytest.approx((result.old_accuracy * old + result.new_accuracy * totals[-1]) / all_)
+    assert result.last_accuracy == pytest.approx(
+        (result.old_accuracy * old + result.new_accuracy * totals[-1]) / all_
+    )
     assert result.harmonic_accuracy is not None
-    assert min(result.old_accuracy, result.new_accuracy) - 1e-12 <= result.harmonic_accuracy <= max(result.old_accuracy, result.new_accuracy) + 1e-12
+    assert (
+        min(result.old_accuracy, result.new_accuracy) - 1e-12
+        <= result.harmonic_accuracy
+        <= max(result.old_accuracy, result.new_accuracy) + 1e-12
+    )
 
 
 @given(matrices(), st.integers(2, 5))
-def test_showing_every_test_image_several_times_changes_nothing(given_: tuple[Rows, list[int]], times: int) -> None:
+def test_showing_every_test_image_several_times_changes_nothing(
+    given_: tuple[Rows, list[int]], times: int
+) -> None:
     rows, totals = given_
-    once, often = summary(rows, totals), summary([[times * count for count in row] for row in rows], [times * total for total in totals])
+    once, often = (
+        summary(rows, totals),
+        summary([[times * count for count in row] for row in rows], [times * total for total in totals]),
+    )
     curves = {"curve", "curve_top5", "curve_new"}
     assert often.model_dump(exclude=curves) == pytest.approx(once.model_dump(exclude=curves))
 
@@ -171,7 +199,16 @@ def test_showing_every_test_image_several_times_changes_nothing(given_: tuple[Ro
 
 @pytest.mark.parametrize(
     ("rows", "totals"),
-    [([], []), ([[1], [1]], [1, 1]), ([[1, 1]], [1]), ([[1]], [1, 1]), ([[2]], [1]), ([[-1]], [1]), ([[0]], [0]), ([[1], [1, 2]], [1, 1])],
+    [
+        ([], []),
+        ([[1], [1]], [1, 1]),
+        ([[1, 1]], [1]),
+        ([[1]], [1, 1]),
+        ([[2]], [1]),
+        ([[-1]], [1]),
+        ([[0]], [0]),
+        ([[1], [1, 2]], [1, 1]),
+    ],
 )
 def test_counts_that_form_no_matrix_are_refused(rows: Rows, totals: list[int]) -> None:
     with pytest.raises(ValueError, match=r"tasks need rows|right predictions"):
@@ -179,7 +216,9 @@ def test_counts_that_form_no_matrix_are_refused(rows: Rows, totals: list[int]) -
 
 
 def test_intransigence_is_what_joint_training_knows_better_of_each_new_task() -> None:
-    assert intransigence([0.9, 0.8, 0.7], [0.9, 0.75, 0.8]) == pytest.approx(((0.8 - 0.75) + (0.7 - 0.8)) / 2)  # the first task does not count
+    assert intransigence([0.9, 0.8, 0.7], [0.9, 0.75, 0.8]) == pytest.approx(
+        ((0.8 - 0.75) + (0.7 - 0.8)) / 2
+    )  # the first task does not count
     assert intransigence([0.9], [0.8]) is None
     assert summary([[9], [5, 8], [6, 7, 9]], [10, 10, 10]).curve_new == (0.9, 0.8, 0.9)
     with pytest.raises(ValueError, match="2 tasks of joint training cannot be a reference for 1"):

@@ -60,14 +60,19 @@ def test_an_unknown_field_is_refused(kind: type[base.Recipe]) -> None:
         read(name=kind.model_fields["name"].default, no_such_knob=1)
 
 
-@pytest.mark.parametrize(("kind", "preset"), PRESETS, ids=lambda value: value if isinstance(value, str) else value.__name__)
+@pytest.mark.parametrize(
+    ("kind", "preset"), PRESETS, ids=lambda value: value if isinstance(value, str) else value.__name__
+)
 def test_a_preset_is_the_values_it_stands_for(kind: type[base.Recipe], preset: str) -> None:
     name = kind.model_fields["name"].default
     recipe = read(name=name, preset=preset)
     assert recipe == kind.from_preset(preset)
     assert "preset" not in json.loads(recipe.canonical_json())
     assert recipe.variant in (preset, "default")
-    assert all(getattr(recipe, field) == kind.model_validate({field: value}).__getattribute__(field) for field, value in kind.presets[preset].items())
+    assert all(
+        getattr(recipe, field) == kind.model_validate({field: value}).__getattribute__(field)
+        for field, value in kind.presets[preset].items()
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RECIPES if kind.citation], ids=lambda kind: kind.__name__)
@@ -103,7 +108,11 @@ def test_what_is_left_out_of_a_schedule_is_the_preset_s_or_the_published_value()
     published, small = read(name="icarl"), read(name="icarl", preset="small")
     changed = read(name="icarl", later_tasks={"lr": 0.05})
     assert changed.later_tasks == published.later_tasks.model_copy(update={"lr": 0.05})
-    assert (changed.later_tasks.weight_decay, changed.later_tasks.milestones, changed.first_task) == (2e-4, (80, 120), published.first_task)
+    assert (changed.later_tasks.weight_decay, changed.later_tasks.milestones, changed.first_task) == (
+        2e-4,
+        (80, 120),
+        published.first_task,
+    )
     assert changed.variant == "later_tasks.lr=0.05"
     further = read(name="icarl", preset="small", first_task={"batch_size": 64, "epochs": 18})
     assert further.first_task == small.first_task.model_copy(update={"batch_size": 64, "epochs": 18})
@@ -112,13 +121,20 @@ def test_what_is_left_out_of_a_schedule_is_the_preset_s_or_the_published_value()
 
 
 def test_milestones_that_do_not_fit_into_other_epochs_are_never_dropped_silently() -> None:
-    with pytest.raises(ValidationError, match=r"milestones \[80, 120\] do not fit into 100 epochs: .*; \[\] for none"):
+    with pytest.raises(
+        ValidationError, match=r"milestones \[80, 120\] do not fit into 100 epochs: .*; \[\] for none"
+    ):
         read(name="icarl", later_tasks={"epochs": 100})
-    assert read(name="icarl", later_tasks={"epochs": 100, "milestones": []}).schedules["later_tasks"].milestones == ()
+    assert (
+        read(name="icarl", later_tasks={"epochs": 100, "milestones": []}).schedules["later_tasks"].milestones
+        == ()
+    )
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValidationError, match="preset 'large' does not exist; iCaRL has 'paper', 'small', 'small-bce'"):
+    with pytest.raises(
+        ValidationError, match="preset 'large' does not exist; iCaRL has 'paper', 'small', 'small-bce'"
+    ):
         read(name="icarl", preset="large")
 
 
@@ -132,20 +148,30 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         ("joint", 200, (60, 120, 170)),
     ],
 )
-def test_later_tasks_follow_the_published_schedules(name: str, epochs: int, milestones: tuple[int, ...]) -> None:
+def test_later_tasks_follow_the_published_schedules(
+    name: str, epochs: int, milestones: tuple[int, ...]
+) -> None:
     schedule = read(name=name).schedules["later_tasks"]
     assert (schedule.epochs, schedule.milestones) == (epochs, milestones)
     assert (schedule.lr, schedule.batch_size, schedule.momentum, schedule.optimizer) == (0.1, 128, 0.9, "sgd")
 
 
 def test_the_common_first_task_is_the_published_one() -> None:
-    assert read(name="icarl").first_task == Schedule(epochs=200, batch_size=128, lr=0.1, milestones=(60, 120, 170), weight_decay=5e-4)
+    assert read(name="icarl").first_task == Schedule(
+        epochs=200, batch_size=128, lr=0.1, milestones=(60, 120, 170), weight_decay=5e-4
+    )
 
 
 def test_icarls_paper_preset_is_the_published_one() -> None:
     recipe = read(name="icarl", preset="paper")
     schedule = recipe.schedules["later_tasks"]
-    assert (schedule.epochs, schedule.lr, schedule.milestones, schedule.gamma, schedule.weight_decay) == (70, 2.0, (49, 63), 0.2, 2e-5)
+    assert (schedule.epochs, schedule.lr, schedule.milestones, schedule.gamma, schedule.weight_decay) == (
+        70,
+        2.0,
+        (49, 63),
+        0.2,
+        2e-5,
+    )
     assert (recipe.loss, recipe.nme_flip) == ("bce", True)  # type: ignore[attr-defined]
 
 
@@ -161,22 +187,59 @@ def refusal(method: str, slug: str) -> InvalidSpec:
 @pytest.mark.parametrize(
     ("method", "slug", "says", "field"),
     [
-        ("finetune", "digit-b0-inc2-m0-convnet", "unknown dataset 'digit'; known: cifar10, ", ("track", "dataset")),
-        ("finetune", "digits-b0-inc2-m0-convnot", "unknown backbone 'convnot'; known: convnet, ", ("track", "backbone")),
-        ("finetune", "digits-b11-inc2-m0-convnet", "the first task asks for 11 classes; digits has 10", ("track", "protocol", "first")),
-        ("finetune", "digits-b6-inc5-m0-convnet", "after 6 classes digits has 4 left, fewer than one increment of 5", ("track", "protocol", "increment")),
-        ("finetune", "digits-b0-inc2-m0-resnet18", "resnet18 needs images of at least 16 pixels; digits has 8", ("track", "backbone")),
+        (
+            "finetune",
+            "digit-b0-inc2-m0-convnet",
+            "unknown dataset 'digit'; known: cifar10, ",
+            ("track", "dataset"),
+        ),
+        (
+            "finetune",
+            "digits-b0-inc2-m0-convnot",
+            "unknown backbone 'convnot'; known: convnet, ",
+            ("track", "backbone"),
+        ),
+        (
+            "finetune",
+            "digits-b11-inc2-m0-convnet",
+            "the first task asks for 11 classes; digits has 10",
+            ("track", "protocol", "first"),
+        ),
+        (
+            "finetune",
+            "digits-b6-inc5-m0-convnet",
+            "after 6 classes digits has 4 left, fewer than one increment of 5",
+            ("track", "protocol", "increment"),
+        ),
+        (
+            "finetune",
+            "digits-b0-inc2-m0-resnet18",
+            "resnet18 needs images of at least 16 pixels; digits has 8",
+            ("track", "backbone"),
+        ),
         (
             "replay",
             "digits-b0-inc2-m9-convnet",
             "at least 1 exemplar(s) of each of the 10 classes of digits; a budget of 9 (total) leaves 0",
             ("track", "memory", "amount"),
         ),
-        ("replay", "digits-b0-inc2-m639b-convnet", "a budget of 639 (bytes) leaves 0", ("track", "memory", "amount")),
-        ("icarl", "digits-b0-inc2-m0-convnet", "a budget of 0 (none) leaves 0", ("track", "memory", "amount")),
+        (
+            "replay",
+            "digits-b0-inc2-m639b-convnet",
+            "a budget of 639 (bytes) leaves 0",
+            ("track", "memory", "amount"),
+        ),
+        (
+            "icarl",
+            "digits-b0-inc2-m0-convnet",
+            "a budget of 0 (none) leaves 0",
+            ("track", "memory", "amount"),
+        ),
     ],
 )
-def test_what_cannot_be_run_is_refused_at_its_place(method: str, slug: str, says: str, field: tuple[str, ...]) -> None:
+def test_what_cannot_be_run_is_refused_at_its_place(
+    method: str, slug: str, says: str, field: tuple[str, ...]
+) -> None:
     error = refusal(method, slug)
     assert says in str(error)
     assert error.field == field
@@ -184,13 +247,20 @@ def test_what_cannot_be_run_is_refused_at_its_place(method: str, slug: str, says
 
 def test_an_order_of_the_wrong_length_is_refused_at_its_place() -> None:
     track = Track.from_slug("digits-b0-inc2-m0-convnet")
-    track = track.model_copy(update={"protocol": track.protocol.model_copy(update={"class_order": (1, 0, 2)})})
+    track = track.model_copy(
+        update={"protocol": track.protocol.model_copy(update={"class_order": (1, 0, 2)})}
+    )
     with pytest.raises(InvalidSpec, match="the class order names 3 classes; digits has 10"):
         check(read(name="finetune"), track)
 
 
 def test_exactly_enough_memory_is_enough() -> None:
-    for slug in ("digits-b0-inc2-m10-convnet", "digits-b0-inc2-m640b-convnet", "digits-b0-inc2-m1pc-convnet", "digits-b8-inc2-m10-convnet"):
+    for slug in (
+        "digits-b0-inc2-m10-convnet",
+        "digits-b0-inc2-m640b-convnet",
+        "digits-b0-inc2-m1pc-convnet",
+        "digits-b8-inc2-m10-convnet",
+    ):
         check(read(name="replay"), Track.from_slug(slug))
 
 

@@ -12,7 +12,9 @@ from cil_core.spec.schedule import Schedule
 
 def test_milestones_multiply_the_rate_from_their_epoch_on() -> None:
     schedule = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170))
-    assert [schedule.lr_at(epoch) for epoch in (0, 59, 60, 119, 120, 170, 199)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-4])
+    assert [schedule.lr_at(epoch) for epoch in (0, 59, 60, 119, 120, 170, 199)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-4]
+    )
 
 
 def test_a_gamma_of_its_own_is_used() -> None:
@@ -43,9 +45,14 @@ def test_a_shortened_schedule_keeps_its_shape(epochs: int) -> None:
     whole = Schedule(epochs=200, milestones=(60, 120, 170), warmup_epochs=10)
     short = whole.rescaled(epochs)
     assert short.epochs == epochs
-    assert all(any(abs(milestone / epochs - place / 200) <= 1 / epochs for place in whole.milestones) for milestone in short.milestones)
+    assert all(
+        any(abs(milestone / epochs - place / 200) <= 1 / epochs for place in whole.milestones)
+        for milestone in short.milestones
+    )
     assert len(short.milestones) == 3 or epochs < 10
-    assert short.model_copy(update={"epochs": 200, "milestones": whole.milestones, "warmup_epochs": 10}) == whole
+    assert (
+        short.model_copy(update={"epochs": 200, "milestones": whole.milestones, "warmup_epochs": 10}) == whole
+    )
 
 
 def test_shortening_to_the_same_length_changes_nothing() -> None:
@@ -61,7 +68,10 @@ def test_shortening_to_the_same_length_changes_nothing() -> None:
         ({"epochs": 10, "milestones": (7, 3)}, "rise strictly"),
         ({"epochs": 10, "milestones": (0, 3)}, "start at 1 or later"),
         ({"epochs": 10, "milestones": (10,)}, "comes before the last epoch"),
-        ({"epochs": 10, "milestones": (5,), "curve": "cosine"}, r"milestones \[5\] belong to the curve 'multistep', not 'cosine'; \[\] for none"),
+        (
+            {"epochs": 10, "milestones": (5,), "curve": "cosine"},
+            r"milestones \[5\] belong to the curve 'multistep', not 'cosine'; \[\] for none",
+        ),
         ({"epochs": 10, "warmup_epochs": 10}, "leave nothing of 10"),
         ({"epochs": 10, "lr": math.nan}, "finite"),
         ({"epochs": 10, "lr": math.inf}, "finite"),

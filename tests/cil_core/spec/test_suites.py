@@ -21,7 +21,10 @@ def test_every_preset_can_be_run(slug: str) -> None:
 
 
 def test_the_presets_of_the_literature_have_their_tasks() -> None:
-    tasks = {slug: PRESETS[slug].track.protocol.task_sizes(DATASETS[PRESETS[slug].track.dataset].classes) for slug in PRESETS}
+    tasks = {
+        slug: PRESETS[slug].track.protocol.task_sizes(DATASETS[PRESETS[slug].track.dataset].classes)
+        for slug in PRESETS
+    }
     assert tasks["cifar100-b0-inc10-m2000-resnet32"] == (10,) * 10
     assert tasks["cifar100-b50-inc2-m2000-resnet32"] == (50, *(2,) * 25)
     assert tasks["cifar100-b50-inc25-m2000-resnet32"] == (50, 25, 25)
@@ -48,7 +51,9 @@ def test_every_job_of_a_suite_can_be_run(name: str) -> None:
 
 def test_tuning_never_looks_at_the_test_set() -> None:
     for suite in SUITES.values():
-        assert all(bool(Track.from_slug(slug).holdout) == suite.name.endswith("-tuning") for slug in suite.tracks)
+        assert all(
+            bool(Track.from_slug(slug).holdout) == suite.name.endswith("-tuning") for slug in suite.tracks
+        )
 
 
 def test_a_suite_runs_on_a_registered_copy_of_its_dataset() -> None:

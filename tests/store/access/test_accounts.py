@@ -22,7 +22,9 @@ def ada(database: Database) -> str:
         return accounts.create_user(session, "ada").id
 
 
-def issue(database: Database, user_id: str, *scopes: str, lifetime: timedelta | None = None) -> accounts.IssuedToken:
+def issue(
+    database: Database, user_id: str, *scopes: str, lifetime: timedelta | None = None
+) -> accounts.IssuedToken:
     with database.transaction() as session:
         return accounts.issue_token(session, user_id, "laptop", scopes or ["jobs:write"], lifetime)
 
@@ -40,7 +42,9 @@ def who(database: Database, token: str) -> accounts.Principal | None:
 def test_a_token_stands_for_its_user_with_the_scopes_it_was_given(database: Database, ada: str) -> None:
     issued = issue(database, ada, "jobs:write", "tokens:write")
     principal = who(database, issued.plain)
-    assert principal == accounts.Principal(ada, "ada", issued.id, frozenset({Scope.jobs_write, Scope.tokens_write}), use_is_due=True)
+    assert principal == accounts.Principal(
+        ada, "ada", issued.id, frozenset({Scope.jobs_write, Scope.tokens_write}), use_is_due=True
+    )
     assert principal.may(Scope.jobs_write)
     assert not principal.may(Scope.admin)
 
@@ -53,14 +57,19 @@ def test_an_administrator_may_everything(database: Database, ada: str) -> None:
 
 
 def test_a_role_limits_what_tokens_can_be_given(database: Database, ada: str) -> None:
-    with pytest.raises(ValueError, match="a submitter cannot have the scope 'admin'; allowed: jobs:write, results:write, tokens:write"):
+    with pytest.raises(
+        ValueError,
+        match="a submitter cannot have the scope 'admin'; allowed: jobs:write, results:write, tokens:write",
+    ):
         issue(database, ada, "admin")
     change_role(database, ada, Role.viewer)
     with pytest.raises(ValueError, match="a viewer cannot have the scope 'jobs:write'; allowed: none"):
         issue(database, ada)
 
 
-def test_whoever_is_no_administrator_any_more_loses_that_with_every_token(database: Database, ada: str) -> None:
+def test_whoever_is_no_administrator_any_more_loses_that_with_every_token(
+    database: Database, ada: str
+) -> None:
     change_role(database, ada, Role.admin)
     token = issue(database, ada, "admin", "jobs:write").plain
     change_role(database, ada, Role.submitter)
@@ -84,13 +93,26 @@ def test_the_plain_token_is_stored_nowhere(database: Database, ada: str) -> None
 def test_a_mistyped_token_is_refused_without_asking_the_database(database: Database, ada: str) -> None:
     plain = issue(database, ada).plain
     asked: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement))
-    wrong = [plain[:-1] + ("0" if plain[-1] != "0" else "1"), plain[:20], plain.upper(), "cil_", "", "Bearer", plain + "\n", "cil_" + "é" * 72]
+    event.listen(
+        database.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement)
+    )
+    wrong = [
+        plain[:-1] + ("0" if plain[-1] != "0" else "1"),
+        plain[:20],
+        plain.upper(),
+        "cil_",
+        "",
+        "Bearer",
+        plain + "\n",
+        "cil_" + "é" * 72,
+    ]
     assert [who(database, token) for token in wrong] == [None] * len(wrong)
     assert not [statement for statement in asked if "tokens" in statement]
 
 
-def test_a_well_formed_token_that_was_never_issued_is_refused(database: Database, ada: str, tmp_path: object) -> None:
+def test_a_well_formed_token_that_was_never_issued_is_refused(
+    database: Database, ada: str, tmp_path: object
+) -> None:
     plain = issue(database, ada).plain
     with database.transaction() as session:
         session.query(Token).delete()

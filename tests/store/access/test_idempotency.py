@@ -88,7 +88,9 @@ def test_a_hundred_concurrent_requests_with_one_key_make_one_job(scenario: Scena
     assert scenario.count(Job) == 1
 
 
-def test_whoever_waits_too_long_for_the_first_answer_is_told_so(postgresql_url: str, scenario_of: type[Scenario], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_waits_too_long_for_the_first_answer_is_told_so(
+    postgresql_url: str, scenario_of: type[Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(idempotency, "_PATIENCE", "50ms")
     database = Database(postgresql_url)
     scenario = scenario_of(database)

@@ -27,7 +27,9 @@ def ended(scenario: Scenario) -> dict[str, str]:
     for _ in range(3):
         scenario.let_back_off_pass(runs["dead"])
         scenario.lose(scenario.claim())
-    assert {state: scenario.run(run_id).state for state, run_id in runs.items()} == {state: RunState(state) for state in ENDINGS}
+    assert {state: scenario.run(run_id).state for state, run_id in runs.items()} == {
+        state: RunState(state) for state in ENDINGS
+    }
     return runs
 
 
@@ -38,7 +40,12 @@ def execute(scenario: Scenario, statement: str, **values: object) -> None:
 
 @pytest.mark.parametrize("state", ENDINGS)
 def test_a_terminal_run_never_changes(scenario: Scenario, ended: dict[str, str], state: str) -> None:
-    for change in ("state = 'queued', finished_at = NULL", "attempt = 9", "message = 'rewritten'", "matrix_digest = 'x'"):
+    for change in (
+        "state = 'queued', finished_at = NULL",
+        "attempt = 9",
+        "message = 'rewritten'",
+        "matrix_digest = 'x'",
+    ):
         with pytest.raises(exc.IntegrityError, match="a terminal run never changes"):
             execute(scenario, f"UPDATE runs SET {change} WHERE id = :id", id=ended[state])
 
@@ -84,7 +91,15 @@ def test_the_fencing_number_never_falls(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["lease_until = NULL", "worker_id = NULL", "state = 'queued'", "state = 'succeeded'", "state = 'unheard'", "charged = 7", "charged = -1"],
+    [
+        "lease_until = NULL",
+        "worker_id = NULL",
+        "state = 'queued'",
+        "state = 'succeeded'",
+        "state = 'unheard'",
+        "charged = 7",
+        "charged = -1",
+    ],
 )
 def test_a_running_run_has_a_lease_and_a_queued_one_has_none(scenario: Scenario, change: str) -> None:
     scenario.submit(scenario.spec(seeds=(1,)))

@@ -46,11 +46,16 @@ def test_several_processes_may_upgrade_at_once(empty_database_url: str) -> None:
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_make_what_the_models_say(database: Database) -> None:
     def comparable(_object: object, name: str | None, *_rest: object) -> bool:
-        return not (database.engine.dialect.name == "sqlite" and name == "ix_runs_claim")  # SQLite cannot tell a descending column
+        return not (
+            database.engine.dialect.name == "sqlite" and name == "ix_runs_claim"
+        )  # SQLite cannot tell a descending column
 
     with database.reading() as session:
         options = {"compare_type": True, "target_metadata": Base.metadata, "include_object": comparable}
-        assert compare_metadata(MigrationContext.configure(session.connection(), opts=options), Base.metadata) == []
+        assert (
+            compare_metadata(MigrationContext.configure(session.connection(), opts=options), Base.metadata)
+            == []
+        )
 
 
 def test_a_database_from_the_future_is_refused(database: Database, database_url: str) -> None:

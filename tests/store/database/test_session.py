@@ -54,7 +54,10 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
 
 
 def test_reading_cannot_write(database: Database) -> None:
-    with pytest.raises((exc.OperationalError, exc.InternalError), match=r"readonly|read-only"), database.reading() as session:
+    with (
+        pytest.raises((exc.OperationalError, exc.InternalError), match=r"readonly|read-only"),
+        database.reading() as session,
+    ):
         session.execute(text("DELETE FROM users"))
     with database.transaction() as session:
         session.execute(text("DELETE FROM users"))  # and the connection is not spoilt for those who may
@@ -84,7 +87,9 @@ def test_forty_threads_have_a_connection_each(database: Database) -> None:
 
 def test_the_databases_clock_counts_in_utc_and_can_be_shifted(database: Database) -> None:
     with database.reading() as session:
-        present, later, earlier = session.execute(select(now(), now(timedelta(minutes=90)), now(timedelta(milliseconds=-1500)))).one()
+        present, later, earlier = session.execute(
+            select(now(), now(timedelta(minutes=90)), now(timedelta(milliseconds=-1500)))
+        ).one()
     assert abs(datetime.now(UTC) - present) < timedelta(seconds=5)
     assert later - present == timedelta(minutes=90)
     assert present - earlier == timedelta(milliseconds=1500)
@@ -101,7 +106,9 @@ def test_sqlite_writers_take_turns_rather_than_fail(tmp_path: Path, sqlite_url: 
     def write(number: int) -> None:
         for turn in range(10):
             with database.transaction() as session:
-                session.scalars(select(User)).all()  # a read before the write: the case in which a deferred transaction would fail
+                session.scalars(
+                    select(User)
+                ).all()  # a read before the write: the case in which a deferred transaction would fail
                 session.add(User(id=new_id("usr"), name=f"{number}-{turn}"))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
@@ -124,7 +131,9 @@ def test_identifiers_are_distinct_and_sort_by_time() -> None:
     assert several == sorted(several)
 
 
-def test_postgresql_ends_a_transaction_whose_process_stalls_and_is_not_waited_for_for_ever(postgresql_url: str) -> None:
+def test_postgresql_ends_a_transaction_whose_process_stalls_and_is_not_waited_for_for_ever(
+    postgresql_url: str,
+) -> None:
     database = Database(postgresql_url)
     with database.reading() as session:
         assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"

@@ -33,7 +33,9 @@ def filled(scenario: Scenario) -> None:
         scenario.submit(scenario.spec("finetune", (1,), SLUG.format(amount)))
     scenario.submit(scenario.spec("replay", (1,), SLUG.format(50)))
     scenario.complete_all()
-    with scenario.database.transaction() as session:  # every scenario keeps 50 exemplars: give the larger budget's entry its own
+    with (
+        scenario.database.transaction() as session
+    ):  # every scenario keeps 50 exemplars: give the larger budget's entry its own
         larger = (Summary.track_slug == SLUG.format(100), Summary.exemplars > 0)
         session.execute(update(Summary).where(*larger).values(counted_bytes=3600 + 2 * MEGABYTE))
 
@@ -43,7 +45,10 @@ def test_a_method_stands_with_its_best_entry_on_every_budget(scenario: Scenario)
     with scenario.database.reading() as session:
         answer = budgets(session, [SLUG.format(100), SLUG.format(50)])
     (curve,) = answer.curves
-    assert (curve.method, answer.left_out) == ("icarl", ("finetune", "replay"))  # no growth of memory; not on both
+    assert (curve.method, answer.left_out) == (
+        "icarl",
+        ("finetune", "replay"),
+    )  # no growth of memory; not on both
     low, high = curve.points
     assert (low.track, high.track) == (SLUG.format(50), SLUG.format(100))
     assert high.megabytes == pytest.approx(2 + 3600 / MEGABYTE)

@@ -42,8 +42,16 @@ def test_orders_that_differ_no_more_than_seeds_do_have_no_spread_of_their_own(sc
     scenario.complete_all()
     with scenario.database.reading() as session:
         one_seed, equal = order_sensitivity(session, TRACK)
-    assert (equal.method, equal.std_over_orders, equal.std_over_seeds) == ("icarl", 0, pytest.approx(0.06 / math.sqrt(2)))
-    assert (one_seed.method, one_seed.std_over_orders, one_seed.std_over_seeds) == ("replay", pytest.approx(0.02 / math.sqrt(2)), None)
+    assert (equal.method, equal.std_over_orders, equal.std_over_seeds) == (
+        "icarl",
+        0,
+        pytest.approx(0.06 / math.sqrt(2)),
+    )
+    assert (one_seed.method, one_seed.std_over_orders, one_seed.std_over_seeds) == (
+        "replay",
+        pytest.approx(0.02 / math.sqrt(2)),
+        None,
+    )
 
 
 def test_a_track_nobody_submitted_to_has_no_orders(scenario: Scenario) -> None:

@@ -30,7 +30,9 @@ def board(scenario: Scenario, classifier: str | None = None, **options: object) 
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def filled(request: pytest.FixtureRequest, databases: Databases, scenario_of: type[Scenario]) -> Iterator[Scenario]:
+def filled(
+    request: pytest.FixtureRequest, databases: Databases, scenario_of: type[Scenario]
+) -> Iterator[Scenario]:
     """Four methods; iCaRL with three seeds, from two jobs. For tests that only look."""
     with databases.url(request.param) as url, databases.opened(url) as database:
         yield fill(scenario_of(database))
@@ -49,9 +51,19 @@ def fill(scenario: Scenario) -> Scenario:
 def test_an_entry_gathers_its_seeds_over_jobs(filled: Scenario) -> None:
     entry = next(entry for entry in board(filled) if entry.method == "icarl")
     assert [run.seed for run in entry.runs] == [1, 2, 3]
-    assert (entry.title, entry.variant, entry.classifier, entry.devices) == ("iCaRL", "default", "nme", ("cpu",))
+    assert (entry.title, entry.variant, entry.classifier, entry.devices) == (
+        "iCaRL",
+        "default",
+        "nme",
+        ("cpu",),
+    )
     assert entry.seen_classes == (2, 4, 6)
-    assert (entry.exemplars, entry.counted_bytes, entry.kept_bytes, entry.parameters) == (50, 3600 + 64 * 50, 8000, 1002)
+    assert (entry.exemplars, entry.counted_bytes, entry.kept_bytes, entry.parameters) == (
+        50,
+        3600 + 64 * 50,
+        8000,
+        1002,
+    )
     assert entry.train_seconds is not None
     assert entry.train_seconds.mean == 6.0
 
@@ -64,8 +76,12 @@ def test_every_number_is_recomputed_from_the_recorded_counts(filled: Scenario) -
                 continue
             values = [getattr(one, name) for one in metrics]
             assert statistic.mean == pytest.approx(np.mean(values), abs=1e-15)
-            assert statistic.std == (None if len(values) == 1 else pytest.approx(np.std(values, ddof=1), abs=1e-15))
-        assert [point.mean for point in entry.curve] == pytest.approx(np.mean([one.curve for one in metrics], axis=0), abs=1e-15)
+            assert statistic.std == (
+                None if len(values) == 1 else pytest.approx(np.std(values, ddof=1), abs=1e-15)
+            )
+        assert [point.mean for point in entry.curve] == pytest.approx(
+            np.mean([one.curve for one in metrics], axis=0), abs=1e-15
+        )
         assert [run.last_accuracy for run in entry.runs] == [one.last_accuracy for one in metrics]
 
 
@@ -79,14 +95,22 @@ def test_the_best_is_first_and_upper_bounds_have_no_rank(filled: Scenario) -> No
 
 def test_fewer_than_three_seeds_have_no_interval(filled: Scenario) -> None:
     intervals = {entry.method: entry.metrics["last_accuracy"].interval for entry in board(filled)}
-    assert {method: interval is not None for method, interval in intervals.items()} == {"icarl": True, "finetune": True, "joint": False, "replay": False}
+    assert {method: interval is not None for method, interval in intervals.items()} == {
+        "icarl": True,
+        "finetune": True,
+        "joint": False,
+        "replay": False,
+    }
 
 
 def test_a_classifier_can_be_asked_for(filled: Scenario) -> None:
     assert {entry.method for entry in board(filled, "nme")} == {"icarl", "replay"}
     linear = {entry.method: entry for entry in board(filled, "linear")}
     assert set(linear) == {"icarl", "replay", "finetune", "joint"}
-    assert linear["icarl"].metrics["average_accuracy"].mean < next(e for e in board(filled) if e.method == "icarl").metrics["average_accuracy"].mean
+    assert (
+        linear["icarl"].metrics["average_accuracy"].mean
+        < next(e for e in board(filled) if e.method == "icarl").metrics["average_accuracy"].mean
+    )
     assert board(filled, "no such") == []
 
 
@@ -107,7 +131,10 @@ def test_sorted_by_what_nobody_has_the_most_accurate_come_first(scenario: Scenar
     for method in ("finetune", "icarl"):
         scenario.submit(scenario.spec(method))
     scenario.complete_all()
-    assert [entry.method for entry in board(scenario, sort="intransigence")] == ["icarl", "finetune"]  # joint has not run here
+    assert [entry.method for entry in board(scenario, sort="intransigence")] == [
+        "icarl",
+        "finetune",
+    ]  # joint has not run here
 
 
 def test_an_unknown_sort_is_refused_with_the_known_ones(filled: Scenario) -> None:
@@ -129,7 +156,11 @@ def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scena
     scenario.complete_all()
     before = board(scenario)
     statements: list[str] = []
-    event.listen(scenario.database.engine, "before_cursor_execute", lambda _c, _k, statement, *_: statements.append(statement))
+    event.listen(
+        scenario.database.engine,
+        "before_cursor_execute",
+        lambda _c, _k, statement, *_: statements.append(statement),
+    )
     assert board(scenario) == before
     assert statements
     assert not [statement for statement in statements if "runs.recipe" in statement]
@@ -193,7 +224,9 @@ def test_entries_can_be_taken_by_id(filled: Scenario) -> None:
 
 def test_tracks_tell_how_much_stands_on_them(filled: Scenario) -> None:
     with filled.database.reading() as session:
-        assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [(TRACK, 4, 10)]
+        assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [
+            (TRACK, 4, 10)
+        ]
         assert get_track(session, TRACK).dataset == "digits"
         with pytest.raises(NotFound, match="digits-b0-inc1"):
             get_track(session, "digits-b0-inc1-m50-convnet")
@@ -202,7 +235,9 @@ def test_tracks_tell_how_much_stands_on_them(filled: Scenario) -> None:
 def test_a_track_without_results_is_listed_too(scenario: Scenario) -> None:
     scenario.submit()
     with scenario.database.reading() as session:
-        assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [(TRACK, 0, 0)]
+        assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [
+            (TRACK, 0, 0)
+        ]
 
 
 # ---------------------------------------------------------------------------------------------------- against joint training, on the frontier, for tuning
@@ -216,16 +251,24 @@ def test_intransigence_is_there_once_joint_training_has_run(scenario: Scenario) 
     scenario.submit(scenario.spec("joint", (3, 4)))
     scenario.complete_all()
     entry = next(entry for entry in board(scenario) if entry.method == "icarl")
-    joint = np.mean([0.90 - seed / 100 for seed in (3, 4)])  # right after each task, on its own images: the same for every task
+    joint = np.mean(
+        [0.90 - seed / 100 for seed in (3, 4)]
+    )  # right after each task, on its own images: the same for every task
     own = np.mean([0.92 - seed / 100 for seed in (1, 2)])
     assert entry.metrics["intransigence"].mean == pytest.approx(joint - own)
 
 
 def test_the_frontier_is_what_nobody_dominates(filled: Scenario) -> None:
     ranking = board(filled)
-    costs = {entry.method: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, entry.train_seconds.mean) for entry in ranking if entry.train_seconds}
+    costs = {
+        entry.method: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, entry.train_seconds.mean)
+        for entry in ranking
+        if entry.train_seconds
+    }
     best = min((cost, method) for method, cost in costs.items() if method != "joint")[1]
-    assert {entry.method for entry in ranking if entry.pareto} == {best}  # all cost the same here, so only accuracy counts
+    assert {entry.method for entry in ranking if entry.pareto} == {
+        best
+    }  # all cost the same here, so only accuracy counts
 
 
 def test_nothing_is_ranked_on_a_track_for_tuning(scenario: Scenario) -> None:

@@ -50,7 +50,9 @@ def test_every_row_fits_its_track(split: str) -> None:
     tasks = len(Track.from_slug(slug).protocol.task_sizes(100))
     rows = reported(slug)
     assert len(rows) >= 10
-    assert [one.average_accuracy for one in rows] == sorted((one.average_accuracy for one in rows), reverse=True)
+    assert [one.average_accuracy for one in rows] == sorted(
+        (one.average_accuracy for one in rows), reverse=True
+    )
     for one in rows:
         assert one.method is None or one.method in BY_NAME
         assert one.curve is None or len(one.curve) == tasks

@@ -16,9 +16,16 @@ from store.leaderboard.significance import t_tests
 few = st.integers(0, 3).map(float)
 
 
-def contender(name: str, *accuracies: float | None, kept_bytes: int = 100, seconds: float | None = 1.0) -> Contender:
+def contender(
+    name: str, *accuracies: float | None, kept_bytes: int = 100, seconds: float | None = 1.0
+) -> Contender:
     """With an accuracy for seed 1, 2, …, None where the seed has not run."""
-    return Contender(name, {seed: value for seed, value in enumerate(accuracies, start=1) if value is not None}, kept_bytes, seconds)
+    return Contender(
+        name,
+        {seed: value for seed, value in enumerate(accuracies, start=1) if value is not None},
+        kept_bytes,
+        seconds,
+    )
 
 
 @given(st.lists(st.tuples(few, few, few), max_size=12))
@@ -27,32 +34,54 @@ def test_the_frontier_is_what_nobody_dominates(costs: list[Costs]) -> None:
     undominated = {
         name
         for name, cost in named.items()
-        if not any(all(np.less_equal(other, cost)) and any(np.less(other, cost)) for other in costs)  # the definition
+        if not any(
+            all(np.less_equal(other, cost)) and any(np.less(other, cost)) for other in costs
+        )  # the definition
     }
     assert frontier(named) == undominated
 
 
 def test_a_time_that_was_not_recorded_dominates_nothing() -> None:
     unknown, slow = contender("unknown", 0.9, seconds=None), contender("slow", 0.8, seconds=50.0)
-    assert {name for name, standing in standings([unknown, slow], ranked=True, banded=False).items() if standing.pareto} == {"unknown", "slow"}
+    assert {
+        name
+        for name, standing in standings([unknown, slow], ranked=True, banded=False).items()
+        if standing.pareto
+    } == {"unknown", "slow"}
 
 
 def test_a_band_ends_where_the_corrected_test_tells_an_entry_from_its_first() -> None:
-    first, near, far = contender("first", 0.80, 0.82, 0.84, 0.83), contender("near", 0.79, 0.83, 0.82, 0.83), contender("far", 0.50, 0.53, 0.54, 0.52)
+    first, near, far = (
+        contender("first", 0.80, 0.82, 0.84, 0.83),
+        contender("near", 0.79, 0.83, 0.82, 0.83),
+        contender("far", 0.50, 0.53, 0.54, 0.52),
+    )
     further, lonely = contender("further", 0.49, 0.53, 0.55, 0.52), contender("lonely", None, None, 0.1)
     found = standings([first, near, far, further, lonely], ranked=True, banded=True)
-    assert {name: standing.band for name, standing in found.items()} == {"first": 1, "near": 1, "far": 2, "further": 2, "lonely": 2}
+    assert {name: standing.band for name, standing in found.items()} == {
+        "first": 1,
+        "near": 1,
+        "far": 2,
+        "further": 2,
+        "lonely": 2,
+    }
     assert [found[name].rank for name in ("first", "near", "far", "further", "lonely")] == [1, 2, 3, 4, 5]
 
 
 def test_median_ranks_are_among_those_that_have_the_seed() -> None:
-    found = standings([contender("a", 0.9, 0.7, 0.8), contender("b", 0.9, 0.8), contender("c", 0.1, 0.9, None)], ranked=True, banded=False)
+    found = standings(
+        [contender("a", 0.9, 0.7, 0.8), contender("b", 0.9, 0.8), contender("c", 0.1, 0.9, None)],
+        ranked=True,
+        banded=False,
+    )
     # seed 1: a and b share 1.5, c is third; seed 2: c, b, a; seed 3: a alone
     assert {name: standing.median_rank for name, standing in found.items()} == {"a": 1.5, "b": 1.75, "c": 2.0}
 
 
 def test_on_a_track_for_tuning_only_the_frontier_is_told() -> None:
-    found = standings([contender("a", 0.9, kept_bytes=10), contender("b", 0.8, kept_bytes=20)], ranked=False, banded=True)
+    found = standings(
+        [contender("a", 0.9, kept_bytes=10), contender("b", 0.8, kept_bytes=20)], ranked=False, banded=True
+    )
     assert found == {"a": Standing(pareto=True), "b": Standing()}
 
 

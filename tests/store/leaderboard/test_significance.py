@@ -31,7 +31,9 @@ def test_a_paired_comparison_agrees_with_scipy() -> None:
 def test_two_seeds_are_shown_and_not_tested() -> None:
     test = paired([1, 2], [0.5, 0.6], [0.4, 0.6])
     assert test.mean == pytest.approx(0.05)
-    assert (test.interval, test.bootstrap, test.t_p, test.wilcoxon_p, test.effect, test.wilcoxon_least_p) == (None,) * 6
+    assert (test.interval, test.bootstrap, test.t_p, test.wilcoxon_p, test.effect, test.wilcoxon_least_p) == (
+        None,
+    ) * 6
     assert (test.wins, test.ties, test.losses) == (1, 1, 0)
 
 
@@ -75,7 +77,10 @@ def test_ties_share_their_rank_and_two_methods_have_no_friedman_test() -> None:
     assert ranking.friedman_p is None
 
 
-@pytest.mark.parametrize("differences", [[0.01, -0.02, 0.03, 0.05], [0.01, -0.01, 0.03, 0.02, 0.02, -0.04], [0.0, 0.2, 0.1, -0.05, 0.3]])
+@pytest.mark.parametrize(
+    "differences",
+    [[0.01, -0.02, 0.03, 0.05], [0.01, -0.01, 0.03, 0.02, 0.02, -0.04], [0.0, 0.2, 0.1, -0.05, 0.3]],
+)
 def test_signed_ranks_agree_with_scipy_also_with_ties_and_zeros(differences: list[float]) -> None:
     test = paired(range(len(differences)), differences, [0.0] * len(differences))
     moving = [value for value in differences if value]

@@ -11,7 +11,9 @@ def test_three_seeds_have_a_students_interval() -> None:
     statistic = describe([0.60, 0.62, 0.64])
     assert statistic.mean == pytest.approx(0.62)
     assert statistic.std == pytest.approx(0.02)
-    assert statistic.interval == pytest.approx((0.62 - 4.302653 * 0.02 / 3**0.5, 0.62 + 4.302653 * 0.02 / 3**0.5))
+    assert statistic.interval == pytest.approx(
+        (0.62 - 4.302653 * 0.02 / 3**0.5, 0.62 + 4.302653 * 0.02 / 3**0.5)
+    )
 
 
 def test_two_seeds_have_a_spread_and_one_has_none() -> None:

@@ -26,13 +26,17 @@ def ids(page: JobPage) -> list[str]:
     return [listed.job.id for listed in page.items]
 
 
-def test_pages_hold_every_job_once_the_newest_first_whatever_is_submitted_meanwhile(scenario: Scenario) -> None:
+def test_pages_hold_every_job_once_the_newest_first_whatever_is_submitted_meanwhile(
+    scenario: Scenario,
+) -> None:
     jobs = [scenario.submit(scenario.spec(seeds=(seed,))) for seed in range(7)]
     first = page(scenario, limit=3)
     scenario.submit(scenario.spec(seeds=(99,)))
     second = page(scenario, first.next_cursor, limit=3)
     third = page(scenario, second.next_cursor, limit=3)
-    assert ids(first) + ids(second) + ids(third) == sorted(jobs, key=lambda job_id: (scenario.job(job_id).created_at, job_id), reverse=True)
+    assert ids(first) + ids(second) + ids(third) == sorted(
+        jobs, key=lambda job_id: (scenario.job(job_id).created_at, job_id), reverse=True
+    )
     assert third.next_cursor is None
 
 
@@ -74,7 +78,15 @@ def test_a_page_of_unreasonable_size_is_refused(scenario: Scenario, limit: int) 
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "x", "é", "bm90IGpzb24", base64.urlsafe_b64encode(b"[1,2]").decode(), base64.urlsafe_b64encode(b'["2026-01-01","a",[]]').decode()]
+    "cursor",
+    [
+        "",
+        "x",
+        "é",
+        "bm90IGpzb24",
+        base64.urlsafe_b64encode(b"[1,2]").decode(),
+        base64.urlsafe_b64encode(b'["2026-01-01","a",[]]').decode(),
+    ],
 )
 def test_a_cursor_this_list_did_not_make_is_refused(scenario: Scenario, cursor: str) -> None:
     with pytest.raises(InvalidCursor):

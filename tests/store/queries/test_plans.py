@@ -36,7 +36,9 @@ BIG = {"runs", "task_results", "summaries", "job_runs", "events", "attempts", "j
 
 QUESTIONS: dict[str, Callable[[Session, str], Any]] = {
     "claim": lambda session, _: runs.claim(session, runs.WorkerOffer("w", "cil", "cpu"), MINUTE),
-    "claim with data": lambda session, _: runs.claim(session, runs.WorkerOffer("w", "cil", "cpu", frozenset({"digits"})), MINUTE),
+    "claim with data": lambda session, _: runs.claim(
+        session, runs.WorkerOffer("w", "cil", "cpu", frozenset({"digits"})), MINUTE
+    ),
     "submit again": lambda session, _: runs.submit(session, SPEC, user_id=None, engine_version="1"),
     "reap": lambda session, _: runs.reap(session),
     "queues to ring": lambda session, _: unclaimed_queues(session, MINUTE),
@@ -45,11 +47,17 @@ QUESTIONS: dict[str, Callable[[Session, str], Any]] = {
     "leaderboard of a classifier": lambda session, _: entries(session, TRACK, "linear", sort="forgetting"),
     "tracks": lambda session, _: list_tracks(session),
     "revision": lambda session, _: revision(session, TRACK),
-    "best of each method": lambda session, _: entries(session, TRACK, sort="harmonic_accuracy", best_per_method=True),
+    "best of each method": lambda session, _: entries(
+        session, TRACK, sort="harmonic_accuracy", best_per_method=True
+    ),
     "losses": lambda session, job_id: losses(session, get_job(session, job_id).links[0].run_id),
     "jobs of a run": lambda session, job_id: wanted_by(session, get_job(session, job_id).links[0].run_id),
     "a run's family": lambda session, job_id: lineage(session, get_job(session, job_id).links[0].run_id),
-    "what ended lately": lambda session, _: (counts.ended_lately(session), counts.attempts_lately(session), counts.peaks_lately(session)),
+    "what ended lately": lambda session, _: (
+        counts.ended_lately(session),
+        counts.attempts_lately(session),
+        counts.peaks_lately(session),
+    ),
     "reported on a track": lambda session, _: reported_on(session, TRACK),
     "jobs": lambda session, _: list_jobs(session, EVERY_JOB),
     "jobs in a state": lambda session, _: list_jobs(session, JobFilter(state=JobState.queued)),
@@ -70,7 +78,12 @@ def test_it_is_answered_from_indexes(scenario: Scenario, question: str) -> None:
         QUESTIONS[question](session, job_id)
     assert asked
     with scenario.database.engine.connect() as connection:
-        scans = {statement: table for statement, values in asked for table in scanned(connection, statement, values) if table in BIG}
+        scans = {
+            statement: table
+            for statement, values in asked
+            for table in scanned(connection, statement, values)
+            if table in BIG
+        }
     assert not scans
 
 
@@ -93,6 +106,8 @@ def scanned(connection: Connection, statement: str, values: Any) -> list[str]:
     if connection.dialect.name == "sqlite":
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
         return [line.split()[1] for line in plan if line.startswith("SCAN ") and "INDEX" not in line]
-    connection.exec_driver_sql("SET enable_seqscan = off")  # on tables this small PostgreSQL would read everything for good reason
+    connection.exec_driver_sql(
+        "SET enable_seqscan = off"
+    )  # on tables this small PostgreSQL would read everything for good reason
     plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values)]
     return [line.split(" on ")[1].split()[0] for line in plan if "Seq Scan on " in line]

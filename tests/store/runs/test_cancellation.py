@@ -19,7 +19,12 @@ def test_queued_runs_are_cancelled_at_once(scenario: Scenario) -> None:
     job_id = scenario.submit()
     assert scenario.cancel(job_id).state is JobState.cancelled
     assert {link.run.state for link in scenario.job(job_id).links} == {RunState.cancelled}
-    assert scenario.kinds(job_id) == ["job_submitted", "cancel_requested", *["run_cancelled"] * 3, "job_finished"]
+    assert scenario.kinds(job_id) == [
+        "job_submitted",
+        "cancel_requested",
+        *["run_cancelled"] * 3,
+        "job_finished",
+    ]
     assert scenario.try_claim() is None
 
 
@@ -29,7 +34,9 @@ def test_a_running_run_is_asked_to_stop_and_cancelled_when_it_has(scenario: Scen
     job = scenario.cancel(job_id)
     assert (job.state, job.cancel_requested_at is not None) == (JobState.running, True)
     with scenario.database.transaction() as session:
-        assert runs.heartbeat(session, claim, scenario.lease) == runs.Heartbeat(held=True, cancel_requested=True)
+        assert runs.heartbeat(session, claim, scenario.lease) == runs.Heartbeat(
+            held=True, cancel_requested=True
+        )
     assert scenario.fail(claim, FailureClass.cancelled, "stopped on request") is RunState.cancelled
     assert scenario.job(job_id).state is JobState.cancelled
     assert [attempt.outcome for attempt in scenario.run(claim.run_id).attempts] == [AttemptOutcome.cancelled]
@@ -40,7 +47,9 @@ def test_a_run_that_would_be_tried_again_is_cancelled_instead(scenario: Scenario
     job_id = scenario.submit(scenario.spec(seeds=(1,)))
     claim = scenario.claim()
     scenario.cancel(job_id)
-    state = getattr(scenario, how)(claim) if hasattr(scenario, how) else scenario.fail(claim, FailureClass(how))
+    state = (
+        getattr(scenario, how)(claim) if hasattr(scenario, how) else scenario.fail(claim, FailureClass(how))
+    )
     assert state is RunState.cancelled
     assert scenario.job(job_id).state is JobState.cancelled
 

@@ -24,8 +24,15 @@ def test_a_claimed_run_is_leased_to_its_worker(scenario: Scenario) -> None:
     run = scenario.run(claim.run_id)
     assert (claim.job_id, claim.attempt, claim.previous_attempts) == (job_id, 1, ())
     assert claim.spec == scenario.spec(seeds=(1,)).runs()[0]
-    assert (run.state, run.attempt, run.charged, run.worker_id) == (RunState.running, 1, 1, scenario.worker.id)
-    assert [(attempt.number, attempt.outcome, attempt.device) for attempt in run.attempts] == [(1, AttemptOutcome.running, "cpu")]
+    assert (run.state, run.attempt, run.charged, run.worker_id) == (
+        RunState.running,
+        1,
+        1,
+        scenario.worker.id,
+    )
+    assert [(attempt.number, attempt.outcome, attempt.device) for attempt in run.attempts] == [
+        (1, AttemptOutcome.running, "cpu")
+    ]
     assert scenario.job(job_id).state is JobState.running
     assert scenario.kinds(job_id) == ["job_submitted", "run_claimed"]
     with scenario.database.reading() as session:
@@ -75,7 +82,9 @@ def test_a_run_in_back_off_waits(scenario: Scenario) -> None:
 def test_a_spec_this_software_cannot_read_fails_and_stops_nobody(scenario: Scenario) -> None:
     job_id = scenario.submit(scenario.spec(seeds=(1, 2)))
     with scenario.database.transaction() as session:
-        session.execute(update(Run).where(Run.seed == 1).values(recipe={"name": "icarl", "a_knob_of_tomorrow": 1}))
+        session.execute(
+            update(Run).where(Run.seed == 1).values(recipe={"name": "icarl", "a_knob_of_tomorrow": 1})
+        )
     assert scenario.claim().spec.seed == 2
     unreadable = scenario.job(job_id).links[0].run
     assert (unreadable.state, unreadable.failure) == (RunState.failed, FailureClass.invalid_spec)
@@ -86,7 +95,9 @@ def test_a_heartbeat_renews_the_lease_by_the_databases_clock(scenario: Scenario)
     scenario.submit(scenario.spec(seeds=(1,)))
     claim = scenario.claim(lease=timedelta(seconds=1))
     with scenario.database.transaction() as session:
-        assert runs.heartbeat(session, claim, timedelta(hours=1)) == runs.Heartbeat(held=True, cancel_requested=False)
+        assert runs.heartbeat(session, claim, timedelta(hours=1)) == runs.Heartbeat(
+            held=True, cancel_requested=False
+        )
     with scenario.database.reading() as session:
         assert session.scalars(select(Run.lease_until > now(timedelta(minutes=59)))).one()
 

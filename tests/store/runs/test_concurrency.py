@@ -41,13 +41,17 @@ def together(count: int, action: Callable[[int], object]) -> list[object]:
 
 def test_a_run_is_claimed_by_one_of_many(scenario: Scenario) -> None:
     scenario.submit(scenario.spec(seeds=tuple(range(5))))
-    claims = together(12, lambda number: scenario.try_claim(runs.WorkerOffer(f"worker-{number}", "cil", "cpu")))
+    claims = together(
+        12, lambda number: scenario.try_claim(runs.WorkerOffer(f"worker-{number}", "cil", "cpu"))
+    )
     claimed = [claim.run_id for claim in claims if isinstance(claim, runs.Claim)]
     assert len(claimed) == len(set(claimed)) == 5
 
 
 def test_concurrent_submissions_of_the_same_meet_in_one_run(scenario: Scenario) -> None:
-    jobs = together(12, lambda number: scenario.submit(scenario.spec(seeds=(1, 2, 3) if number % 2 else (3, 2, 1))))
+    jobs = together(
+        12, lambda number: scenario.submit(scenario.spec(seeds=(1, 2, 3) if number % 2 else (3, 2, 1)))
+    )
     assert len(set(jobs)) == 12
     assert scenario.count(Run) == 3
     assert scenario.complete_all() == 3
@@ -76,7 +80,12 @@ def test_cancelling_and_sharing_at_once_leaves_no_job_without_its_run(scenario: 
     for turn in range(6):
         spec = scenario.spec("finetune", seeds=(turn,))
         first = scenario.submit(spec)
-        answers = together(4, lambda number, spec=spec, first=first: scenario.cancel(first) if number == 0 else scenario.submit(spec))  # type: ignore[misc]
+        answers = together(
+            4,
+            lambda number, spec=spec, first=first: (
+                scenario.cancel(first) if number == 0 else scenario.submit(spec)
+            ),
+        )  # type: ignore[misc]
         assert scenario.job(first).state is JobState.cancelled
         sharers = [scenario.job(str(job_id)) for job_id in answers[1:]]
         assert {job.state for job in sharers} == {JobState.queued}
@@ -94,7 +103,9 @@ class Town:
 
     def is_busy(self) -> bool:
         assert time.monotonic() < self.deadline, f"something waits for ever: {self.what_waits()}"
-        all_submitted = all(user.is_set() for user in self.gone)  # who left before would leave the rest without a worker or a reaper
+        all_submitted = all(
+            user.is_set() for user in self.gone
+        )  # who left before would leave the rest without a worker or a reaper
         return not all_submitted or self.scenario.count(Job, Job.finished_at.is_(None)) > 0
 
     def what_waits(self) -> list[str]:
@@ -103,7 +114,10 @@ class Town:
                 f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, charged {run.charged}, not before {run.not_before}, lease {run.lease_until}"
                 for run in session.scalars(select(Run).where(Run.finished_at.is_(None)))
             ]
-            return open_runs + [f"{job.id} {job.state} since {job.created_at}" for job in session.scalars(select(Job).where(Job.finished_at.is_(None)))]
+            return open_runs + [
+                f"{job.id} {job.state} since {job.created_at}"
+                for job in session.scalars(select(Job).where(Job.finished_at.is_(None)))
+            ]
 
     def work(self, number: int) -> None:
         random, offer = Random(number), runs.WorkerOffer(f"worker-{number}", "cil", "cpu")
@@ -130,19 +144,25 @@ class Town:
 
     def told(self, claim: runs.Claim) -> int:
         with self.database.reading() as session:
-            return session.scalars(select(func.count(TaskResult.task.distinct())).where(TaskResult.run_id == claim.run_id)).one()
+            return session.scalars(
+                select(func.count(TaskResult.task.distinct())).where(TaskResult.run_id == claim.run_id)
+            ).one()
 
     def stumbles(self, claim: runs.Claim, chance: float) -> bool:
         if chance < 0.04:  # dies
             return True
         if chance < 0.08:
-            time.sleep(1.5 * LEASE.total_seconds())  # stalls past its lease, and goes on as if nothing had happened
+            time.sleep(
+                1.5 * LEASE.total_seconds()
+            )  # stalls past its lease, and goes on as if nothing had happened
         elif chance < 0.12:
             self.scenario.release(claim)
             return True
         elif chance < 0.15:
             with self.database.transaction() as session:
-                runs.fail(session, claim, FailureClass.infrastructure, "the device is gone", {}, policy=PATIENCE)
+                runs.fail(
+                    session, claim, FailureClass.infrastructure, "the device is gone", {}, policy=PATIENCE
+                )
             return True
         return False
 
@@ -162,7 +182,9 @@ class Town:
         random = Random(100 + number)
         for _ in range(8):
             seeds = tuple(sorted(random.sample(range(8), 3)))
-            job_id = self.scenario.submit(self.scenario.spec(random.choice(["icarl", "finetune"]), seeds), force=random.random() < 0.2)
+            job_id = self.scenario.submit(
+                self.scenario.spec(random.choice(["icarl", "finetune"]), seeds), force=random.random() < 0.2
+            )
             if random.random() < 0.3:
                 time.sleep(random.random() / 10)
                 try:
@@ -172,11 +194,17 @@ class Town:
 
 
 @pytest.mark.timeout(300)
-def test_whatever_happens_at_once_every_job_ends_with_one_result_a_task(scenario: Scenario, events_of: type[EventsOf]) -> None:
+def test_whatever_happens_at_once_every_job_ends_with_one_result_a_task(
+    scenario: Scenario, events_of: type[EventsOf]
+) -> None:
     town = Town(scenario, events_of)
     scenario.submit()
     with ThreadPoolExecutor(8) as pool:
-        people = [*[pool.submit(town.use, number) for number in range(USERS)], *[pool.submit(town.work, number) for number in range(4)], pool.submit(town.reap)]
+        people = [
+            *[pool.submit(town.use, number) for number in range(USERS)],
+            *[pool.submit(town.work, number) for number in range(4)],
+            pool.submit(town.reap),
+        ]
     failures = [failure for person in people if (failure := person.exception()) is not None]
     assert not failures, "\n".join(map(repr, failures))
     assert_all_is_well(scenario)
@@ -186,19 +214,31 @@ def test_whatever_happens_at_once_every_job_ends_with_one_result_a_task(scenario
 def assert_all_is_well(scenario: Scenario) -> None:
     with scenario.database.reading() as session:
         for run in session.scalars(select(Run)):
-            results = session.scalars(select(TaskResult.task).where(TaskResult.run_id == run.id, TaskResult.classifier == "linear")).all()
+            results = session.scalars(
+                select(TaskResult.task).where(TaskResult.run_id == run.id, TaskResult.classifier == "linear")
+            ).all()
             assert run.state.is_terminal
             assert run.state is not RunState.succeeded or sorted(results) == list(range(scenario.tasks))
             assert run.charged <= PATIENCE.max_attempts
         for job in session.scalars(select(Job)):
             links = scenario.job(job.id).links
-            assert job.state is sum_of([RunState.cancelled if link.withdrawn else link.run.state for link in links])
-            events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.sequence)).all()
+            assert job.state is sum_of(
+                [RunState.cancelled if link.withdrawn else link.run.state for link in links]
+            )
+            events = session.scalars(
+                select(Event).where(Event.job_id == job.id).order_by(Event.sequence)
+            ).all()
             assert [event.sequence for event in events] == list(range(1, job.last_sequence + 1))
             assert [event.kind for event in events if event.kind == "job_finished"] == [events[-1].kind]
-        counted = select(func.count()).where(Summary.counted).group_by(Summary.entry_id, Summary.seed, Summary.classifier)
+        counted = (
+            select(func.count())
+            .where(Summary.counted)
+            .group_by(Summary.entry_id, Summary.seed, Summary.classifier)
+        )
         assert set(session.scalars(counted)) == {1}
-        assert session.scalars(select(func.count()).where(Attempt.outcome == AttemptOutcome.running)).one() == 0
+        assert (
+            session.scalars(select(func.count()).where(Attempt.outcome == AttemptOutcome.running)).one() == 0
+        )
 
 
 def test_readers_do_not_wait_for_a_writer(scenario: Scenario) -> None:

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -66,10 +75,21 @@ class Histories(RuleBasedStateMachine):
         self.ended: dict[str, Row] = {}
         self.fencing: dict[str, int] = {}
 
-    @rule(target=jobs, method=st.sampled_from(["icarl", "finetune"]), seeds=st.sets(st.integers(1, 2), min_size=1), force=st.booleans(), crash=crashes)
-    def submit(self, method: str, seeds: set[int], force: bool, crash: int | None) -> MultipleResults[str] | str:
+    @rule(
+        target=jobs,
+        method=st.sampled_from(["icarl", "finetune"]),
+        seeds=st.sets(st.integers(1, 2), min_size=1),
+        force=st.booleans(),
+        crash=crashes,
+    )
+    def submit(
+        self, method: str, seeds: set[int], force: bool, crash: int | None
+    ) -> MultipleResults[str] | str:
         spec = self.scenario.spec(method, tuple(sorted(seeds)))
-        job = self.transact(lambda session: runs.submit(session, spec, user_id=None, engine_version="1", force=force).id, crash)
+        job = self.transact(
+            lambda session: runs.submit(session, spec, user_id=None, engine_version="1", force=force).id,
+            crash,
+        )
         return job if job is not None else multiple()
 
     @rule(target=claims, worker=st.sampled_from(WORKERS), crash=crashes)
@@ -91,15 +111,25 @@ class Histories(RuleBasedStateMachine):
     def heartbeat(self, claim: runs.Claim, crash: int | None) -> None:
         run = self.held(claim)
         answer = self.transact(lambda session: runs.heartbeat(session, claim, timedelta(minutes=10)), crash)
-        assert answer is None or answer == runs.Heartbeat(held=run is not None, cancel_requested=bool(run and run["cancel_requested"]))
+        assert answer is None or answer == runs.Heartbeat(
+            held=run is not None, cancel_requested=bool(run and run["cancel_requested"])
+        )
 
     @rule(claim=claims, resumed_at=st.integers(0, 3), crash=crashes)
     def start(self, claim: runs.Claim, resumed_at: int, crash: int | None) -> None:
-        self.write(claim, lambda session: runs.record(session, claim, self.events_of.started(claim.spec, resumed_at)), crash)
+        self.write(
+            claim,
+            lambda session: runs.record(session, claim, self.events_of.started(claim.spec, resumed_at)),
+            crash,
+        )
 
     @rule(claim=claims, task=st.integers(0, 2), crash=crashes)
     def tell_result(self, claim: runs.Claim, task: int, crash: int | None) -> None:
-        self.write(claim, lambda session: runs.record(session, claim, self.events_of.evaluated(claim.spec, task), 1.0), crash)
+        self.write(
+            claim,
+            lambda session: runs.record(session, claim, self.events_of.evaluated(claim.spec, task), 1.0),
+            crash,
+        )
 
     @rule(claim=claims, crash=crashes)
     def work_to_the_end(self, claim: runs.Claim, crash: int | None) -> None:
@@ -124,22 +154,33 @@ class Histories(RuleBasedStateMachine):
         run = self.held(claim)
         is_complete = run is not None and run["task_sizes"] is not None and len(told) == self.scenario.tasks
         expected = ResultConflict if run is not None and not is_complete else None
-        self.write(claim, lambda session: runs.finish(session, claim, self.events_of.finished(claim.spec), {}), crash, expected)
+        self.write(
+            claim,
+            lambda session: runs.finish(session, claim, self.events_of.finished(claim.spec), {}),
+            crash,
+            expected,
+        )
         assert not is_complete or crash is not None or self.run_row(claim.run_id)["state"] == "succeeded"
 
     @rule(claim=claims, failure=st.sampled_from(FAILURES), crash=crashes)
     def fail(self, claim: runs.Claim, failure: FailureClass, crash: int | None) -> None:
         run = self.held(claim)
-        expected = ValueError if run and failure is FailureClass.cancelled and not run["cancel_requested"] else None
+        expected = (
+            ValueError if run and failure is FailureClass.cancelled and not run["cancel_requested"] else None
+        )
         foretold = run and self.after_failure(run, failure)
-        state = self.write(claim, lambda session: runs.fail(session, claim, failure, "it broke", {}), crash, expected)
+        state = self.write(
+            claim, lambda session: runs.fail(session, claim, failure, "it broke", {}), crash, expected
+        )
         assert state is None or state is foretold
 
     @rule(claim=claims, crash=crashes)
     def release(self, claim: runs.Claim, crash: int | None) -> None:
         run = self.held(claim)
         state = self.write(claim, lambda session: runs.release(session, claim, "the worker stops"), crash)
-        assert state is None or state is (RunState.cancelled if run and run["cancel_requested"] else RunState.queued)
+        assert state is None or state is (
+            RunState.cancelled if run and run["cancel_requested"] else RunState.queued
+        )
 
     @rule(job_id=jobs, crash=crashes)
     def cancel(self, job_id: str, crash: int | None) -> None:
@@ -164,7 +205,11 @@ class Histories(RuleBasedStateMachine):
         foretold = {run["id"]: self.after_failure(run, FailureClass.infrastructure) for run in lost}
         reaped = self.transact(runs.reap, crash)
         if reaped is not None:
-            ended = {RunState.queued: reaped.requeued, RunState.dead: reaped.dead, RunState.cancelled: reaped.cancelled}
+            ended = {
+                RunState.queued: reaped.requeued,
+                RunState.dead: reaped.dead,
+                RunState.cancelled: reaped.cancelled,
+            }
             assert {run_id: state for state, run_ids in ended.items() for run_id in run_ids} == foretold
 
     @invariant()
@@ -172,27 +217,49 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "ended"):
             return
         type(self).steps += 1
-        attempts, links = self.grouped("attempts", "run_id", "number"), self.grouped("job_runs", "run_id", "job_id")
+        attempts, links = (
+            self.grouped("attempts", "run_id", "number"),
+            self.grouped("job_runs", "run_id", "job_id"),
+        )
         jobs = {job["id"]: job for job in self.rows("SELECT * FROM jobs")}
         states = {}
         for run in self.rows("SELECT * FROM runs"):
             states[run["id"]] = RunState(run["state"])
             self.check_run(run, attempts.get(run["id"], []))
-            wanted = any(not link["withdrawn"] and jobs[link["job_id"]]["cancel_requested_at"] is None for link in links[run["id"]])
-            if states[run["id"]] is RunState.cancelled or (run["cancel_requested"] and not states[run["id"]].is_terminal):
+            wanted = any(
+                not link["withdrawn"] and jobs[link["job_id"]]["cancel_requested_at"] is None
+                for link in links[run["id"]]
+            )
+            if states[run["id"]] is RunState.cancelled or (
+                run["cancel_requested"] and not states[run["id"]].is_terminal
+            ):
                 assert not wanted
             else:  # a run that reached its end although it was to be cancelled may be used again
                 assert wanted or states[run["id"]].is_terminal
-        events, links = self.grouped("events", "job_id", "sequence"), self.grouped("job_runs", "job_id", "run_id")
+        events, links = (
+            self.grouped("events", "job_id", "sequence"),
+            self.grouped("job_runs", "job_id", "run_id"),
+        )
         for job_id, job in jobs.items():
-            check_job(job, [RunState.cancelled if link["withdrawn"] else states[link["run_id"]] for link in links[job_id]], events[job_id])
+            check_job(
+                job,
+                [
+                    RunState.cancelled if link["withdrawn"] else states[link["run_id"]]
+                    for link in links[job_id]
+                ],
+                events[job_id],
+            )
         self.check_results(states)
 
     def check_run(self, run: Row, attempts: list[Row]) -> None:
         """Queued, leased or terminal; final when terminal; never tried too often."""
         state = RunState(run["state"])
-        assert (state is RunState.running) == (run["lease_until"] is not None) == (run["worker_id"] is not None)
-        assert self.ended.setdefault(run["id"], run) == run if state.is_terminal else run["id"] not in self.ended
+        assert (
+            (state is RunState.running) == (run["lease_until"] is not None) == (run["worker_id"] is not None)
+        )
+        assert (
+            self.ended.setdefault(run["id"], run) == run if state.is_terminal else run["id"] not in self.ended
+        )
         assert run["attempt"] >= self.fencing.get(run["id"], 0)
         self.fencing[run["id"]] = run["attempt"]
         assert [attempt["number"] for attempt in attempts] == list(range(1, run["attempt"] + 1))
@@ -205,13 +272,23 @@ class Histories(RuleBasedStateMachine):
         results = self.rows("SELECT * FROM task_results")
         assert len({(row["run_id"], row["task"], row["classifier"]) for row in results}) == len(results)
         for row in results:
-            assert decoded(row["correct"]) == list(self.events_of.counts(seeds[row["run_id"]], row["task"], row["classifier"]))
+            assert decoded(row["correct"]) == list(
+                self.events_of.counts(seeds[row["run_id"]], row["task"], row["classifier"])
+            )
         summaries = self.rows("SELECT * FROM summaries")
-        assert {row["run_id"] for row in summaries} == {run_id for run_id, state in states.items() if state is RunState.succeeded}
+        assert {row["run_id"] for row in summaries} == {
+            run_id for run_id, state in states.items() if state is RunState.succeeded
+        }
         for run_id in {row["run_id"] for row in summaries}:
-            assert {row["task"] for row in results if row["run_id"] == run_id} == set(range(self.scenario.tasks))
+            assert {row["task"] for row in results if row["run_id"] == run_id} == set(
+                range(self.scenario.tasks)
+            )
         counted = [(row["entry_id"], row["seed"], row["classifier"]) for row in summaries if row["counted"]]
-        assert len(counted) == len(set(counted)) == len({(row["entry_id"], row["seed"], row["classifier"]) for row in summaries})
+        assert (
+            len(counted)
+            == len(set(counted))
+            == len({(row["entry_id"], row["seed"], row["classifier"]) for row in summaries})
+        )
 
     def after_failure(self, run: Row, failure: FailureClass) -> RunState:
         """Where a held run goes when its attempt ends like this."""
@@ -220,9 +297,19 @@ class Histories(RuleBasedStateMachine):
         if run["cancel_requested"] or failure is FailureClass.cancelled:
             return RunState.cancelled
         hung_before = self.rows("SELECT 1 FROM attempts WHERE run_id = ? AND failure = 'hung'", run["id"])
-        return RunState.dead if run["charged"] >= MAX_ATTEMPTS or (failure is FailureClass.hung and hung_before) else RunState.queued
+        return (
+            RunState.dead
+            if run["charged"] >= MAX_ATTEMPTS or (failure is FailureClass.hung and hung_before)
+            else RunState.queued
+        )
 
-    def write(self, claim: runs.Claim, verb: Callable[[Session], Any], crash: int | None, expected: type[Exception] | None = None) -> Any:
+    def write(
+        self,
+        claim: runs.Claim,
+        verb: Callable[[Session], Any],
+        crash: int | None,
+        expected: type[Exception] | None = None,
+    ) -> Any:
         """A fenced write: refused without a trace if the attempt lost its run."""
         if self.held(claim) is None:
             expected = LeaseLost
@@ -309,11 +396,23 @@ def run_histories(machine: type[Histories], examples: int) -> None:
 @pytest.mark.timeout(900)  # seconds on a machine of its own; minutes on a crowded one
 @pytest.mark.parametrize(("kind", "examples", "least"), [("sqlite", 270, 10_000), ("postgresql", 60, 2_000)])
 def test_random_histories_break_no_promise(
-    databases: Databases, scenario_of: type[Scenario], events_of: type[EventsOf], tmp_path: Path, kind: str, examples: int, least: int
+    databases: Databases,
+    scenario_of: type[Scenario],
+    events_of: type[EventsOf],
+    tmp_path: Path,
+    kind: str,
+    examples: int,
+    least: int,
 ) -> None:
     with databases.url(kind) as url, databases.opened(url) as database:
         beside = BesideSqlite(database, tmp_path) if kind == "sqlite" else BesidePostgresql(database)
-        given = {"database": database, "beside": beside, "scenario": scenario_of(database), "events_of": events_of, "steps": 0}
+        given = {
+            "database": database,
+            "beside": beside,
+            "scenario": scenario_of(database),
+            "events_of": events_of,
+            "steps": 0,
+        }
         machine = type("GivenHistories", (Histories,), given)
         run_histories(machine, examples)
         beside.close()

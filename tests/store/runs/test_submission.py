@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def test_a_job_has_one_queued_run_for_each_seed_claimed_in_their_order(scenario: Scenario) -> None:
     job = scenario.job(scenario.submit(scenario.spec(seeds=(7, 3, 5)), priority=2))
     assert job.state is JobState.queued
-    assert [(link.run.seed, link.run.state, link.reused) for link in job.links] == [(seed, RunState.queued, False) for seed in (7, 3, 5)]
+    assert [(link.run.seed, link.run.state, link.reused) for link in job.links] == [
+        (seed, RunState.queued, False) for seed in (7, 3, 5)
+    ]
     assert {link.run.priority for link in job.links} == {2}
     assert job.track_slug == "digits-b0-inc2-m50-convnet"
     assert JobSpec.model_validate(job.spec) == scenario.spec(seeds=(7, 3, 5))
@@ -103,7 +105,9 @@ def test_a_run_about_to_be_cancelled_is_not_shared(scenario: Scenario) -> None:
     [({}, {"engine_version": "2"}), ({}, {"dataset_fingerprint": "a" * 64}), ({"temperature": 3.0}, {})],
     ids=["another engine", "other data", "another recipe"],
 )
-def test_what_changes_a_result_is_executed_anew(scenario: Scenario, recipe: dict[str, object], options: dict[str, object]) -> None:
+def test_what_changes_a_result_is_executed_anew(
+    scenario: Scenario, recipe: dict[str, object], options: dict[str, object]
+) -> None:
     scenario.submit(scenario.spec(seeds=(1,)))
     scenario.complete_all()
     job = scenario.job(scenario.submit(scenario.spec(seeds=(1,), **recipe), **options))

@@ -44,7 +44,13 @@ def test_a_worker_is_listed_with_what_it_holds(scenario: Scenario) -> None:
     assert (status.offer, status.info, status.stopped_at) == (offer, {"host": "here"}, None)
     assert 0 <= status.silent_seconds < 5
     (lease,) = status.leases
-    assert (lease.run_id, lease.attempt, lease.method, lease.seed, lease.cancel_requested) == (claim.run_id, 1, "icarl", 5, False)
+    assert (lease.run_id, lease.attempt, lease.method, lease.seed, lease.cancel_requested) == (
+        claim.run_id,
+        1,
+        "icarl",
+        5,
+        False,
+    )
     assert 50 < lease.seconds_left <= 60
 
 

@@ -10,7 +10,9 @@ from cil_core.spec.errors import CheckpointError, DataError, Diverged, InvalidSp
 from workers.child.failures import failed
 from workers.protocol import Order
 
-ORDER = Order(spec=None, device="cpu", threads=1, memory_bytes=8 * 2**30, lease_seconds=60, data_root=Path("nowhere"))
+ORDER = Order(
+    spec=None, device="cpu", threads=1, memory_bytes=8 * 2**30, lease_seconds=60, data_root=Path("nowhere")
+)
 
 
 def told(action, order=ORDER):
@@ -39,7 +41,9 @@ def test_memory_the_host_refuses_is_told_with_peak_and_limit(allocate):
 
 @pytest.mark.gpu
 def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
-    order = Order(spec=None, device="cuda:0", threads=1, memory_bytes=None, lease_seconds=60, data_root=Path("nowhere"))
+    order = Order(
+        spec=None, device="cuda:0", threads=1, memory_bytes=None, lease_seconds=60, data_root=Path("nowhere")
+    )
     report = told(lambda: torch.empty(10**15, device="cuda:0"), order)
     assert report.failure == "out_of_memory"
     assert report.message.startswith("out of memory on cuda:0: the peak was ")

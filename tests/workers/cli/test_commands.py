@@ -15,7 +15,13 @@ from workers.parent.settings import WorkerSettings
 def call(command, *arguments, **environment):
     code = f"import typer; from workers.cli.commands import {command}; typer.run({command})"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=inherited | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_importing_the_commands_imports_nothing_heavy():
@@ -36,14 +42,23 @@ def test_a_worker_refuses_a_device_that_does_not_work(sqlite_url, tmp_path):
 
 
 def test_a_worker_that_shall_compile_refuses_to_start_without_a_compiler(sqlite_url, tmp_path):
-    done = call("worker", "--data-dir", tmp_path, CIL_DATABASE_URL=sqlite_url, CIL_COMPILE_BACKBONES="true", PATH=str(tmp_path))
+    done = call(
+        "worker",
+        "--data-dir",
+        tmp_path,
+        CIL_DATABASE_URL=sqlite_url,
+        CIL_COMPILE_BACKBONES="true",
+        PATH=str(tmp_path),
+    )
     assert done.returncode == 2
     assert "needs the C++ compiler g++" in done.stderr
 
 
 def test_a_run_that_shall_be_compiled_is_refused_without_a_compiler(tmp_path):
     spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps({"method": {"name": "finetune"}, "track": "digits-b0-inc2-m0-convnet", "seed": 1}))
+    spec.write_text(
+        json.dumps({"method": {"name": "finetune"}, "track": "digits-b0-inc2-m0-convnet", "seed": 1})
+    )
     done = call("run", "--compile", spec, PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("cil run: --compile needs the C++ compiler g++")
@@ -87,7 +102,9 @@ def test_the_engine_alone_says_where_a_spec_is_wrong(tmp_path):
 
 def test_the_engine_alone_fails_with_the_reason(tmp_path):
     spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps({"method": {"name": "finetune"}, "track": "digits-b20-inc2-m0-convnet", "seeds": [7]}))
+    spec.write_text(
+        json.dumps({"method": {"name": "finetune"}, "track": "digits-b20-inc2-m0-convnet", "seeds": [7]})
+    )
     done = call("run", spec)
     assert done.returncode == 1
     assert "seed 7: InvalidSpec: the first task asks for 20 classes" in " ".join(done.stderr.split())
@@ -98,7 +115,11 @@ def test_gc_shows_without_removing_until_it_is_told_to(workshop, recipes):
     workshop.cancel(run_id)
     folder = workshop.settings().checkpoints / run_id
     folder.mkdir(parents=True)
-    environment = {"CIL_DATABASE_URL": workshop.url, "CIL_DATA_DIR": str(workshop.directory), "COLUMNS": "200"}
+    environment = {
+        "CIL_DATABASE_URL": workshop.url,
+        "CIL_DATA_DIR": str(workshop.directory),
+        "COLUMNS": "200",
+    }
     shown = call("gc", **environment)
     assert "can go" in shown.stdout
     assert folder.exists()
@@ -109,7 +130,12 @@ def test_gc_shows_without_removing_until_it_is_told_to(workshop, recipes):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lease_seconds": 10, "heartbeat_seconds": 5}, {"lease_seconds": 12, "heartbeat_seconds": 1, "grace_seconds": 10}, {"memory_gib": 0.1}]
+    "wrong",
+    [
+        {"lease_seconds": 10, "heartbeat_seconds": 5},
+        {"lease_seconds": 12, "heartbeat_seconds": 1, "grace_seconds": 10},
+        {"memory_gib": 0.1},
+    ],
 )
 def test_settings_that_contradict_each_other_are_refused(wrong):
     with pytest.raises(ValidationError):
@@ -117,5 +143,7 @@ def test_settings_that_contradict_each_other_are_refused(wrong):
 
 
 def test_no_secret_is_shown_with_the_settings():
-    settings = WorkerSettings(database_url="postgresql+psycopg://u:very-secret@host/db", redis_url="redis://:very-secret@host")
+    settings = WorkerSettings(
+        database_url="postgresql+psycopg://u:very-secret@host/db", redis_url="redis://:very-secret@host"
+    )
     assert "very-secret" not in repr(settings)

@@ -17,7 +17,11 @@ from workers.parent.datasets import announce
 
 
 def cil_data(*arguments: object) -> Result:
-    return CliRunner().invoke(data, [str(argument) for argument in arguments], env={"CIL_DATABASE_URL": None, "CIL_DATA_DIR": None, "COLUMNS": "200"})
+    return CliRunner().invoke(
+        data,
+        [str(argument) for argument in arguments],
+        env={"CIL_DATABASE_URL": None, "CIL_DATA_DIR": None, "COLUMNS": "200"},
+    )
 
 
 @pytest.fixture
@@ -33,11 +37,27 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_added_listed_and_verified(pictures: Path, tmp_path: Path) -> None:
-    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--size", 8, "--augment", "crop:1, flip", "--title", "Pets")
+    added = cil_data(
+        "add",
+        "pets",
+        pictures,
+        "--data-dir",
+        tmp_path,
+        "--size",
+        8,
+        "--augment",
+        "crop:1, flip",
+        "--title",
+        "Pets",
+    )
     assert added.exit_code == 0
     assert "folder:pets: 2 classes, 6 training and 4 test images of 8×8×3" in added.stdout
     assert "no service was told" in added.stderr
-    (card,) = [card for card in json.loads(cil_data("list", "--json", "--data-dir", tmp_path).stdout) if card["name"] == "folder:pets"]
+    (card,) = [
+        card
+        for card in json.loads(cil_data("list", "--json", "--data-dir", tmp_path).stdout)
+        if card["name"] == "folder:pets"
+    ]
     assert (card["augment"], card["title"], card["here"]) == (["crop:1", "flip"], "Pets", True)
     verified = cil_data("verify", "folder:pets", "--data-dir", tmp_path)
     assert verified.stdout == f"folder:pets is as it should be, fingerprint {card['fingerprint']}\n"
@@ -51,7 +71,9 @@ def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp
     assert cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 2).exit_code == 0
 
 
-def test_a_service_is_told_of_a_folder_once(pictures: Path, tmp_path: Path, database, database_url: str) -> None:
+def test_a_service_is_told_of_a_folder_once(
+    pictures: Path, tmp_path: Path, database, database_url: str
+) -> None:
     for _ in range(2):
         added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", database_url)
         assert (added.exit_code, added.stdout.splitlines()[-1]) == (0, "the service knows it")
@@ -61,14 +83,20 @@ def test_a_service_is_told_of_a_folder_once(pictures: Path, tmp_path: Path, data
     assert card.size == 10
 
 
-def test_the_embedded_service_is_found_beside_its_datasets(pictures: Path, tmp_path: Path, sqlite_url: str) -> None:
+def test_the_embedded_service_is_found_beside_its_datasets(
+    pictures: Path, tmp_path: Path, sqlite_url: str
+) -> None:
     Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "cil.sqlite3")
     assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", tmp_path).stdout
 
 
-def test_other_images_under_a_name_the_service_knows_are_refused(pictures: Path, tmp_path: Path, sqlite_url: str) -> None:
+def test_other_images_under_a_name_the_service_knows_are_refused(
+    pictures: Path, tmp_path: Path, sqlite_url: str
+) -> None:
     cil_data("add", "pets", pictures, "--data-dir", tmp_path / "here", "--database", sqlite_url)
-    other = cil_data("add", "pets", pictures, "--data-dir", tmp_path / "there", "--size", 8, "--database", sqlite_url)
+    other = cil_data(
+        "add", "pets", pictures, "--data-dir", tmp_path / "there", "--size", 8, "--database", sqlite_url
+    )
     assert other.exit_code == 1
     assert "folder:pets is registered with the fingerprint" in other.stderr
 
@@ -87,8 +115,12 @@ def test_a_worker_tells_the_service_of_the_folders_on_its_machine(pictures: Path
         assert "folder:pets" in dataset_cards(session)
 
 
-def test_a_worker_with_other_images_under_a_known_name_refuses_to_start(pictures: Path, tmp_path: Path, workshop, until) -> None:
-    cil_data("add", "pets", pictures, "--data-dir", tmp_path / "elsewhere", "--size", 8, "--database", workshop.url)
+def test_a_worker_with_other_images_under_a_known_name_refuses_to_start(
+    pictures: Path, tmp_path: Path, workshop, until
+) -> None:
+    cil_data(
+        "add", "pets", pictures, "--data-dir", tmp_path / "elsewhere", "--size", 8, "--database", workshop.url
+    )
     cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
     worker = workshop.employ()
     assert worker.process.wait(60) == 2
@@ -96,7 +128,9 @@ def test_a_worker_with_other_images_under_a_known_name_refuses_to_start(pictures
 
 
 def test_a_database_without_tables_is_refused(pictures: Path, tmp_path: Path) -> None:
-    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", f"sqlite:///{tmp_path}/empty.sqlite")
+    added = cil_data(
+        "add", "pets", pictures, "--data-dir", tmp_path, "--database", f"sqlite:///{tmp_path}/empty.sqlite"
+    )
     assert added.exit_code == 1
     assert "no such table" in added.stderr
 
@@ -120,7 +154,9 @@ def test_a_truncated_image_is_named_and_nothing_is_registered(pictures: Path, tm
         (["--split-file", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(pictures: Path, tmp_path: Path, options: list[str], code: int, says: str) -> None:
+def test_options_that_make_no_sense_are_refused(
+    pictures: Path, tmp_path: Path, options: list[str], code: int, says: str
+) -> None:
     added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, *options)
     assert added.exit_code == code
     assert says in " ".join(added.stderr.replace("│", " ").split())
@@ -164,4 +200,9 @@ def test_the_list_is_a_table_of_every_dataset(tmp_path: Path) -> None:
 
 def test_importing_the_commands_imports_nothing_heavy() -> None:
     code = "import sys, workers.cli.data_commands; print(*sorted({'torch', 'sqlalchemy', 'pydantic', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == ""
+    )

@@ -19,7 +19,9 @@ from workers.parent.settings import KeepCheckpoints
 def caretaker(workshop):
     """On its rounds, for a worker that is called `keeper`."""
     bell = Doorbell(workshop.redis.url, "other")
-    caretaker = Caretaker(WorkerOffer("keeper", "other", "cpu"), {"slots": 1}, workshop.database, bell, workshop.settings())
+    caretaker = Caretaker(
+        WorkerOffer("keeper", "other", "cpu"), {"slots": 1}, workshop.database, bell, workshop.settings()
+    )
     caretaker.start()
     yield caretaker
     caretaker.close()
@@ -55,7 +57,13 @@ def test_it_rings_again_for_a_run_that_nobody_claims(workshop, recipes, until):
     workshop.redis.start()
     listener = Doorbell(workshop.redis.url, "cil")
     listener.start()
-    caretaker = Caretaker(WorkerOffer("keeper", "other", "cpu"), {}, workshop.database, Doorbell(workshop.redis.url, "other"), workshop.settings())
+    caretaker = Caretaker(
+        WorkerOffer("keeper", "other", "cpu"),
+        {},
+        workshop.database,
+        Doorbell(workshop.redis.url, "other"),
+        workshop.settings(),
+    )
     _change(workshop, workshop.submit(recipes["quick"]), not_before=now(timedelta(seconds=-60)))
     caretaker.start()
     assert until(lambda: listener.wait(0.1))
@@ -85,10 +93,14 @@ def test_only_checkpoints_of_terminal_runs_are_removed(workshop, shelves):
     assert {item.state for item in gone} == {"failed", "cancelled"}
     assert {item.state for item in left} == {"queued", None}
     assert all(item.size_bytes >= 100 for item in left)
-    assert sorted(folder.name for folder in workshop.settings().checkpoints.iterdir()) == sorted(item.run_id for item in left)
+    assert sorted(folder.name for folder in workshop.settings().checkpoints.iterdir()) == sorted(
+        item.run_id for item in left
+    )
 
 
-@pytest.mark.parametrize(("policy", "states"), [("none", {"failed", "cancelled"}), ("failed", set()), ("all", set())])
+@pytest.mark.parametrize(
+    ("policy", "states"), [("none", {"failed", "cancelled"}), ("failed", set()), ("all", set())]
+)
 def test_the_policy_says_what_may_go(workshop, shelves, policy, states):
     with workshop.database.reading() as session:
         items = kept(session, workshop.settings().checkpoints)

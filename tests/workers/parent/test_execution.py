@@ -23,7 +23,9 @@ class Attempt:
     def __init__(self, workshop, **changes):
         self.claim = workshop.claim()
         self.workshop = workshop
-        self.execution = Execution(self.claim, workshop.database, workshop.settings(**changes), Place("cpu", 1), time.monotonic())
+        self.execution = Execution(
+            self.claim, workshop.database, workshop.settings(**changes), Place("cpu", 1), time.monotonic()
+        )
         self.thread = threading.Thread(target=self.execution.run)
         self.thread.start()
 
@@ -63,7 +65,11 @@ def child_of(until):
 def _descendants():
     import psutil
 
-    return [child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    return [
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 def _is_gone(pid):
@@ -86,7 +92,11 @@ def test_methods_that_begin_alike_train_their_first_task_once(workshop, attempt,
     first = attempt(recipes["quick"], share_first_task=True).join()
     second = attempt({**recipes["quick"], "name": "replay"}, share_first_task=True).join()
     assert (first.state, second.state) == ("succeeded", "succeeded")
-    shared = [event.payload["diagnostics"].get("first_task_shared") for event in workshop.events(second.id) if event.kind == "task_evaluated"]
+    shared = [
+        event.payload["diagnostics"].get("first_task_shared")
+        for event in workshop.events(second.id)
+        if event.kind == "task_evaluated"
+    ]
     assert shared == [1, None, None, None, None]
     assert len(list((workshop.directory / "first-tasks").iterdir())) == 1
 
@@ -98,7 +108,11 @@ def test_a_run_over_its_time_limit_fails_as_timed_out(attempt, recipes):
 
 
 def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt):
-    hungry = {"name": "finetune", "first_task": {"epochs": 1, "batch_size": 4096, "milestones": []}, "later_tasks": {"epochs": 1, "milestones": []}}
+    hungry = {
+        "name": "finetune",
+        "first_task": {"epochs": 1, "batch_size": 4096, "milestones": []},
+        "later_tasks": {"epochs": 1, "milestones": []},
+    }
     workshop.track = "digits-b0-inc10-m0-resnet32"
     run = attempt(hungry, memory_gib=1).join()
     assert (run.state, run.failure) == ("failed", "out_of_memory")
@@ -108,7 +122,12 @@ def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt
 
 
 def test_a_run_whose_loss_explodes_fails_as_diverged(attempt):
-    run = attempt({"name": "finetune", "first_task": {"epochs": 9, "batch_size": 16, "lr": 100, "milestones": [], "weight_decay": 1}}).join()
+    run = attempt(
+        {
+            "name": "finetune",
+            "first_task": {"epochs": 9, "batch_size": 16, "lr": 100, "milestones": [], "weight_decay": 1},
+        }
+    ).join()
     assert (run.state, run.failure) == ("failed", "diverged")
     assert "task" in run.message
 
@@ -140,7 +159,9 @@ def test_a_fenced_out_attempt_kills_its_child_and_writes_nothing(workshop, attem
     assert (run.state, run.attempt, run.worker_id) == ("running", taken.attempt, "another")
     assert _is_gone(child)
     assert not [
-        event for event in workshop.events(run.id) if event.payload.get("attempt") == 1 and event.sequence > _sequence(workshop, run.id, "run_released")
+        event
+        for event in workshop.events(run.id)
+        if event.payload.get("attempt") == 1 and event.sequence > _sequence(workshop, run.id, "run_released")
     ]
 
 
@@ -188,7 +209,9 @@ def small_disk(workshop):
     """Checkpoints go to a disk of 64 KiB."""
     disk = workshop.directory / "checkpoints"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     yield disk

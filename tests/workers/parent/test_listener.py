@@ -40,7 +40,11 @@ def test_a_pickle_is_refused_unread_and_rings_are_still_heard(doorbell, redis, t
     headers = {"task": MESSAGE, "id": "1", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
     with kombu.Connection(redis.url) as connection, connection.SimpleQueue("cil") as queue:
         queue.producer.publish(
-            pickle.dumps(Trap()), headers=headers, routing_key="cil", content_type="application/x-python-serialize", content_encoding="binary"
+            pickle.dumps(Trap()),
+            headers=headers,
+            routing_key="cil",
+            content_type="application/x-python-serialize",
+            content_encoding="binary",
         )
     assert not doorbell.wait(1)
     doorbell.ring("cil")
@@ -48,7 +52,9 @@ def test_a_pickle_is_refused_unread_and_rings_are_still_heard(doorbell, redis, t
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes(workshop, recipes, until):
+def test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes(
+    workshop, recipes, until
+):
     workshop.redis.start()
     run_id = workshop.submit(recipes["endless"])
     worker = workshop.employ()

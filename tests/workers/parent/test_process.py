@@ -21,7 +21,14 @@ def start(tmp_path):
 
     def begin(method=None, track=TRACK, **changes):
         spec = method and RunSpec.model_validate({"method": method, "track": track, "seed": 1})
-        order = {"device": "cpu", "threads": 1, "memory_bytes": None, "lease_seconds": 60, "data_root": tmp_path, "directory": tmp_path / "attempt-1"}
+        order = {
+            "device": "cpu",
+            "threads": 1,
+            "memory_bytes": None,
+            "lease_seconds": 60,
+            "data_root": tmp_path,
+            "directory": tmp_path / "attempt-1",
+        }
         children.append(ChildProcess(Order(spec=spec, **{**order, **changes})))
         return children[-1]
 
@@ -55,7 +62,9 @@ def test_a_child_tells_every_event_and_ends(start, recipes):
     reports = everything(child)
     assert isinstance(reports[0], Ready)
     assert isinstance(reports[-1], Finished)
-    evaluated = [report for report in reports if isinstance(report, Progress) and report.event.kind == "task_evaluated"]
+    evaluated = [
+        report for report in reports if isinstance(report, Progress) and report.event.kind == "task_evaluated"
+    ]
     assert [report.event.task for report in evaluated] == [0, 1, 2, 3, 4]
     assert all(0 < report.seconds < 60 for report in evaluated)
     assert reports[-1].environment["peak_host_bytes"] > 2**20
@@ -64,9 +73,17 @@ def test_a_child_tells_every_event_and_ends(start, recipes):
 
 def test_a_resumed_child_still_knows_how_long_finished_tasks_took(start, recipes, tmp_path):
     first = start(recipes["quick"])
-    told = {report.event.task: report.seconds for report in everything(first) if isinstance(report, Progress) and report.seconds}
+    told = {
+        report.event.task: report.seconds
+        for report in everything(first)
+        if isinstance(report, Progress) and report.seconds
+    }
     second = start(recipes["quick"], directory=tmp_path / "attempt-2", earlier=(tmp_path / "attempt-1",))
-    retold = {report.event.task: report.seconds for report in everything(second) if isinstance(report, Progress) and report.seconds}
+    retold = {
+        report.event.task: report.seconds
+        for report in everything(second)
+        if isinstance(report, Progress) and report.seconds
+    }
     assert retold == told
     assert len(told) == 5
 

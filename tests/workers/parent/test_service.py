@@ -39,7 +39,9 @@ def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference
     run = workshop.await_state(run_id, "succeeded", "failed", "dead")
     assert run.matrix_digest == reference["matrix_digest"]
     assert [attempt.outcome for attempt in run.attempts] == ["lost", "succeeded"]
-    resumed = [event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"]
+    resumed = [
+        event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"
+    ]
     assert resumed[0] == 0
     assert resumed[1] >= 2
     kinds = [event.payload["task"] for event in workshop.events(run_id) if event.kind == "task_evaluated"]
@@ -58,17 +60,31 @@ def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_al
     assert run.attempts[0].evidence["exit_signal"] == "SIGKILL"
     assert run.environment["threads"] == 1
     assert run.environment["peak_host_bytes"] > 2**20
-    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {event.kind for event in workshop.events(run_id)}
-    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), "the worker process itself has imported PyTorch"
+    assert {"run_started", "task_started", "epoch_finished", "task_evaluated", "run_finished"} <= {
+        event.kind for event in workshop.events(run_id)
+    }
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text(), (
+        "the worker process itself has imported PyTorch"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
 def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_others(workshop, recipes, until):
-    short, long = workshop.submit(recipes["quick"]), workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}})
+    short, long = (
+        workshop.submit(recipes["quick"]),
+        workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}}),
+    )
     workshop.employ(compile_backbones=True)  # a run after the other
-    until(lambda: [event for event in workshop.events(long) if event.kind == "epoch_finished"], 270)  # half a minute, on a free machine
-    compiled = {run_id: event.payload["compiled"] for run_id in (long, short) for event in workshop.events(run_id) if event.kind == "run_started"}
+    until(
+        lambda: [event for event in workshop.events(long) if event.kind == "epoch_finished"], 270
+    )  # half a minute, on a free machine
+    compiled = {
+        run_id: event.payload["compiled"]
+        for run_id in (long, short)
+        for event in workshop.events(run_id)
+        if event.kind == "run_started"
+    }
     assert compiled == {long: True, short: False}
     assert list((workshop.directory / "compiled").rglob("*.so"))
 
@@ -116,7 +132,9 @@ def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
 def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, reference, until):
     # On SQLite a process that is stopped in the middle of a write keeps everybody from writing until it goes on, on any design.
     run_id = postgresql_workshop.submit()
-    stalled = postgresql_workshop.employ(progress_seconds=60)  # seldom in a transaction, which PostgreSQL would end after a minute
+    stalled = postgresql_workshop.employ(
+        progress_seconds=60
+    )  # seldom in a transaction, which PostgreSQL would end after a minute
     postgresql_workshop.await_tasks(run_id, 1)
     (runner,) = stalled.runners()
     stalled.send(signal.SIGSTOP)

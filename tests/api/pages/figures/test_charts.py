@@ -28,33 +28,55 @@ def texts(picture: str) -> list[str]:
 
 
 def places(picture: str) -> list[tuple[float, float]]:
-    found = [re.fullmatch(r"translate\((-?[\d.]+) (-?[\d.]+)\)", node.get("transform", "")) for node in parsed(picture).iter(f"{NAMESPACE}path")]
+    found = [
+        re.fullmatch(r"translate\((-?[\d.]+) (-?[\d.]+)\)", node.get("transform", ""))
+        for node in parsed(picture).iter(f"{NAMESPACE}path")
+    ]
     return [(float(one[1]), float(one[2])) for one in found if one]
 
 
 def test_a_difference_lies_on_its_side_of_zero_and_its_interval_around_it() -> None:
     picture = diagrams.intervals(
-        [Interval("better", Look(0), 0.02, 0.01, 0.03), Interval("worse", Look(1), -0.01, -0.02, 0.0), Interval("alone", Look(2), None)], "t"
+        [
+            Interval("better", Look(0), 0.02, 0.01, 0.03),
+            Interval("worse", Look(1), -0.01, -0.02, 0.0),
+            Interval("alone", Look(2), None),
+        ],
+        "t",
     )
     (better, _), (worse, _) = places(picture)
-    bars = [re.match(r"M(-?[\d.]+) [\d.]+H(-?[\d.]+)", node.get("d", "")) for node in parsed(picture).iter(f"{NAMESPACE}path") if node.get("class") == "line"]
+    bars = [
+        re.match(r"M(-?[\d.]+) [\d.]+H(-?[\d.]+)", node.get("d", ""))
+        for node in parsed(picture).iter(f"{NAMESPACE}path")
+        if node.get("class") == "line"
+    ]
     zero = float(re.search(r'class="zero" d="M([\d.]+)', picture)[1])
     assert worse < zero < better
     assert better - zero == pytest.approx(2 * (zero - worse), abs=0.2)
-    assert [float(bars[0][1]) < better < float(bars[0][2]), float(bars[1][2]) == pytest.approx(zero, abs=0.1)] == [True, True]
+    assert [
+        float(bars[0][1]) < better < float(bars[0][2]),
+        float(bars[1][2]) == pytest.approx(zero, abs=0.1),
+    ] == [True, True]
     assert {"+2.00", "−1.00", "no seed in common"} <= set(texts(picture))
 
 
 def test_bars_below_zero_hang_down() -> None:
-    picture = diagrams.bars(["task 1", "task 2"], [Bars("a", Look(0), (0.1, -0.05)), Bars("b", Look(1), (0.2, 0.0))], "t")
-    bars = [{name: float(node.get(name)) for name in ("y", "height")} for node in parsed(picture).iter(f"{NAMESPACE}rect")]
+    picture = diagrams.bars(
+        ["task 1", "task 2"], [Bars("a", Look(0), (0.1, -0.05)), Bars("b", Look(1), (0.2, 0.0))], "t"
+    )
+    bars = [
+        {name: float(node.get(name)) for name in ("y", "height")}
+        for node in parsed(picture).iter(f"{NAMESPACE}rect")
+    ]
     zero = bars[0]["y"] + bars[0]["height"]  # of the first bar's foot
     assert bars[2]["y"] == pytest.approx(zero, abs=0.2)  # group by group: the third is a's second, below zero
     assert bars[2]["height"] == pytest.approx(bars[0]["height"] / 2, abs=0.2)
 
 
 def test_the_frontier_is_named_and_costs_lie_on_a_logarithmic_axis() -> None:
-    picture = diagrams.scatter([Point("cheap", 1, 0.7, True), Point("dear", 100, 0.9, True), Point("worse", 10, 0.6)], "t", "MB")
+    picture = diagrams.scatter(
+        [Point("cheap", 1, 0.7, True), Point("dear", 100, 0.9, True), Point("worse", 10, 0.6)], "t", "MB"
+    )
     (cheap, _), (dear, _), (worse, low) = places(picture)
     assert worse - cheap == pytest.approx(dear - worse, abs=0.2)
     assert low == max(y for _, y in places(picture))
@@ -74,7 +96,9 @@ def test_the_frontier_is_named_and_costs_lie_on_a_logarithmic_axis() -> None:
 def test_methods_closer_than_the_critical_difference_are_joined(ranks, critical, expected) -> None:
     assert diagrams.cliques(ranks, critical) == expected
     picture = diagrams.critical_difference([f"m{place}" for place in range(len(ranks))], ranks, critical, "t")
-    assert len([node for node in parsed(picture).iter(f"{NAMESPACE}path") if node.get("class") == "clique"]) == len(expected)
+    assert len(
+        [node for node in parsed(picture).iter(f"{NAMESPACE}path") if node.get("class") == "clique"]
+    ) == len(expected)
 
 
 def test_a_trace_ends_where_its_last_value_is() -> None:
@@ -85,7 +109,10 @@ def test_a_trace_ends_where_its_last_value_is() -> None:
     assert "task 1" in texts(picture)
 
 
-@pytest.mark.parametrize(("value", "digits", "said"), [(0.012, None, "+1.2"), (-0.01, 2, "−1.00"), (0.0, None, "0"), (0.0, 2, "0.00")])
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [(0.012, None, "+1.2"), (-0.01, 2, "−1.00"), (0.0, None, "0"), (0.0, 2, "0.00")],
+)
 def test_signs_are_typographic_and_zero_has_none(value, digits, said) -> None:
     assert diagrams.signed(value, digits) == said
 
@@ -109,7 +136,14 @@ def test_no_name_breaks_out_of_a_figure_in_any_form(figure) -> None:
     rows = list(csv.reader(io.StringIO(figure.csv())))
     assert tuple(rows[0]) == figure.columns
     assert len(rows) == 1 + len(figure.rows)
-    assert json.loads(json.dumps(figure.spec))["kind"] in {"curves", "intervals", "bars", "scatter", "picture", "trace"}
+    assert json.loads(json.dumps(figure.spec))["kind"] in {
+        "curves",
+        "intervals",
+        "bars",
+        "scatter",
+        "picture",
+        "trace",
+    }
 
 
 DIGITS = "digits-b0-inc2-m50-convnet"
@@ -126,12 +160,17 @@ def test_every_figure_of_every_page_can_be_had_as_a_picture_and_as_numbers(finis
         for file in files:
             answer = finished.get(file.replace("&amp;", "&"))
             assert answer.status_code == 200, file
-            assert answer.headers["content-type"] == ("image/svg+xml" if ".svg" in file else "text/csv; charset=utf-8")
+            assert answer.headers["content-type"] == (
+                "image/svg+xml" if ".svg" in file else "text/csv; charset=utf-8"
+            )
 
 
 def test_a_figure_that_is_not_there_is_told_with_those_that_are(finished) -> None:
     answer = finished.get(f"/tracks/{DIGITS}/beauty.svg")
-    assert (answer.status_code, "there are: curves.svg, curves.csv, pareto.svg, pareto.csv" in answer.json()["detail"]) == (404, True)
+    assert (
+        answer.status_code,
+        "there are: curves.svg, curves.csv, pareto.svg, pareto.csv" in answer.json()["detail"],
+    ) == (404, True)
 
 
 def test_the_numbers_of_a_figure_are_those_of_the_api(finished) -> None:
@@ -139,33 +178,54 @@ def test_the_numbers_of_a_figure_are_those_of_the_api(finished) -> None:
     rows = list(csv.DictReader(io.StringIO(finished.get(f"/tracks/{DIGITS}/curves.csv").text)))
     icarl = next(entry for entry in entries if entry["method"] == "icarl")
     mine = [row for row in rows if row["series"].startswith("iCaRL")]
-    assert [float(row["accuracy"]) for row in mine] == pytest.approx([point["mean"] for point in icarl["curve"]])
+    assert [float(row["accuracy"]) for row in mine] == pytest.approx(
+        [point["mean"] for point in icarl["curve"]]
+    )
 
 
 def test_bands_are_what_holm_s_correction_says(finished) -> None:
-    ranked = [entry for entry in finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"] if entry["rank"]]
+    ranked = [
+        entry for entry in finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"] if entry["rank"]
+    ]
     first, others = ranked[0], ranked[1:]
-    values = {entry["id"]: {run["seed"]: run["average_accuracy"] for run in entry["runs"]} for entry in ranked}
+    values = {
+        entry["id"]: {run["seed"]: run["average_accuracy"] for run in entry["runs"]} for entry in ranked
+    }
     p = {}
     for other in others:
         seeds = sorted(values[first["id"]].keys() & values[other["id"]].keys())
         pairs = [[values[entry["id"]][seed] for seed in seeds] for entry in (first, other)]
         spread = {round(one - two, 9) for one, two in zip(*pairs, strict=True)}
-        p[other["id"]] = 1.0 if len(seeds) < 3 else (0.0 if len(spread) == 1 else float(stats.ttest_rel(*pairs).pvalue))
+        p[other["id"]] = (
+            1.0 if len(seeds) < 3 else (0.0 if len(spread) == 1 else float(stats.ttest_rel(*pairs).pvalue))
+        )
     ordered = sorted(p, key=p.get)
-    apart = {entry for place, entry in enumerate(ordered) if max(p[one] * (len(p) - number) for number, one in enumerate(ordered[: place + 1])) < 0.05}
+    apart = {
+        entry
+        for place, entry in enumerate(ordered)
+        if max(p[one] * (len(p) - number) for number, one in enumerate(ordered[: place + 1])) < 0.05
+    }
     expected = next((place for place, entry in enumerate(others) if entry["id"] in apart), len(others))
     assert [entry["band"] for entry in ranked[: expected + 1]] == [1] * (expected + 1)
     assert all(entry["band"] > 1 for entry in ranked[expected + 1 :])
 
 
 def test_columns_are_chosen_in_the_address(finished) -> None:
-    page = finished.get(f"/tracks/{DIGITS}?columns=harmonic_accuracy&columns=median_rank&sort=forgetting", headers={"Accept": "text/html"}).text
-    heads = re.findall(r'<th scope="col"[^>]*>\s*(?:<a [^>]*>)?([^<]+)', page[page.index('id="entries"') : page.index("</thead>")])
+    page = finished.get(
+        f"/tracks/{DIGITS}?columns=harmonic_accuracy&columns=median_rank&sort=forgetting",
+        headers={"Accept": "text/html"},
+    ).text
+    heads = re.findall(
+        r'<th scope="col"[^>]*>\s*(?:<a [^>]*>)?([^<]+)',
+        page[page.index('id="entries"') : page.index("</thead>")],
+    )
     assert [head.strip() for head in heads if head.strip()][-2:] == ["Median rank", "Harmonic mean"]
     assert "columns=median_rank" in page
     refused = finished.get(f"/tracks/{DIGITS}?columns=beauty")
-    assert (refused.status_code, "'beauty' is no column; there are: average_accuracy" in refused.json()["detail"]) == (422, True)
+    assert (
+        refused.status_code,
+        "'beauty' is no column; there are: average_accuracy" in refused.json()["detail"],
+    ) == (422, True)
 
 
 def test_the_best_of_each_method_can_be_shown_alone(finished) -> None:

@@ -18,21 +18,42 @@ def falling(label, end, **options):
 
 
 def labels(root):
-    return {text.text: float(text.get("y")) for text in root.iter(f"{SVG}text") if text.get("text-anchor") is None}
+    return {
+        text.text: float(text.get("y")) for text in root.iter(f"{SVG}text") if text.get("text-anchor") is None
+    }
 
 
 def test_a_zoomed_chart_begins_just_below_its_lowest_point_and_says_so() -> None:
     series = [Series("one", [(2, 0.99), (4, 0.87)]), Series("two", [(2, 0.95), (4, 0.912)])]
     ticks = re.findall(r">(\d+) %<", curves(series, "title", zoom=True))
     assert ticks == ["80", "85", "90", "95", "100"]
-    assert re.findall(r">(\d+) %<", curves(series, "title", zoom=False)) == ["0", "20", "40", "60", "80", "100"]
-    ends = [float(y) for y in re.findall(r'class="line" d="M[\d.]+ [\d.]+L[\d.]+ ([\d.]+)"', curves(series, "title", zoom=True))]
+    assert re.findall(r">(\d+) %<", curves(series, "title", zoom=False)) == [
+        "0",
+        "20",
+        "40",
+        "60",
+        "80",
+        "100",
+    ]
+    ends = [
+        float(y)
+        for y in re.findall(
+            r'class="line" d="M[\d.]+ [\d.]+L[\d.]+ ([\d.]+)"', curves(series, "title", zoom=True)
+        )
+    ]
     bottom, height = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
-    assert ends == pytest.approx([bottom - height * (0.87 - 0.8) / 0.2, bottom - height * (0.912 - 0.8) / 0.2], abs=0.1)
+    assert ends == pytest.approx(
+        [bottom - height * (0.87 - 0.8) / 0.2, bottom - height * (0.912 - 0.8) / 0.2], abs=0.1
+    )
 
 
 def test_every_series_is_named_at_its_end_and_told_by_more_than_colour():
-    root = ET.fromstring(curves([falling(f"method {index}", 0.1 * index, look=Look(index)) for index in range(COLOURS)], "all of them"))
+    root = ET.fromstring(
+        curves(
+            [falling(f"method {index}", 0.1 * index, look=Look(index)) for index in range(COLOURS)],
+            "all of them",
+        )
+    )
     assert set(labels(root)) == {f"method {index}" for index in range(COLOURS)}
     looks = set()
     for group in root.findall(f"{SVG}g"):
@@ -69,7 +90,9 @@ def test_points_lie_where_their_accuracy_is():
 
 
 def test_a_band_is_drawn_within_the_axes():
-    root = ET.fromstring(curves([falling("banded", 0.9, band=[(0.9, 1.3), (0.8, 1.0), (-0.2, 0.95)])], "band"))
+    root = ET.fromstring(
+        curves([falling("banded", 0.9, band=[(0.9, 1.3), (0.8, 1.0), (-0.2, 0.95)])], "band")
+    )
     (band,) = [path for path in root.iter(f"{SVG}path") if path.get("class", "").startswith("band")]
     heights = [float(place.split()[1]) for place in band.get("d")[1:-1].split("L")]
     assert min(heights) >= 14
