@@ -57,9 +57,11 @@ def test_corrections_are_born_frozen() -> None:
 def test_growing_leaves_old_rows_and_pairs_alone() -> None:
     head = three_tasks()
     head.newest.alpha.fill_(0.5)
-    before = head(features())
+    before, weight = head(features()), head.linear.weight.clone()
     head.grow(2, torch.Generator().manual_seed(3))
-    assert torch.equal(head(features())[:, :6], before)
+    assert torch.equal(head.linear.weight[:6], weight)
+    assert [float(correction.alpha) for correction in head.corrections] == [1, 1, 0.5, 1]
+    torch.testing.assert_close(head(features())[:, :6], before)
 
 
 def test_it_comes_back_from_its_state() -> None:
