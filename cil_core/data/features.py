@@ -37,8 +37,11 @@ class FeatureDataset:
         return len(self.labels)
 
     def batches(
-        self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
-    ) -> Iterator[Batch]:  # noqa: ARG002
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        augment: bool = False,  # noqa: ARG002 - part of the interface
+    ) -> Iterator[Batch]:
         """One pass, shuffled by `generator` if given; features have no augmentation. `x` and `raw` of a batch are both the features (B, d)."""
         device = self.features.device
         order = (

@@ -163,11 +163,9 @@ def _seeds(entry: Entry, _: datetime) -> str:
 
 
 def _curve(entry: Entry, _: datetime) -> str:
-    return Markup(
-        svg.sparkline(
-            tuple(point.mean for point in entry.curve), f"Accuracy of {label(entry)} after each task"
-        )
-    )  # noqa: S704 - it escapes its label
+    means = tuple(point.mean for point in entry.curve)
+    drawing = svg.sparkline(means, f"Accuracy of {label(entry)} after each task")
+    return Markup(drawing)  # noqa: S704 - `sparkline` escapes its label
 
 
 _ONE_TASK = "one task only"
