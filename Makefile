@@ -16,8 +16,8 @@ setup: .venv/.installed
 	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup   ## the whole service once, on real data
-	@$(BIN)/cil demo --data-dir var/demo
+demo: setup   ## the whole service end to end, on real data; every method with `make demo SUITE=digits-all`
+	@$(BIN)/cil demo --data-dir var/demo --suite $(or $(SUITE),digits-quick)
 
 serve: setup  ## the demo's data again, as a running service; `make serve PORT=9000`
 	@$(BIN)/cil up --data-dir var/demo --port $(PORT)

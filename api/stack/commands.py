@@ -47,11 +47,19 @@ def up(
         raise typer.Exit(1) from None
 
 
-def demo(data_dir: DataDir = Path("var/demo")) -> None:
-    """Go the whole way once: start, submit every method, wait, print, stop."""
+def demo(
+    data_dir: DataDir = Path("var/demo"),
+    suite: Annotated[
+        str, typer.Option(help="The suite to submit; `cil suite list` lists them.")
+    ] = "digits-quick",
+) -> None:
+    """Run the end-to-end demo: start the service, submit a suite, wait, print the leaderboard, stop."""
     from api.stack.demo import run_demo
+    from cil_core.spec.suites import SUITES
 
-    raise typer.Exit(run_demo(data_dir))
+    if suite not in SUITES:
+        raise typer.BadParameter(f"unknown suite {suite!r}; known: {', '.join(SUITES)}", param_hint="--suite")
+    raise typer.Exit(run_demo(data_dir, SUITES[suite]))
 
 
 def _cores() -> int:

@@ -1,8 +1,8 @@
-"""`make demo`: the whole way once, as a user would go it.
+"""`make demo`: the service end to end, as a user meets it.
 
-It starts `cil up` as a process of its own, submits the suite `digits-quick` (every method) over HTTP, shows the progress, prints the leaderboard,
-stores the leaderboard's page and its picture, and stops the service. On the same data directory a second demo finds everything finished and ends in
-seconds.
+It starts `cil up` as a process of its own, submits a suite over HTTP, shows the progress, prints the leaderboards, stores the
+page and the picture of the first one, and stops the service. A second demo on the same data directory finds every run
+finished and ends within seconds.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ from rich.text import Text
 from api.client import Client, suites
 from api.client.connection import FILE, Connection
 from api.stack.processes import dying_with
-from cil_core.spec.suites import SUITES
+from cil_core.spec.suites import Suite
 
-SUITE = SUITES["digits-quick"]
-(TRACK,) = SUITE.tracks
 STYLE_SHEET = re.compile(r'<link rel="stylesheet" href="([^"]+)"[^>]*>')
 
 
-def run_demo(data_dir: Path) -> int:
+def run_demo(data_dir: Path, suite: Suite) -> int:
     """Run the demo.
+
+    Args:
+        data_dir: where the service keeps everything.
+        suite: what it submits.
 
     Returns:
         0 if every run succeeded, else 1.
     """
     console = Console()
     with serving(data_dir, console) as connection, Client(connection.server, connection.token) as client:
-        console.print(f"The suite {SUITE.name} on {TRACK}: {suites.cost(client, SUITE)}.", highlight=False)
-        jobs = suites.watch(client, suites.submit(client, SUITE), console)
-        console.print(suites.tables([client.leaderboard(TRACK)]))
-        for path in _save_page(connection.server, data_dir):
+        console.print(f"Suite {suite.name}: {suites.cost(client, suite)}.", highlight=False)
+        jobs = suites.watch(client, suites.submit(client, suite), console)
+        console.print(suites.tables([client.leaderboard(track) for track in suite.tracks]))
+        for path in _save_page(connection.server, suite.tracks[0], data_dir):
             console.print(f"wrote {path}")
     failures = suites.failures(jobs)
     for failure in failures:
@@ -71,13 +73,13 @@ def serving(data_dir: Path, console: Console) -> Iterator[Connection]:
         process.wait()
 
 
-def _save_page(server: str, data_dir: Path) -> list[Path]:
+def _save_page(server: str, track: str, data_dir: Path) -> list[Path]:
     """The leaderboard's page with its style sheets inside, and the picture of the curves."""
     with httpx.Client(base_url=server, timeout=30, trust_env=False) as http:
-        page = http.get(f"/tracks/{TRACK}").raise_for_status().text
+        page = http.get(f"/tracks/{track}").raise_for_status().text
         for link in STYLE_SHEET.finditer(page):
             page = page.replace(link[0], f"<style>{http.get(link[1]).raise_for_status().text}</style>")
-        picture = http.get(f"/tracks/{TRACK}/curves.svg").raise_for_status().text
+        picture = http.get(f"/tracks/{track}/curves.svg").raise_for_status().text
     written = {data_dir / "leaderboard.html": page, data_dir / "curves.svg": picture}
     for path, text in written.items():
         path.write_text(text)

@@ -80,12 +80,19 @@ _SURVEYED = (
     "memo",
     "joint",
 )
+_TELLING = ("finetune", "lwf", "icarl", "wa", "der", "joint")
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
 _ALL = (
     Suite(
         name="digits-quick",
-        title="Every method on digits: the demo, minutes on a laptop",
+        title="Six telling methods on digits, from the lower bound to the upper: the demo",
+        tracks=("digits-b0-inc2-m50-convnet",),
+        recipes=tuple({"name": name, "preset": "small"} for name in _TELLING),
+    ),
+    Suite(
+        name="digits-all",
+        title="Every method on digits: ten minutes on a laptop",
         tracks=("digits-b0-inc2-m50-convnet",),
         recipes=(
             *({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES),
