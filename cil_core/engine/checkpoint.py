@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from cil_core.spec.atomic_write import write_atomically
 from cil_core.spec.base import Frozen
 from cil_core.spec.errors import CheckpointError
 from cil_core.spec.events import TaskEvaluated
@@ -127,24 +127,6 @@ def _read(path: Path, identity: Identity) -> Checkpoint:
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise CheckpointError("its tensors do not match their SHA-256")
     return Checkpoint(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), manifest.finished)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write atomically: all of `data` under `path`, or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def restore(module: nn.Module, state: Mapping[str, Tensor]) -> None:

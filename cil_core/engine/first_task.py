@@ -18,9 +18,9 @@ from torch import Tensor
 
 from cil_core import ENGINE_VERSION
 from cil_core.data.arrays import ArrayDataset
-from cil_core.engine.checkpoint import write_atomically
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Phase
+from cil_core.spec.atomic_write import write_atomically
 
 
 class FirstTasks:
