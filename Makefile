@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint audit format check bench screenshots chaos mutations clean
+.PHONY: setup demo serve test lint audit format check docs bench screenshots chaos mutations clean
 
 setup: .venv/.installed
 
@@ -30,11 +30,12 @@ check: lint   ## the same without the slowest tests, for a change under way
 	@sh tests/browser.sh
 	$(PYTEST)
 
-lint: setup   ## formatting, style, types, import contracts, dependencies that fit together
+lint: setup   ## formatting, style, types, import contracts, generated documents, compatible dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/pip check
 
 audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory database, so it is not part of `make test`
@@ -44,6 +45,9 @@ audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup   ## write what documents quote from the code: settings, snippets
+	@$(BIN)/python docs/generate.py
 
 bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
 	@missed=; for each in engine methods loader precision service startup drain gpu; do \

@@ -49,8 +49,8 @@ class Settings(BaseSettings):
     snapshots_per_minute: int = Field(
         default=6, ge=1, description="Snapshots of everything that an address may ask for in a minute."
     )
-    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
-    max_json_depth: int = Field(default=16, ge=4, le=200)
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest request body, in bytes.")
+    max_json_depth: int = Field(default=16, ge=4, le=200, description="Deepest nesting of a JSON body.")
     event_poll: timedelta = Field(
         default=timedelta(seconds=0.5),
         description="How often the event log is read for the streams that follow it.",

@@ -88,7 +88,10 @@ class WorkerSettings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of a child; cores divided by slots if not given."
     )
-    keep_checkpoints: KeepCheckpoints = KeepCheckpoints.NONE
+    keep_checkpoints: KeepCheckpoints = Field(
+        default=KeepCheckpoints.NONE,
+        description="Which finished runs keep their checkpoints: none, failed or all.",
+    )
     share_first_task: bool = Field(
         default=False,
         description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken.",

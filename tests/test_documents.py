@@ -1,0 +1,53 @@
+"""Documents that show code show code that works."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"```(?:python|bash)\n(.*?)```", re.DOTALL)
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_generated_documents_are_current() -> None:
+    run(sys.executable, "docs/generate.py", "--check", cwd=ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_readme_adds_a_method_by_copy_and_paste(tmp_path: Path) -> None:
+    """What the section says, done in a copy of the repository; the common suite then passes over the new method."""
+    copy = tmp_path / "checkout"
+    for name in run("git", "ls-files", cwd=ROOT).split("\n"):
+        if name and not name.startswith("docs/screenshots"):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    section = README[README.index("## Add a method") : README.index("## Where things are")]
+    recipe, method, lines, command = BLOCK.findall(section)
+    recipe_file, method_file, registry = re.findall(r"`(cil_core/\S+\.py)`", section)
+    (copy / recipe_file).write_text(recipe)
+    (copy / method_file).write_text(method)
+    imported, entry = lines.splitlines()
+    text = (copy / registry).read_text()
+    text = text.replace("\n\nRECIPES", f"\n{imported}\n\nRECIPES", 1).replace(" = (\n", f" = (\n{entry}\n", 1)
+    (copy / registry).write_text(text)
+    words = command.strip().replace(".venv/bin/python", sys.executable).split()
+    assert re.search(r"\d\d passed", run(*words, "-q", "-p", "no:cacheprovider", "-n", "0", cwd=copy))
+
+
+def test_every_linked_file_exists() -> None:
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
