@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator
@@ -25,7 +24,7 @@ from api.http.rates import Rates, Standing
 from api.live.answer_cache import AnswerCache
 from api.live.event_feed import EventFeed
 from api.live.revisions import Revisions
-from api.live.ringer import Doorbell
+from api.live.ringer import Ringer
 from api.settings import Settings
 from store.access import accounts
 from store.access.accounts import Principal, Scope
@@ -42,8 +41,8 @@ async def _database(request: Request) -> Database:
     return request.app.state.database  # type: ignore[no-any-return]
 
 
-async def _doorbell(request: Request) -> Doorbell:
-    return request.app.state.doorbell  # type: ignore[no-any-return]
+async def _ringer(request: Request) -> Ringer:
+    return request.app.state.ringer  # type: ignore[no-any-return]
 
 
 async def _cursors(request: Request) -> Cursors:
@@ -62,18 +61,13 @@ async def _revisions(request: Request) -> Revisions:
     return request.app.state.revisions  # type: ignore[no-any-return]
 
 
-async def _submissions(request: Request) -> CapacityLimiter:
-    return request.app.state.submissions  # type: ignore[no-any-return]
-
-
 AnswersDep = Annotated[AnswerCache, Depends(_answers)]
 RevisionsDep = Annotated[Revisions, Depends(_revisions)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
-DoorbellDep = Annotated[Doorbell, Depends(_doorbell)]
+RingerDep = Annotated[Ringer, Depends(_ringer)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 FeedDep = Annotated[EventFeed, Depends(_feed)]
-SubmissionsDep = Annotated[CapacityLimiter, Depends(_submissions)]
 
 
 def requires(scope: Scope, *, to_read: bool = False) -> Callable[..., Principal]:

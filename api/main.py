@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -28,7 +27,7 @@ from api.http.rates import Rates
 from api.live.answer_cache import AnswerCache
 from api.live.event_feed import EventFeed
 from api.live.revisions import Revisions
-from api.live.ringer import Doorbell
+from api.live.ringer import Ringer
 from api.pages import budgets, compare, home, problem_page, ranks, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import runs as run_pages
@@ -45,6 +44,7 @@ from api.routes import (
     tracks,
 )
 from api.settings import Settings
+from api.submission import Submissions
 from cil_core import __version__
 from store import logs
 from store.database.session import Database
@@ -54,9 +54,6 @@ SETTLES_AFTER_SECONDS = (1.0, 30.0)
 
 _YOUNG_COLLECTIONS_A_FULL_ONE = 100
 """Python's own number is 10."""
-
-SUBMISSIONS_AT_ONCE = 4
-"""So many are worked on at the same time: more would only take the interpreter from each other, and those that wait for a lock keep no reader waiting."""
 
 _ROUTES = (
     tracks.router,
@@ -135,7 +132,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     database = Database(settings.database_url)
     app.state.settings = settings
     app.state.database = database
-    app.state.doorbell = Doorbell(settings.redis_url)
+    app.state.ringer = Ringer(settings.redis_url)
     app.state.cursors = Cursors(settings.secret_key.get_secret_value())
     app.state.feed = feed = EventFeed(
         database, settings.event_poll, settings.max_event_streams, settings.max_event_streams_per_address
@@ -143,7 +140,7 @@ def _keep(app: FastAPI, settings: Settings) -> None:
     app.state.answers = AnswerCache()
     app.state.revisions = Revisions(database)
     app.state.rates = Rates(settings.redis_url)
-    app.state.submissions = CapacityLimiter(SUBMISSIONS_AT_ONCE)
+    app.state.submissions = Submissions(database, settings)
     app.state.metrics = Metrics(database, lambda: feed.listeners)
 
 

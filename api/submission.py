@@ -1,15 +1,27 @@
-"""Is this job one we accept? What a body can be refused for beyond its form, asked before anything is written; and how much one user may ask for."""
+"""`Submissions`: the one way in which jobs are submitted, replayed and cancelled, for JSON routes and pages alike.
+
+Decisions:
+    * A job is checked before anything is written, so a refused one never takes the write lock.
+    * Idempotency key, job and quota share one transaction: a refused submission leaves neither a job nor a used key.
+    * Few submissions run at a time. Those that wait for a lock occupy no thread that a reader needs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from api.deps import writing
 from api.http import problems
+from api.http.idempotent import REPLAYED, Attempt, idempotent
 from api.http.problems import Problem
+from api.schemas.jobs import JobAnswer, job_answer
 from api.settings import Settings
 from cil_core import ENGINE_VERSION
 from cil_core.spec import validation
@@ -24,18 +36,146 @@ from store.database.session import Database
 from store.database.states import RunState
 from store.datasets import dataset_cards, fingerprint_of
 from store.queries.jobs import get_job
+from store.queries.queues import queue_position
+
+AT_ONCE = 4
+"""Submissions processed at a time; more would only compete for the interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted job.
+
+    Attributes:
+        job: as the API returns it.
+        queues: the queues of its waiting runs, whose workers should be woken up.
+        replayed: whether an earlier request with the same idempotency key made it.
+    """
+
+    job: JobAnswer
+    queues: frozenset[str]
+    replayed: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the response."""
+        return {"Location": f"/api/v1/jobs/{self.job.id}", **REPLAYED[self.replayed]}
+
+
+class Submissions:
+    """Submits, replays and cancels jobs.
+
+    Args:
+        database: stores the jobs.
+        settings: limits of this service.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._limiter = CapacityLimiter(AT_ONCE)
+
+    async def submit(
+        self, principal: Principal, spec: JobSpec, key: str | None, *, force: bool = False
+    ) -> Accepted:
+        """Submit a job on behalf of `principal`.
+
+        Args:
+            principal: the submitter.
+            spec: the job.
+            key: the idempotency key; None always makes a new job.
+            force: execute runs even if their results exist.
+
+        Raises:
+            InvalidSpec: the service cannot run it.
+            Problem: too many of the user's runs wait.
+            KeyReused, KeyInFlight: as `idempotent`.
+        """
+        return await self._in_thread(partial(self._submit, principal, spec, key, force))
+
+    async def replay(self, principal: Principal, run_id: str, key: str | None) -> Accepted:
+        """Submit a repetition of a finished run on behalf of `principal`.
+
+        Raises:
+            NotFound, NotReplayable: as `runs.replay`.
+            Problem, KeyReused, KeyInFlight: as `submit`.
+        """
+        return await self._in_thread(partial(self._replay, principal, run_id, key))
+
+    def cancel(self, principal: Principal, job_id: str, key: str | None) -> Accepted:
+        """Request the cancellation of a job on behalf of `principal`.
+
+        Raises:
+            Problem: the job belongs to another user.
+            NotFound, AlreadyTerminal: as `runs.cancel`.
+            KeyReused, KeyInFlight: as `idempotent`.
+        """
+        with (
+            writing(self._database, principal) as session,
+            idempotent(session, principal, key, {"cancel": job_id}) as attempt,
+        ):
+            if attempt.made is None:
+                _check_owner(session, principal, job_id)
+                runs.cancel(session, job_id)
+                attempt.made = job_id
+            return _accepted(session, attempt)
+
+    async def _in_thread(self, work: Callable[[], Accepted]) -> Accepted:
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    def _submit(self, principal: Principal, spec: JobSpec, key: str | None, force: bool) -> Accepted:
+        check(spec, self._database, self._settings)
+        meaning = {"spec": spec.model_dump(mode="json"), "force": force}
+        with (
+            writing(self._database, principal) as session,
+            idempotent(session, principal, key, meaning) as attempt,
+        ):
+            if attempt.made is None:
+                job = runs.submit(
+                    session,
+                    spec,
+                    user_id=principal.user_id,
+                    engine_version=ENGINE_VERSION,
+                    force=force,
+                    dataset_fingerprint=fingerprint_of(session, spec.track.dataset),
+                )
+                check_quota(session, job, principal.user_id, self._settings)
+                attempt.made = job.id
+        return self._read(attempt)
+
+    def _replay(self, principal: Principal, run_id: str, key: str | None) -> Accepted:
+        with (
+            writing(self._database, principal) as session,
+            idempotent(session, principal, key, {"replay": run_id}) as attempt,
+        ):
+            if attempt.made is None:
+                job = runs.replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
+                check_quota(session, job, principal.user_id, self._settings)
+                attempt.made = job.id
+        return self._read(attempt)
+
+    def _read(self, attempt: Attempt) -> Accepted:
+        with self._database.reading() as session:  # after the commit: the write lock is free again
+            return _accepted(session, attempt)
+
+
+async def _submissions(request: Request) -> Submissions:
+    return request.app.state.submissions  # type: ignore[no-any-return]
+
+
+SubmissionsDep = Annotated[Submissions, Depends(_submissions)]
 
 
 def check(spec: JobSpec, database: Database, limits: Settings) -> None:
-    """Refuse a job that cannot be run or asks for more than this service gives.
+    """Refuse a job that cannot run or exceeds the limits of this service.
 
     Args:
-        spec: what was asked for.
-        database: is only read, so that what is refused never takes the write lock, and not even that for a built-in dataset.
+        spec: the job.
+        database: only read, and only if the dataset is not built in.
         limits: of this service.
 
     Raises:
-        InvalidSpec: says what was given and what is allowed; `field` locates it in the body.
+        InvalidSpec: the message names the given and the allowed value; `field` locates it in the body.
     """
     datasets = DATASETS
     if spec.track.dataset not in DATASETS:
@@ -54,86 +194,37 @@ def check(spec: JobSpec, database: Database, limits: Settings) -> None:
             )
 
 
-def within_quota(session: Session, user_id: str, limits: Settings, submit: Callable[[], Job]) -> str:
-    """Submit a job, unless too many of the user's runs would then wait or run.
+def check_quota(session: Session, job: Job, user_id: str, limits: Settings) -> None:
+    """Refuse a new job with which too many of the user's runs would wait or run.
 
     Args:
-        session: a writing session, to be rolled back if this raises.
-        user_id: whose job it is.
+        session: the writing session that made the job; the caller rolls it back if this raises.
+        job: with its `links` loaded.
+        user_id: the submitter.
         limits: of this service.
-        submit: makes the job in this session, with its `links` loaded.
-
-    Returns:
-        The job's id.
 
     Raises:
         Problem: too-many-runs.
     """
-    job = submit()
-    take_turn(session, user_id)  # only now: while one is counted, the user's other submissions can be written
+    take_turn(session, user_id)  # only now: it makes the user's other submissions wait until the commit
     waiting = pending_runs(session, user_id)
     if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
         detail = (
             f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
         )
         raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
-    return job.id
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A job that was just made, and the queues whose doorbells shall be rung."""
-
-    id: str
-    queues: frozenset[str]
-
-
-def submit_as(principal: Principal, spec: JobSpec, database: Database, settings: Settings) -> Submitted:
-    """Submit a checked job on behalf of `principal`.
-
-    Raises:
-        Problem: too many of their runs wait.
-    """
-    with writing(database, principal) as session:
-        job = get_job(session, submit(session, principal, spec, force=False, settings=settings))
-        return Submitted(
-            job.id, frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued)
-        )
-
-
-def cancel_as(session: Session, principal: Principal, job_id: str) -> None:
-    """Ask for the end of a job on behalf of `principal`.
-
-    Raises:
-        Problem: it is somebody else's.
-        NotFound, AlreadyTerminal: as `runs.cancel`.
-    """
-    _check_owner(session, principal, job_id)
-    runs.cancel(session, job_id)
-
-
-def submit(session: Session, principal: Principal, spec: JobSpec, *, force: bool, settings: Settings) -> str:
-    """Submit a job in this transaction; returns its id.
-
-    Raises:
-        Problem: too many of the user's runs wait.
-    """
-    fingerprint = fingerprint_of(session, spec.track.dataset)
-
-    def make() -> Job:
-        return runs.submit(
-            session,
-            spec,
-            user_id=principal.user_id,
-            engine_version=ENGINE_VERSION,
-            force=force,
-            dataset_fingerprint=fingerprint,
-        )
-
-    return within_quota(session, principal.user_id, settings, make)
+def _accepted(session: Session, attempt: Attempt) -> Accepted:
+    job = get_job(session, attempt.result)
+    return Accepted(
+        job=job_answer(job, queue_position(session, job.id)),
+        queues=frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued),
+        replayed=attempt.replayed,
+    )
 
 
 def _check_owner(session: Session, principal: Principal, job_id: str) -> None:
     job = get_job(session, job_id)
     if job.user_id != principal.user_id and not principal.may(Scope.admin):
-        raise Problem(problems.FORBIDDEN, "only who submitted a job, or an administrator, may cancel it")
+        raise Problem(problems.FORBIDDEN, "only the submitter or an administrator may cancel this job")

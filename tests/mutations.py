@@ -90,7 +90,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a message overtakes its transaction: it is rung after the commit",
-        "api/routes/jobs.py", "    with database.reading() as session:", '    doorbell.ring({"cil"})\n    with database.reading() as session:',
+        "api/routes/jobs.py", "    accepted = await", '    ringer.ring({"cil"})\n    accepted = await',
         "tests/api/live/test_ringer.py::test_a_refused_submission_does_not_ring",
     ),
     Mutation(

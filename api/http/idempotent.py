@@ -1,12 +1,14 @@
-"""The header `Idempotency-Key`, and doing once what a request asks for however often it is sent."""
+"""The header `Idempotency-Key`: a request that is sent again has no second effect."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Header, Response
+from fastapi import Header
 from sqlalchemy.orm import Session
 
 from cil_core.spec.base import canonical_json
@@ -19,43 +21,56 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key and request within 24 hours get the same answer; nothing is made twice.",
+        description="Repeating a request with the same key within 24 hours returns the same response "
+        "and has no second effect.",
     ),
 ]
 
+REPLAYED = {replayed: {"Idempotency-Replayed": str(replayed).lower()} for replayed in (False, True)}
+"""Response headers: whether an earlier request with the same key did the work."""
 
-def once(
-    session: Session,
-    principal: Principal,
-    key: str | None,
-    meaning: dict[str, Any],
-    make: Callable[[], str],
-    response: Response,
-) -> str:
-    """Make what a request asks for, unless the same request has made it before.
+
+@dataclass(slots=True)
+class Attempt:
+    """One sending of a request.
+
+    Attributes:
+        made: id of what the request makes; None until this attempt makes it, the id if an earlier one did.
+        replayed: whether an earlier attempt did.
+    """
+
+    made: str | None
+    replayed: bool
+
+    @property
+    def result(self) -> str:
+        """Id of what the request made."""
+        assert self.made is not None  # noqa: S101 - `idempotent` is left with a result or by an exception
+        return self.made
+
+
+@contextmanager
+def idempotent(
+    session: Session, principal: Principal, key: str | None, meaning: dict[str, Any]
+) -> Iterator[Attempt]:
+    """Do a request's work once per key: the body works only if `attempt.made` is None, and sets it.
 
     Args:
         session: a writing session.
-        principal: who asks.
-        key: the header; None makes it anyway.
-        meaning: what is asked for, however it was spelled.
-        make: makes it in this session and gives its id.
-        response: is told whether it had been made before.
-
-    Returns:
-        The id.
+        principal: the sender.
+        key: the header; without one every attempt works.
+        meaning: the content of the request, independent of its spelling.
 
     Raises:
         KeyReused: the key belongs to another request.
-        KeyInFlight: the first request with this key is still being answered.
+        KeyInFlight: the first request with this key is still in progress.
     """
-    first = None
-    if key is not None:
-        first = idempotency.reserve(
-            session, principal.user_id, key, hashlib.sha256(canonical_json(meaning).encode()).hexdigest()
-        )
-    made = first or make()
-    if key is not None and first is None:
-        idempotency.keep(session, principal.user_id, key, made)
-    response.headers["Idempotency-Replayed"] = "true" if first else "false"
-    return made
+    if key is None:
+        yield Attempt(None, replayed=False)
+        return
+    digest = hashlib.sha256(canonical_json(meaning).encode()).hexdigest()
+    earlier = idempotency.reserve(session, principal.user_id, key, digest)
+    attempt = Attempt(earlier, replayed=earlier is not None)
+    yield attempt
+    if not attempt.replayed:
+        idempotency.keep(session, principal.user_id, key, attempt.result)

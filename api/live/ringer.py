@@ -1,4 +1,4 @@
-"""`Doorbell`: tells the workers that there is work.
+"""`Ringer`: tells the workers that there is work.
 
 Decisions:
     * It is rung after the commit and answers nobody: the run waits in the database, and workers look there by themselves every few seconds.
@@ -23,7 +23,7 @@ SILENCE_SECONDS = 5.0
 PING_SECONDS = 0.25
 
 
-class Doorbell:
+class Ringer:
     """The doorbell at one Redis.
 
     Args:

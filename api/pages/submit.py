@@ -8,19 +8,22 @@ Decisions:
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api import submission
-from api.deps import DatabaseDep, DoorbellDep, SettingsDep, authenticated, writing
+from api.deps import DatabaseDep, RingerDep, SettingsDep, authenticated
 from api.http import problems
 from api.http.parameters import JobId
 from api.http.problems import Problem
@@ -31,21 +34,30 @@ from api.pages.snippets import as_command, as_curl
 from api.schemas.catalog import recipe_named
 from api.schemas.leaderboards import every_track
 from api.settings import Settings
-from api.submission import cancel_as, submit_as
+from api.submission import SubmissionsDep
+from cil_core.spec.base import canonical_json
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import JobSpec, Track
 from cil_core.spec.recipes import RECIPES
 from cil_core.spec.recipes.base import Recipe
 from cil_core.spec.schedule import Schedule
 from cil_core.spec.suites import SEEDS
-from store.access.accounts import Scope
+from store.access.accounts import Principal, Scope
+from store.database.session import Database
 from store.datasets import dataset_cards
 from store.leaderboard.leaderboard import entries
 from store.queries.jobs import get_job
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
-DEFAULTS = {"method": "icarl", "preset": "", "track": TRACK, "seeds": ", ".join(map(str, SEEDS)), "name": ""}
+DEFAULTS = {
+    "method": "icarl",
+    "preset": "",
+    "track": TRACK,
+    "seeds": ", ".join(map(str, SEEDS)),
+    "name": "",
+    "form": "",
+}
 _OWN = "recipe."
 """What the names of a recipe's fields begin with in the form."""
 
@@ -110,45 +122,52 @@ def show(
 
 
 @router.post("/submit")
-def send(
+async def send(
     request: Request,
     form: FormDep,
     database: DatabaseDep,
-    doorbell: DoorbellDep,
+    ringer: RingerDep,
+    submissions: SubmissionsDep,
     settings: SettingsDep,
     background: BackgroundTasks,
 ) -> Response:
-    """Check the job, or submit it and show it."""
+    """Check the job, or submit it and redirect to its page."""
     form = {**DEFAULTS, **form}
     body = body_of(form)
-    errors = _check(body, database, settings)
-    if form.get("action") == "submit" and not errors:
-        answer = Response()
+    errors = await run_in_threadpool(_check, body, database, settings)
+    submitting = form.get("action") == "submit"
+    if submitting and not errors:
         try:
-            principal = authenticated(
-                request, answer, database, form.get("token", "").strip() or None, Scope.jobs_write
-            )
-            job = submit_as(principal, JobSpec.model_validate(body), database, settings)
+            principal = await run_in_threadpool(_user, request, form, database)
+            job = await submissions.submit(principal, JobSpec.model_validate(body), _key(form, body))
         except Problem as problem:
             errors = {"token" if problem.kind.status in {401, 403} else "": problem.detail}
         else:
-            background.add_task(doorbell.ring, job.queues)
-            return RedirectResponse(f"/jobs/{job.id}", status_code=303, background=background)
-    with database.reading() as session:
-        return _page(
-            request, session, form, errors, status=422 if errors and form.get("action") == "submit" else 200
-        )  # while one types, what is unfinished is no error
+            background.add_task(ringer.ring, job.queues)
+            return RedirectResponse(f"/jobs/{job.job.id}", status_code=303, background=background)
+    status = 422 if errors and submitting else 200  # an unfinished form is no error
+    return await run_in_threadpool(_read_page, request, database, form, errors, status)
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel(request: Request, job_id: JobId, form: FormDep, database: DatabaseDep) -> Response:
-    """Ask for the end of a job."""
-    principal = authenticated(
-        request, Response(), database, form.get("token", "").strip() or None, Scope.jobs_write
-    )
-    with writing(database, principal) as session:
-        cancel_as(session, principal, job_id)
+def cancel(
+    request: Request, job_id: JobId, form: FormDep, database: DatabaseDep, submissions: SubmissionsDep
+) -> Response:
+    """Request the cancellation of a job."""
+    submissions.cancel(_user(request, form, database), job_id, None)
     return RedirectResponse(f"/jobs/{job_id}", status_code=303)
+
+
+def _user(request: Request, form: Mapping[str, str], database: Database) -> Principal:
+    token = form.get("token", "").strip() or None
+    return authenticated(request, Response(), database, token, Scope.jobs_write)
+
+
+def _key(form: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
+    """The idempotency key: the same form with the same content makes one job, however often it is sent."""
+    if not form["form"]:
+        return None
+    return hashlib.sha256(f"{form['form']} {canonical_json(body)}".encode()).hexdigest()
 
 
 def body_of(form: Mapping[str, str]) -> dict[str, Any]:
@@ -201,6 +220,13 @@ def knob_names(recipe: type[Recipe]) -> list[str]:
     return [name for name in recipe.model_fields if name != "name"]
 
 
+def _read_page(
+    request: Request, database: Database, form: Mapping[str, str], errors: Mapping[str, str], status: int
+) -> Response:
+    with database.reading() as session:
+        return _page(request, session, form, errors, status)
+
+
 def _page(
     request: Request,
     session: Session,
@@ -209,6 +235,7 @@ def _page(
     status: int = 200,
 ) -> Response:
     recipe, body = recipe_named(form["method"]), body_of(form)
+    form = {**form, "form": form["form"] or secrets.token_hex(16)}
     return templating.render(
         request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,
         tracks=every_track(session), body=json.dumps(body, indent=2), curl=as_curl(body, str(request.base_url)), command=as_command(body),
@@ -232,7 +259,7 @@ def _cost(session: Session, body: Mapping[str, Any], recipe: type[Recipe]) -> st
     return f"{count} run{'s' if count != 1 else ''}{took}"
 
 
-def _check(body: Mapping[str, Any], database: DatabaseDep, settings: Settings) -> dict[str, str]:
+def _check(body: Mapping[str, Any], database: Database, settings: Settings) -> dict[str, str]:
     """What is wrong with a job, by field of the form."""
     try:
         spec = JobSpec.model_validate(body)

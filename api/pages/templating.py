@@ -20,7 +20,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from api.live.ringer import Doorbell
+from api.live.ringer import Ringer
 from api.pages.snippets import as_command, as_curl
 from api.shared.variants import brief
 from store.leaderboard.statistics import Statistic
@@ -36,12 +36,12 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 
 def text_of(request: Request, template: str, **values: Any) -> bytes:
     """What `render` sends, before it is sent."""
-    doorbell: Doorbell = request.app.state.doorbell
+    ringer: Ringer = request.app.state.ringer
     shared = {
         "request": request,
         "path": request.url.path,
         "present": datetime.now(UTC),
-        "redis_is_away": doorbell.is_away,
+        "redis_is_away": ringer.is_away,
     }
     return _ENVIRONMENT.get_template(template).render(shared, **values).encode()
 

@@ -6,23 +6,21 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Lt
-from anyio import to_thread
 from fastapi import APIRouter, BackgroundTasks, Body, Query, Request, Response
 from pydantic import AwareDatetime
-from sqlalchemy.orm import Session
 
-from api import submission
-from api.deps import CursorsDep, DatabaseDep, DoorbellDep, SettingsDep, SubmissionsDep, Submitter, writing
+from api.deps import CursorsDep, DatabaseDep, RingerDep, Submitter
 from api.examples import JOBS
 from api.http import problems
 from api.http.cursors import link_next
-from api.http.idempotent import IdempotencyKey, once
+from api.http.idempotent import REPLAYED, IdempotencyKey
 from api.http.parameters import JobId
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
-from api.schemas.jobs import JobAnswer, Jobs, job_answer, job_brief, was_reused
+from api.schemas.jobs import JobAnswer, Jobs, job_answer, job_brief
+from api.submission import SubmissionsDep
 from cil_core.spec.jobs import JobSpec
-from store.database.states import JobState, RunState
+from store.database.states import JobState
 from store.queries.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
 from store.queries.queues import queue_position
 
@@ -50,38 +48,17 @@ async def submit_job(
     spec: Annotated[JobSpec, Body(openapi_examples=JOBS)],
     response: Response,
     background: BackgroundTasks,
-    database: DatabaseDep,
-    doorbell: DoorbellDep,
-    settings: SettingsDep,
+    ringer: RingerDep,
     submissions: SubmissionsDep,
-    force: Annotated[bool, Query(description="Execute anew what has been executed before.")] = False,
+    force: Annotated[bool, Query(description="Execute runs even if their results exist.")] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
-    """Submit a recipe on a track with some seeds: one run a seed."""
-
-    def submit() -> JobAnswer:
-        submission.check(spec, database, settings)
-        with writing(database, principal) as session:
-            meaning = {"spec": spec.model_dump(mode="json"), "force": force}
-            job_id = once(
-                session,
-                principal,
-                idempotency_key,
-                meaning,
-                lambda: submission.submit(session, principal, spec, force=force, settings=settings),
-                response,
-            )
-        with database.reading() as session:
-            job = get_job(session, job_id)
-            answer = job_answer(job, queue_position(session, job_id))
-        background.add_task(
-            doorbell.ring, {link.run.queue for link in job.links if link.run.state is RunState.queued}
-        )
-        response.headers["Location"] = f"/api/v1/jobs/{job_id}"
-        response.status_code = 200 if was_reused(job) else 202
-        return answer
-
-    return await to_thread.run_sync(submit, limiter=submissions)
+    """Submit a method on a track: one run per seed."""
+    accepted = await submissions.submit(principal, spec, idempotency_key, force=force)
+    background.add_task(ringer.ring, accepted.queues)
+    response.headers.update(accepted.headers)
+    response.status_code = 200 if accepted.job.reused else 202
+    return accepted.job
 
 
 @router.get(
@@ -119,7 +96,7 @@ def read_jobs(
 def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
     """A job, its runs, and their attempts with the reasons of their ends."""
     with database.reading() as session:
-        return _answer(session, job_id)
+        return job_answer(get_job(session, job_id), queue_position(session, job_id))
 
 
 @router.post(
@@ -140,22 +117,13 @@ def cancel_job(
     principal: Submitter,
     job_id: JobId,
     response: Response,
-    database: DatabaseDep,
+    submissions: SubmissionsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
-    """Ask for the end of a job; asking again while it is ending changes nothing.
+    """Request the cancellation of a job; idempotent while the job is ending.
 
-    Queued runs end at once, running ones within seconds. A run that another job wants goes on for that one.
+    Queued runs end at once, running ones within seconds. A run that another job needs continues for that job.
     """
-
-    def cancel() -> str:
-        submission.cancel_as(session, principal, job_id)
-        return job_id
-
-    with writing(database, principal) as session:
-        once(session, principal, idempotency_key, {"cancel": job_id}, cancel, response)
-        return _answer(session, job_id)
-
-
-def _answer(session: Session, job_id: str) -> JobAnswer:
-    return job_answer(get_job(session, job_id), queue_position(session, job_id))
+    accepted = submissions.cancel(principal, job_id, idempotency_key)
+    response.headers.update(REPLAYED[accepted.replayed])
+    return accepted.job

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from api.deps import CursorsDep, DatabaseDep, Reporter, writing
 from api.http import problems
 from api.http.cursors import invalid_cursor, link_next
-from api.http.idempotent import IdempotencyKey, once
+from api.http.idempotent import REPLAYED, IdempotencyKey, idempotent
 from api.http.problems import Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.reported import ResultAnswer, ResultRequest, Results, result_answer
@@ -46,21 +46,23 @@ def report_result(
     idempotency_key: IdempotencyKey = None,
 ) -> ResultAnswer:
     """Report a result: an accuracy after each task, or the whole matrix, with its source. It is shown beside the leaderboard and never ranked with it."""
-
-    def write() -> str:
-        return reported.report(
-            session, given.report(), user_id=principal.user_id, track_slug=given.track.slug, task_sizes=sizes
-        ).id
-
+    meaning = {"report": given.model_dump(mode="json")}
     with writing(database, principal) as session:
         datasets = dataset_cards(session)
         validation.check_track(given.track, datasets)
         sizes = given.track.protocol.task_sizes(datasets[given.track.dataset].classes)
-        result_id = once(
-            session, principal, idempotency_key, {"report": given.model_dump(mode="json")}, write, response
-        )
-        answer = result_answer(reported.get_report(session, result_id))
-    response.headers["Location"] = f"/api/v1/results/{result_id}"
+        with idempotent(session, principal, idempotency_key, meaning) as attempt:
+            if attempt.made is None:
+                attempt.made = reported.report(
+                    session,
+                    given.report(),
+                    user_id=principal.user_id,
+                    track_slug=given.track.slug,
+                    task_sizes=sizes,
+                ).id
+        answer = result_answer(reported.get_report(session, attempt.result))
+    response.headers.update(REPLAYED[attempt.replayed])
+    response.headers["Location"] = f"/api/v1/results/{answer.id}"
     return answer
 
 

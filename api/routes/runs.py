@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
-from api import submission
-from api.deps import DatabaseDep, DoorbellDep, Reader, SettingsDep, Submitter, writing
+from api.deps import DatabaseDep, Reader, RingerDep, Submitter
 from api.http import caching, problems
-from api.http.idempotent import IdempotencyKey, once
+from api.http.idempotent import IdempotencyKey
 from api.http.parameters import RunId
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
-from api.schemas.jobs import JobAnswer, job_answer
+from api.schemas.jobs import JobAnswer
 from api.schemas.runs import RunAnswer, run_answer
-from cil_core import ENGINE_VERSION
+from api.submission import SubmissionsDep
 from store.access.accounts import Scope
-from store.database.models import Job
-from store.queries.jobs import get_job
-from store.queries.queues import queue_position
 from store.queries.runs import get_run, submitters
-from store.runs import lineage, replay
+from store.runs import lineage
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
 
@@ -69,30 +63,21 @@ def read_run(
         ),
     },
 )  # fmt: skip
-def replay_run(
+async def replay_run(
     principal: Submitter,
     run_id: RunId,
     response: Response,
     background: BackgroundTasks,
-    database: DatabaseDep,
-    doorbell: DoorbellDep,
-    settings: SettingsDep,
+    ringer: RingerDep,
+    submissions: SubmissionsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
-    """Execute a finished run again, as a job of its own, to see whether it gets the same results; no leaderboard counts it.
+    """Execute a finished run again, as a new job, to check that it reproduces the results; never ranked.
 
-    In the same environment every count must be the same; on another device no point of an accuracy curve may differ by more than 0.02.
+    In the same environment every count must match. On another device, no point of an accuracy curve may
+    differ by more than 0.02.
     """
-
-    def again() -> Job:
-        return replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
-
-    with writing(database, principal) as session:
-        make = partial(submission.within_quota, session, principal.user_id, settings, again)
-        job_id = once(session, principal, idempotency_key, {"replay": run_id}, make, response)
-    with database.reading() as session:
-        job = get_job(session, job_id)
-        answer = job_answer(job, queue_position(session, job_id))
-    background.add_task(doorbell.ring, {job.links[0].run.queue})
-    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
-    return answer
+    accepted = await submissions.replay(principal, run_id, idempotency_key)
+    background.add_task(ringer.ring, accepted.queues)
+    response.headers.update(accepted.headers)
+    return accepted.job

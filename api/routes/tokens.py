@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from api.deps import DatabaseDep, requires, writing
 from api.http import problems
-from api.http.idempotent import IdempotencyKey, once
+from api.http.idempotent import REPLAYED, IdempotencyKey, idempotent
 from api.http.problems import Fault, Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.tokens import NewTokenAnswer, TokenAnswer, TokenRequest, Tokens, token_answer
@@ -50,20 +50,20 @@ def create_token(
         ]
         raise Problem(problems.FORBIDDEN, faults[0].detail, faults)
     lifetime = None if wanted.days is None else timedelta(days=wanted.days)
-    shown: list[str] = []
-
-    def issue() -> str:
-        issued = accounts.issue_token(session, owner.user_id, wanted.name, wanted.scopes, lifetime)
-        shown.append(issued.plain)
-        return issued.id
-
-    with writing(database, owner) as session:
-        token_id = once(
-            session, owner, idempotency_key, {"token": wanted.model_dump(mode="json")}, issue, response
-        )
-        made = next(token for token in accounts.list_tokens(session, owner.user_id) if token.id == token_id)
+    shown = None
+    meaning = {"token": wanted.model_dump(mode="json")}
+    with (
+        writing(database, owner) as session,
+        idempotent(session, owner, idempotency_key, meaning) as attempt,
+    ):
+        if attempt.made is None:
+            issued = accounts.issue_token(session, owner.user_id, wanted.name, wanted.scopes, lifetime)
+            attempt.made, shown = issued.id, issued.plain
+        tokens = accounts.list_tokens(session, owner.user_id)
+        made = next(token for token in tokens if token.id == attempt.result)
+    response.headers.update(REPLAYED[attempt.replayed])
     response.headers["Cache-Control"] = "no-store"
-    return NewTokenAnswer(**token_answer(made).model_dump(), token=shown[0] if shown else None)
+    return NewTokenAnswer(**token_answer(made).model_dump(), token=shown)
 
 
 @router.get("", operation_id="listTokens", responses=documented(*_REFUSALS))

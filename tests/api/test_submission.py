@@ -1,10 +1,8 @@
-"""What a submission does, and what it is refused for."""
+"""Submitting a job: its runs, its place in the queue, reuse of results, quotas and concurrency."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
 
@@ -13,189 +11,7 @@ from cil_core.spec.catalog import DATASETS
 from store.access.quotas import take_turn
 from store.datasets import register_dataset
 
-TRACK = {
-    "dataset": "digits",
-    "protocol": {"first": 2, "increment": 2},
-    "memory": {"kind": "total", "amount": 50},
-    "backbone": "convnet",
-}
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """A good job with the value at `path` changed."""
-    body: dict[str, Any] = {
-        "method": {"name": "icarl", "preset": "small"},
-        "track": json.loads(json.dumps(TRACK)),
-        "seeds": [1, 2],
-    }
-    *parents, last = path.split("/")
-    at = body
-    for parent in parents:
-        at = at.setdefault(parent, {})
-    at[last] = value
-    return body
-
-
-BAD = {
-    "unknown method": (changed("method/name", "icarll"), "/method/name", "finetune, "),
-    "no method name": (changed("method", {}), "/method/name", "known: "),
-    "method as text": (changed("method", "icarl"), "/method", "a JSON object is required"),
-    "unknown preset": (changed("method/preset", "huge"), "/method/preset", "'paper', 'small'"),
-    "unknown field": (changed("sedes", [1]), "/sedes", "known: method, name, seeds, track"),
-    "unknown field of a method": (changed("method/temprature", 2), "/method/temprature", "temperature"),
-    "unknown field of a schedule": (
-        changed("method/first_task", {"epochs": 2, "lrr": 1}),
-        "/method/first_task/lrr",
-        "batch_size, curve",
-    ),
-    "unknown field of a track": (
-        changed("track/protocol/incremen", 2),
-        "/track/protocol/incremen",
-        "class_order, first, increment",
-    ),
-    "a field that needs escaping": (changed("a~b", 1), "/a~0b", "unknown field"),
-    "unknown dataset": (changed("track/dataset", "letters"), "/track/dataset", "cifar10, cifar100, "),
-    "unknown backbone": (changed("track/backbone", "vgg"), "/track/backbone", "convnet, "),
-    "a first task that does not fit": (
-        changed("track/protocol/first", 11),
-        "/track/protocol/first",
-        "digits has 10",
-    ),
-    "an increment that does not fit": (
-        changed("track/protocol/increment", 9),
-        "/track/protocol/increment",
-        "8 left",
-    ),
-    "a class twice": (changed("track/protocol/class_order", [0, 0]), "/track/protocol/class_order", "once"),
-    "seeds repeated": (changed("seeds", [7, 8, 7]), "/seeds", "repeated: 7"),
-    "no seeds": (changed("seeds", []), "/seeds", "at least 1"),
-    "too many seeds": (changed("seeds", list(range(21))), "/seeds", "20 at most"),
-    "a negative seed": (changed("seeds", [1, -1]), "/seeds/1", "greater than or equal to 0"),
-    "too small a memory": (
-        changed("track/memory/amount", 9),
-        "/track/memory/amount",
-        "each of the 10 classes",
-    ),
-    "a memory of no kind": (changed("track/memory/kind", "lots"), "/track/memory/kind", "'per_class'"),
-    "no memory amount": (changed("track/memory", {"kind": "total"}), "/track/memory", "at least 1"),
-    "too many epochs": (
-        changed("method/later_tasks", {"epochs": 10_000}),
-        "/method/later_tasks/epochs",
-        "1000 at most",
-    ),
-    "milestones out of order": (
-        changed("method/first_task", {"epochs": 9, "milestones": [5, 3]}),
-        "/method/first_task/milestones",
-        "rise strictly",
-    ),
-    "a missing field": (changed("track/protocol", {"first": 2}), "/track/protocol/increment", "required"),
-    "a slug of no form": (changed("track", "digits"), "/track", "such as"),
-    "a slug that names an impossible track": (
-        changed("track", "digits-b0-inc1-m50-convnet"),
-        "/track",
-        "protocol.first: ",
-    ),
-    "no object": ([], "", "a JSON object is required"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_with_a_pointer_and_what_is_allowed(refusing, name):
-    service, client = refusing
-    body, pointer, said = BAD[name]
-    answer = client.post("/api/v1/jobs", json=body)
-    assert answer.status_code == 422
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["type"] == "/problems/invalid-body"
-    assert problem["errors"][0]["pointer"] == pointer
-    assert said in problem["errors"][0]["detail"]
-    assert service.written() == {"jobs": 0, "runs": 0, "tracks": 0}
-
-
-TEXTS = {
-    "NaN": ('"temperature": NaN', 422, "/method/temperature", "finite"),
-    "infinity": ('"temperature": 1e999', 422, "/method/temperature", "finite"),
-    "a huge number": ('"temperature": 1e300', 422, "/method/temperature", "less than or equal to 100"),
-    "a huge integer": ('"temperature": ' + "9" * 5000, 422, "/method/temperature", "finite"),
-    "a key twice": ('"loss": "ce", "loss": "bce"', 400, "", "'loss' stands twice"),
-    "U+0000": ('"loss": "a\\u0000b"', 400, "/method/loss", "U+0000"),
-    "half a surrogate pair": ('"loss": "\\ud800"', 400, "/method/loss", "surrogate"),
-    "deep nesting": ('"loss": ' + "[" * 20 + "]" * 20, 400, None, "16 levels"),
-    "very deep nesting": ('"loss": ' + "[" * 30_000 + "]" * 30_000, 400, None, "16 levels"),
-    "broken JSON": ('"loss": ', 400, "", "Expecting value"),
-}
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_text_that_is_not_strict_json_is_refused(refusing, name):
-    service, client = refusing
-    text, status, pointer, said = TEXTS[name]
-    body = '{"track": "digits-b0-inc2-m50-convnet", "seeds": [1], "method": {"name": "icarl", ' + text + "}}"
-    answer = client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == status
-    (fault,) = answer.json()["errors"]
-    assert pointer is None or fault["pointer"] == pointer
-    assert said in fault["detail"]
-    assert service.written()["jobs"] == 0
-
-
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("text/plain", 415),
-        ("application/x-www-form-urlencoded", 415),
-        (None, 415),
-        ("application/json; charset=utf-8", 202),
-    ],
-)
-def test_only_json_is_read(client, a_job, content_type, status):
-    headers = {"Content-Type": content_type} if content_type else {}
-    assert (
-        client.post("/api/v1/jobs", content=json.dumps(a_job()).encode(), headers=headers).status_code
-        == status
-    )
-
-
-def test_an_empty_body_is_refused(refusing):
-    _, client = refusing
-    answer = client.post("/api/v1/jobs", headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["errors"]) == (
-        422,
-        [{"pointer": "", "detail": "a JSON object is required"}],
-    )
-
-
-def test_a_body_over_the_limit_is_refused(refusing):
-    service, client = refusing
-    answer = client.post(
-        "/api/v1/jobs",
-        content=b'{"a": "' + b"x" * 64 * 1024 + b'"}',
-        headers={"Content-Type": "application/json"},
-    )
-    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
-    assert "65536" in answer.json()["detail"]
-    assert service.written()["jobs"] == 0
-
-
-def test_a_body_that_hides_its_length_is_stopped_at_the_limit(refusing):
-    _, client = refusing
-    answer = client.post(
-        "/api/v1/jobs",
-        content=(b" " * 1000 for _ in range(100)),
-        headers={"Content-Type": "application/json"},
-    )
-    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
-
-
-def test_unknown_query_parameters_are_refused_and_nothing_is_written(refusing, a_job):
-    service, client = refusing
-    answer = client.post("/api/v1/jobs?forse=true", json=a_job())
-    assert answer.status_code == 422
-    assert answer.json()["errors"] == [
-        {"parameter": "forse", "detail": "unknown query parameter; known: force"}
-    ]
-    assert service.written()["jobs"] == 0
+TRACK = "digits-b0-inc2-m50-convnet"
 
 
 def test_a_job_is_accepted_with_its_place_and_its_runs(client, a_job):
@@ -301,24 +117,42 @@ def test_the_limit_of_waiting_runs_holds_for_parallel_submissions(service_of, se
     assert service.written()["runs"] == 4
 
 
-def test_submissions_that_wait_for_a_lock_keep_no_reader_waiting(served, service, a_job):
+SENDERS = {
+    "JSON": lambda client, seed: client.post(
+        "/api/v1/jobs", json={"method": {"name": "replay"}, "track": TRACK, "seeds": [seed]}, timeout=120
+    ),
+    "form": lambda client, seed: client.post(
+        "/submit",
+        data={
+            "method": "replay",
+            "track": TRACK,
+            "seeds": seed,
+            "action": "submit",
+            "token": token_of(client),
+        },
+        timeout=120,
+    ),
+}
+
+
+def token_of(client) -> str:
+    return client.headers["Authorization"].removeprefix("Bearer ")
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_submissions_that_wait_for_a_lock_do_not_delay_readers(served, service, sender):
+    send = SENDERS[sender]
+
     async def submit_and_read() -> tuple[int, bool, set[int]]:
         async with served.async_client() as client:
             with service.database.transaction() as session:
-                take_turn(
-                    session, service.user
-                )  # which every submission of this user needs; on SQLite it is the one writer
-                submissions = [
-                    asyncio.create_task(client.post("/api/v1/jobs", json=a_job(seeds=(seed,)), timeout=120))
-                    for seed in range(60)
-                ]
+                take_turn(session, service.user)  # every submission of this user needs this lock
+                submissions = [asyncio.create_task(send(client, seed)) for seed in range(60)]
                 await asyncio.sleep(2)
                 read = await client.get("/api/v1/jobs", timeout=20)
                 waited = not any(submission.done() for submission in submissions)
-            return (
-                read.status_code,
-                waited,
-                {answer.status_code for answer in await asyncio.gather(*submissions)},
-            )
+            answers = await asyncio.gather(*submissions)
+            return read.status_code, waited, {answer.status_code for answer in answers}
 
-    assert asyncio.run(submit_and_read()) == (200, True, {202})
+    accepted = {"JSON": 202, "form": 303}[sender]
+    assert asyncio.run(submit_and_read()) == (200, True, {accepted})

@@ -31,7 +31,7 @@ def asked(service: Any, client: Any, a_job: Any) -> list[str]:
 def test_those_who_ask_together_share_a_read(service: Any, asked: list[str]) -> None:
     async def together() -> list[str]:
         revisions = Revisions(service.database)
-        return await asyncio.gather(*(revisions.get(TRACK) for _ in range(50)), revisions.of("another"))
+        return await asyncio.gather(*(revisions.get(TRACK) for _ in range(50)), revisions.get("another"))
 
     *same, other = asyncio.run(together())
     assert set(same) == {"0-0-None"}
@@ -73,7 +73,7 @@ def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(
             raise OperationalError("SELECT", {}, Exception("away"))
 
         event.listen(service.database.engine, "before_cursor_execute", fail)
-        failed = await asyncio.gather(revisions.get(TRACK), revisions.of(TRACK), return_exceptions=True)
+        failed = await asyncio.gather(revisions.get(TRACK), revisions.get(TRACK), return_exceptions=True)
         event.remove(service.database.engine, "before_cursor_execute", fail)
         return failed, await revisions.get(TRACK)
 
@@ -85,7 +85,10 @@ def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(
 def test_who_gives_up_takes_the_answer_from_nobody(service: Any, asked: list[str]) -> None:
     async def one_leaves() -> str:
         revisions = Revisions(service.database)
-        leaving, staying = asyncio.create_task(revisions.get(TRACK)), asyncio.create_task(revisions.of(TRACK))
+        leaving, staying = (
+            asyncio.create_task(revisions.get(TRACK)),
+            asyncio.create_task(revisions.get(TRACK)),
+        )
         await asyncio.sleep(0)
         leaving.cancel()
         return await staying

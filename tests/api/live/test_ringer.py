@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from api.live.ringer import Doorbell
+from api.live.ringer import Ringer
 from store.celery_config import DEFAULT_QUEUE, MESSAGE
 
 
@@ -60,11 +60,11 @@ def test_submissions_and_events_work_while_redis_is_away(service_of, client_of, 
 
 def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_a_while(caplog):
     with silent_server() as server:
-        doorbell = Doorbell(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        ringer = Ringer(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         began = time.monotonic()
-        doorbell.ring(["cil", "gpu"])
+        ringer.ring(["cil", "gpu"])
         first = time.monotonic() - began
-        doorbell.ring(["cil"])
+        ringer.ring(["cil"])
         assert time.monotonic() - began - first < 0.1
     assert 0.5 < first < 4
     assert caplog.text.count("cannot be rung") == 1
@@ -84,5 +84,5 @@ def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypat
 
 
 def test_without_a_redis_nothing_is_rung_and_nothing_is_said(caplog):
-    Doorbell(None).ring(["cil"])
+    Ringer(None).ring(["cil"])
     assert caplog.text == ""
