@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from store.database.session import Database
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision: what this version of the software needs."""
 
 _LOCK = 0x_C11_1EAD

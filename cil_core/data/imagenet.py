@@ -26,7 +26,7 @@ from cil_core.data.images import EXTENSIONS, decode
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory, is_local
-from cil_core.spec.errors import DataError
+from cil_core.spec.errors import DataError, DataUnavailable
 
 CLASSES = 1000
 SUBSET_SEED = 1993
@@ -81,11 +81,11 @@ def classes(root: Path) -> list[str]:
     """The WordNet ids, sorted.
 
     Raises:
-        DataError: if there are not a thousand.
+        DataUnavailable: if there are not a thousand.
     """
     found = sorted(path.name for path in (root / "train").glob("*") if path.is_dir())
     if len(found) != CLASSES:
-        raise DataError(
+        raise DataUnavailable(
             f"{root / 'train'} has {len(found)} directories of classes, not {CLASSES}; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org "
             f"and put it, or a link to it, there, with the validation images sorted into {root / 'val'}/<wnid>/"
         )

@@ -21,14 +21,14 @@ import torch
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import MANIFEST
-from cil_core.spec.errors import DataError
+from cil_core.spec.errors import DataError, DataUnavailable
 
 
 def write(directory: Path, arrays: Arrays) -> None:
     """Put arrays there, in place of what was there.
 
     Raises:
-        DataError: if the disk is full or read-only.
+        DataUnavailable: the disk is full or read-only.
     """
     begin(directory)
     commit(directory, arrays)
@@ -38,14 +38,14 @@ def begin(directory: Path) -> Path:
     """An empty directory beside `directory`, for files that are too large to be held in memory first.
 
     Raises:
-        DataError: if the disk is full or read-only.
+        DataUnavailable: the disk is full or read-only.
     """
     unfinished = _unfinished(directory)
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
     except OSError as error:
-        raise DataError(f"cannot write {directory}: {error.strerror or error}") from error
+        raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
     return unfinished
 
 
@@ -53,7 +53,7 @@ def commit(directory: Path, arrays: Arrays) -> None:
     """Finish what `begin` began: write the arrays that no file holds yet, and the manifest, and give it its name.
 
     Raises:
-        DataError: if the disk is full or read-only.
+        DataUnavailable: the disk is full or read-only.
     """
     unfinished = _unfinished(directory)
     try:
@@ -64,7 +64,7 @@ def commit(directory: Path, arrays: Arrays) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         unfinished.rename(directory)
     except OSError as error:
-        raise DataError(f"cannot write {directory}: {error.strerror or error}") from error
+        raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
 
 
 def read(directory: Path, card: DatasetCard) -> Source:

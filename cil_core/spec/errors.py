@@ -3,7 +3,8 @@
     EngineError
     ├── InvalidSpec         the spec cannot be run: unknown name, increments that do not fit, a method on a track it cannot run
     ├── Diverged            a loss became NaN or infinite; says task, phase and epoch
-    ├── DataError           the dataset on this machine is missing, damaged or not the one the track names
+    ├── DataError           a fault of the data: damaged, too few images, or not the dataset that the track names
+    │   └── DataUnavailable the data may be in order, but this machine cannot get it: host, disk or directory
     └── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
 
 A damaged checkpoint is not an error: it is reported and the one before it is used.
@@ -31,7 +32,11 @@ class Diverged(EngineError):
 
 
 class DataError(EngineError):
-    """The data on this machine cannot be used."""
+    """A fault of the data: the same run fails the same way at every attempt."""
+
+
+class DataUnavailable(DataError):
+    """This machine cannot get the data now: a host does not answer, a disk is full, a directory is missing."""
 
 
 class CheckpointError(EngineError):

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from cil_core.spec.base import Frozen
 from cil_core.spec.catalog import DATASETS, DatasetCard
 from cil_core.spec.data_root import PREFIX, registration_file
-from cil_core.spec.errors import DataError
+from cil_core.spec.errors import DataError, DataUnavailable
 
 __all__ = ["PREFIX", "Registration", "cards", "registration", "registration_file"]
 
@@ -36,14 +36,15 @@ def registration(name: str, data_root: Path) -> Registration:
     """What was registered as `name` (without prefix).
 
     Raises:
-        DataError: if there is no such registration, or its file is damaged.
+        DataUnavailable: this machine has no such registration.
+        DataError: its file is damaged.
     """
     file = registration_file(name, data_root)
     try:
         return Registration.model_validate_json(file.read_text())
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none"
-        raise DataError(
+        raise DataUnavailable(
             f"no folder dataset {name!r} is registered in {file.parent}; registered: {known}"
         ) from None
     except (OSError, ValidationError) as error:

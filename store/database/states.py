@@ -81,6 +81,8 @@ class FailureClass(StrEnum):
 
     invalid_spec = "invalid_spec"
     """The spec cannot be run; never retried."""
+    invalid_data = "invalid_data"
+    """The dataset is damaged, has too few images or differs from the registered one; never retried."""
     out_of_memory = "out_of_memory"
     """The device or the host had too little memory; never retried, the message says which and the peak."""
     diverged = "diverged"

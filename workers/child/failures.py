@@ -1,11 +1,12 @@
 """From an exception in the child to a failure class with a message that says what to do about it. Imports PyTorch.
 
-InvalidSpec                                     invalid_spec      the same spec fails the same way everywhere
-Diverged                                        diverged
-MemoryError, CPU or CUDA allocation refused     out_of_memory     never retried silently; says device, limit and peak
-CheckpointError, DataError, other OSErrors      infrastructure    this machine's fault: another attempt may stand better, its reason is kept
-a CUDA error                                    infrastructure    a broken or lost device
-anything else                                   internal          a bug of ours
+InvalidSpec                                         invalid_spec      the same spec fails the same way everywhere
+DataError                                           invalid_data      a fault of the data: every attempt fails likewise
+Diverged                                            diverged
+MemoryError, CPU or CUDA allocation refused         out_of_memory     never retried; names device, limit and peak
+DataUnavailable, CheckpointError, other OSErrors    infrastructure    a fault of this machine: another attempt may succeed
+a CUDA error                                        infrastructure    a broken or lost device
+anything else                                       internal          a bug in this software
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import traceback
 
 import torch
 
-from cil_core.spec.errors import CheckpointError, DataError, Diverged, InvalidSpec
+from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
 from workers.child.environment import peaks
 from workers.protocol import Environment, Failed, Order
 
@@ -37,8 +38,10 @@ def failed(error: Exception, order: Order) -> Failed:
         )
     if isinstance(error, Diverged):
         return Failed(failure="diverged", message=str(error), evidence=evidence)
-    if isinstance(error, (CheckpointError, DataError, OSError, torch.AcceleratorError)):
+    if isinstance(error, (CheckpointError, DataUnavailable, OSError, torch.AcceleratorError)):
         return Failed(failure="infrastructure", message=f"{type(error).__name__}: {error}", evidence=evidence)
+    if isinstance(error, DataError):
+        return Failed(failure="invalid_data", message=str(error), evidence=evidence)
     return Failed(failure="internal", message=f"{type(error).__name__}: {error}", evidence=evidence)
 
 

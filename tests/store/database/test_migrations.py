@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from sqlalchemy.orm import Session
 
 import migrations
 from store.database.base import Base
@@ -56,6 +58,38 @@ def test_migrations_make_what_the_models_say(database: Database) -> None:
             compare_metadata(MigrationContext.configure(session.connection(), opts=options), Base.metadata)
             == []
         )
+
+
+def test_an_older_database_learns_new_failure_classes_and_keeps_its_triggers(empty_database_url: str) -> None:
+    older = Database(empty_database_url)
+    with older.transaction() as session:
+        config = migrations._config()
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0003")
+        before = _triggers(session)
+    migrations.upgrade(empty_database_url)
+    with older.transaction() as session:  # on a connection from before the upgrade
+        assert _triggers(session) == before != set()
+        allowed = " ".join(
+            text for table in ("runs", "attempts") for text in _checks(session, table) if "timed_out" in text
+        )
+        assert allowed.count("invalid_data") == 2
+        if older.engine.dialect.name == "sqlite":
+            assert session.scalar(sa.text("PRAGMA integrity_check")) == "ok"
+    older.dispose()
+
+
+def _triggers(session: Session) -> set[str]:
+    source = (
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        if session.get_bind().dialect.name == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    return set(session.scalars(sa.text(source)))
+
+
+def _checks(session: Session, table: str) -> list[str]:
+    return [str(check["sqltext"]) for check in sa.inspect(session.connection()).get_check_constraints(table)]
 
 
 def test_a_database_from_the_future_is_refused(database: Database, database_url: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cil_core.spec.errors import CheckpointError, DataError, Diverged, InvalidSpec
+from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
 from workers.child.failures import failed
 from workers.protocol import Order
 
@@ -55,7 +55,8 @@ def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
     [
         (Diverged("the loss is NaN in task 2, epoch 3"), "diverged"),
         (CheckpointError("No space left on device"), "infrastructure"),
-        (DataError("cifar100 is damaged"), "infrastructure"),
+        (DataError("cifar100 is damaged"), "invalid_data"),
+        (DataUnavailable("cannot download cifar100"), "infrastructure"),
         (ConnectionResetError("the download broke"), "infrastructure"),
         (torch.AcceleratorError("CUDA error: unspecified launch failure"), "infrastructure"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "internal"),
