@@ -85,7 +85,9 @@ class Failed(Frozen):
     """The run cannot go on."""
 
     kind: Literal["failed"] = "failed"
-    failure: Literal["invalid_spec", "invalid_data", "out_of_memory", "diverged", "infrastructure", "internal"]
+    failure: Literal[
+        "invalid_spec", "invalid_data", "out_of_memory", "diverged", "infrastructure", "internal"
+    ]
     message: str
     evidence: Environment
 

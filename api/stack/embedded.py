@@ -28,7 +28,6 @@ from pathlib import Path
 
 import httpx
 from alembic.util import CommandError
-from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 import migrations
@@ -38,7 +37,7 @@ from api.stack import ports, redis_server
 from api.stack.processes import Service, stop_leftovers
 from store.access import accounts
 from store.access.accounts import Role, Scope
-from store.database.session import Database
+from store.database.session import Database, sqlite_url
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +99,7 @@ class Stack:
             self.port = ports.claim(self.host, self.port)
         except ports.PortTakenError as error:
             raise CannotStartError(f"{error}; give another --port, or 0 for any free one") from None
-        database_url = (
-            os.environ.get("CIL_DATABASE_URL")
-            or URL.create("sqlite", database=str(self.data_dir / "cil.sqlite3")).render_as_string()
-        )
+        database_url = os.environ.get("CIL_DATABASE_URL") or sqlite_url(self.data_dir / "cil.sqlite3")
         environment = {
             **os.environ,
             "CIL_DATA_DIR": str(self.data_dir),

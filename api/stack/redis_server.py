@@ -23,6 +23,12 @@ class RedisServer:
     url: str
 
 
+def quoted(value: str) -> str:
+    """A value of Redis's configuration file in double quotes."""
+    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
+
+
 def configure(folder: Path) -> RedisServer:
     """Write the configuration of a server that keeps its data in `folder`.
 
@@ -37,7 +43,7 @@ def configure(folder: Path) -> RedisServer:
         f"bind {HOST}",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{folder}"',
+        f"dir {quoted(str(folder))}",
         "appendonly yes",
         "maxmemory-policy noeviction",
         'save ""',

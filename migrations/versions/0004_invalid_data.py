@@ -50,6 +50,8 @@ def _sqlite() -> None:
         {"before": _BEFORE, "after": _AFTER},
     )
     if changed.rowcount != len(_TABLES):
-        raise RuntimeError(f"{changed.rowcount} of {len(_TABLES)} tables list the failure classes as expected")
+        raise RuntimeError(
+            f"{changed.rowcount} of {len(_TABLES)} tables list the failure classes as expected"
+        )
     connection.execute(sa.text(f"PRAGMA schema_version = {version + 1}"))
     connection.execute(sa.text("PRAGMA writable_schema = RESET"))

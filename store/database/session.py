@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -33,6 +34,11 @@ _THREADS = 40
 """As many connections as the API has threads, made when needed: nobody waits for one."""
 
 _MODE = "transaction_mode"
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite database; `%`, `?` and other special characters in its path are escaped."""
+    return URL.create("sqlite", database=str(file.resolve())).render_as_string()
 
 
 class Database:

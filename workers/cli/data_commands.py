@@ -181,7 +181,7 @@ def verify(
 
 def _announce(data_dir: Path, url: str | None) -> None:
     """Tell the service, if there is one, of the registered folders."""
-    from store.database.session import Database
+    from store.database.session import Database, sqlite_url
     from workers.parent import datasets
 
     embedded = data_dir / "cil.sqlite3"
@@ -192,7 +192,7 @@ def _announce(data_dir: Path, url: str | None) -> None:
         )
         return
     with _refusals():
-        database = Database(url or f"sqlite:///{embedded.resolve()}")
+        database = Database(url or sqlite_url(embedded))
         datasets.announce(database, _root(data_dir))
         database.dispose()
     typer.echo("the service knows it")

@@ -95,6 +95,18 @@ def test_what_is_in_the_way_is_said_in_one_line_and_nothing_is_left_running(
     assert not (tmp_path / "data" / "processes.json").exists()
 
 
+@pytest.mark.parametrize("name", ["%41", "a?mode=memory", 'say "a\\b"', "#1 100%", "it's\ttabbed"])
+def test_a_data_directory_may_have_any_name(up: Started, tmp_path: Path, name: str) -> None:
+    data = tmp_path / "parent" / name
+    process = up("--port", "0", "--data-dir", str(data))
+    assert "ready" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]
+    assert (data / "cil.sqlite3").stat().st_size > 0
+    assert (data / "redis" / "appendonly.aof").is_file()
+
+
 def test_a_taken_port_is_refused(up: Started) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         process = up("--port", str(other.getsockname()[1]))

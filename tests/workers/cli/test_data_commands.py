@@ -90,6 +90,17 @@ def test_the_embedded_service_is_found_beside_its_datasets(
     assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", tmp_path).stdout
 
 
+@pytest.mark.parametrize("name", ["%41", "a?b", '"quoted" #1'])
+def test_the_embedded_service_is_found_in_a_directory_of_any_name(
+    pictures: Path, tmp_path: Path, sqlite_url: str, name: str
+) -> None:
+    directory = tmp_path / "parent" / name
+    directory.mkdir(parents=True)
+    Path(sqlite_url.removeprefix("sqlite:///")).rename(directory / "cil.sqlite3")
+    assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", directory).stdout
+    assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]
+
+
 def test_other_images_under_a_name_the_service_knows_are_refused(
     pictures: Path, tmp_path: Path, sqlite_url: str
 ) -> None:
