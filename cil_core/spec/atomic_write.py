@@ -27,7 +27,7 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> Non
     Raises:
         OSError: the folder is missing or read-only, or the disk is full; `path` keeps its old content.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.new")  # a long name gets no longer
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)

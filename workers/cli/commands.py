@@ -48,7 +48,8 @@ def run(
     device: Annotated[str, typer.Option(help="Where to run: cpu or cuda:N.")] = "cpu",
     data_dir: Annotated[Path, typer.Option(envvar="CIL_DATA_DIR", help="Holds datasets/.")] = Path("var"),
     out: Annotated[
-        Path | None, typer.Option(help="Write the result here instead of to standard output.")
+        Path | None,
+        typer.Option(help="File for the result, complete after every seed; standard output if not given."),
     ] = None,
     compiled: Annotated[
         bool,
@@ -57,18 +58,27 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Run the engine here and now, with no service: progress on standard error, the result as JSON."""
+    """Run the engine without a service: progress on standard error, the result as JSON.
+
+    A seed that fails does not stop the others; the exit code is then 1.
+    """
+    from workers.cli.result_file import CannotWrite, ResultFile
     from workers.cli.spec_file import read_or_exit
     from workers.parent import compiler
 
     if compiled and (lacking := compiler.lacking_for("--compile")):
         typer.echo(f"cil run: {lacking}", err=True)
         raise typer.Exit(2)
-    specs = read_or_exit(spec)
+    specs, result_file = read_or_exit(spec), ResultFile(out)
+    try:
+        result_file.check()
+    except CannotWrite as error:
+        typer.echo(f"cil run: --out: {error}", err=True)
+        raise typer.Exit(2) from error
     from workers.cli.standalone import execute
 
     raise typer.Exit(
-        execute(specs, device=device, data_root=data_dir / "datasets", out=out, compiled=compiled)
+        execute(specs, device=device, data_root=data_dir / "datasets", out=result_file, compiled=compiled)
     )
 
 

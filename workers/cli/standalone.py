@@ -1,82 +1,103 @@
-"""`cil run`: the engine alone, in this process. The result is the JSON a reader needs to recompute every number."""
+"""`cil run`: the engine alone, in this process. The result is the JSON a reader needs to recompute every number.
+
+Decisions:
+    * A seed that fails does not stop the others. The result names what failed and why, and the exit code is 1.
+    * The result file is complete after every seed, so that Ctrl-C keeps the finished seeds.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
+import signal
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cil_core.engine.run import run
 from cil_core.spec.errors import EngineError
-from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
+from cil_core.spec.events import Event, RunFinished, RunStarted, TaskEvaluated
 from cil_core.spec.jobs import RunSpec
 from cil_core.spec.metrics import summarize
 from workers.child.environment import describe, peaks
 from workers.child.stopwatch import Stopwatch
+from workers.cli.progress_bars import bars, show
+from workers.cli.result_file import CannotWrite, ResultFile
 
 FAILED = 1
+INTERRUPTED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+
+@dataclass
+class Result:
+    """The result of a job, as far as it is known."""
+
+    specs: Sequence[RunSpec]
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def json(self) -> str:
+        """What `cil run` writes."""
+        content = {
+            "track": self.specs[0].track.slug,
+            "method": self.specs[0].method.model_dump(mode="json"),
+            "runs": self.runs,
+            "failures": self.failures,
+        }
+        return json.dumps(content, indent=2) + "\n"
 
 
 def execute(
-    specs: Sequence[RunSpec], *, device: str, data_root: Path, out: Path | None, compiled: bool = False
+    specs: Sequence[RunSpec], *, device: str, data_root: Path, out: ResultFile, compiled: bool = False
 ) -> int:
-    """Run what is asked for.
+    """Run every spec and write the result.
 
     Args:
         specs: runs of one job.
         device: `cpu` or `cuda:N`.
-        data_root: where datasets lie.
-        out: where the result goes; None prints it.
+        data_root: the datasets' folder.
+        out: where the result goes.
         compiled: whether backbones are compiled in runs that gain from it.
 
     Returns:
-        The exit code: 0, or 1 if a run failed.
+        The exit code: 0; 1 if a run failed or the result could not be written; 130 after Ctrl-C or SIGTERM.
     """
-    console = Console(stderr=True)
-    results: list[dict[str, Any]] = []
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        console=console,
-    ) as progress:
-        for spec in specs:
-            bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
-            try:
-                results.append(_run(spec, device, data_root, compiled, partial(_show, progress, bar)))
-            except (EngineError, RuntimeError) as error:
-                console.print(
-                    f"[red]seed {spec.seed}: {type(error).__name__}:[/red] {error}", highlight=False
-                )
-                return FAILED
-    text = json.dumps(
-        {"track": specs[0].track.slug, "method": specs[0].method.model_dump(mode="json"), "runs": results},
-        indent=2,
-    )
-    if out:
-        out.write_text(text + "\n")
-    else:
-        sys.stdout.write(text + "\n")
-    return 0
+    console, result, interrupted = Console(stderr=True, soft_wrap=True), Result(specs), False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's time limit is like Ctrl-C
+    try:
+        with bars(console) as progress:
+            for spec in specs:
+                bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
+                try:
+                    shown = partial(show, progress, bar)
+                    result.runs.append(_run(spec, device, data_root, compiled, shown))
+                except Exception as error:  # noqa: BLE001 - recorded and reported; the other seeds run
+                    _fail(spec, error, result, console)
+                _write(out.update, result, console)
+    except KeyboardInterrupt:
+        interrupted = True
+        _say(console, f"interrupted: {len(result.runs)} of {len(specs)} seeds are complete")
+    is_written = not (result.runs or result.failures) or _write(out.finish, result, console)
+    if result.failures:
+        _say(console, f"{len(result.failures)} of {len(specs)} seeds failed")
+    return INTERRUPTED if interrupted else FAILED if result.failures or not is_written else 0
 
 
 def _run(
-    spec: RunSpec, device: str, data_root: Path, compiled: bool, show: Callable[[Event], None]
+    spec: RunSpec, device: str, data_root: Path, compiled: bool, shown: Callable[[Event], None]
 ) -> dict[str, Any]:
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
     digest, is_compiled = "", False
     for event in run(spec, device=device, data_root=data_root, compiled=compiled):
-        show(event)
+        shown(event)
         if isinstance(event, RunStarted):
             is_compiled = event.compiled
         if isinstance(event, RunFinished):
@@ -105,26 +126,22 @@ def _summary(rows: list[TaskEvaluated], classifier: str) -> dict[str, Any]:
     ).model_dump(mode="json")
 
 
-def _show(progress: Progress, bar: TaskID, event: Event) -> None:
-    match event:
-        case RunStarted():
-            progress.update(bar, total=len(event.task_sizes))
-        case TaskStarted():
-            progress.update(
-                bar,
-                note=f"task {event.task + 1}: {event.seen - event.known} new classes, {event.train_images} images",
-            )
-        case EpochFinished():
-            progress.update(
-                bar,
-                note=f"task {event.task + 1}, {event.phase}: epoch {event.epoch + 1} of {event.epochs}, loss {sum(event.losses.values()):.3f}",
-            )
-        case TaskEvaluated():
-            accuracy = {
-                name: sum(counts.correct) / sum(event.test_images) for name, counts in event.results.items()
-            }
-            note = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
-            progress.update(bar, completed=event.task + 1, note=note)
-            progress.console.print(f"  task {event.task + 1}: {event.seen} classes, {note}", highlight=False)
-        case RunFinished():
-            pass
+def _fail(spec: RunSpec, error: Exception, result: Result, console: Console) -> None:
+    name = type(error).__name__
+    result.failures.append({"seed": spec.seed, "error": name, "message": str(error)})
+    if not isinstance(error, (EngineError, RuntimeError, MemoryError, OSError)):
+        _say(console, "".join(traceback.format_exception(error)))
+    _say(console, f"seed {spec.seed}: {name}: {error}")
+
+
+def _write(write: Callable[[str], None], result: Result, console: Console) -> bool:
+    try:
+        write(result.json())
+    except CannotWrite as error:
+        _say(console, f"cil run: {error}")
+        return False
+    return True
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, style="red", markup=False, highlight=False)
