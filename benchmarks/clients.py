@@ -1,4 +1,4 @@
-"""An API process of one's own, and clients that ask it: raw sockets that keep their connections, so that a client costs as little as possible."""
+"""An API process and cheap clients for it: raw sockets that keep their connections."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Connection:
 
 @contextmanager
 def serving(database_url: str, processes: int = 1) -> Iterator[str]:
-    """The address of an API over this database."""
+    """Start an API process over this database; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -102,7 +102,7 @@ def serving(database_url: str, processes: int = 1) -> Iterator[str]:
 
 
 async def milliseconds(connection: Connection, question: Callable[[Connection], Any]) -> float:
-    """How long one answer took; an answer that is an error ends the measurement."""
+    """Milliseconds of one answer; an error answer ends the measurement."""
     began = time.perf_counter()
     status, _ = await question(connection)
     taken = 1000 * (time.perf_counter() - began)
@@ -112,7 +112,7 @@ async def milliseconds(connection: Connection, question: Callable[[Connection], 
 
 
 async def timed(address: str, questions: Sequence[Callable[[Connection], Any]], clients: int) -> list[float]:
-    """Milliseconds of each question, asked by so many clients at once."""
+    """Milliseconds of each request from this many concurrent clients."""
     waiting, taken = iter(questions), list[float]()
 
     async def client() -> None:
@@ -131,14 +131,14 @@ def p95(values: Sequence[float]) -> float:
 
 
 def gets(path: str, count: int, headers: Mapping[str, str] = NO_HEADERS) -> list[Callable[[Connection], Any]]:
-    """The same question several times."""
+    """One request, several times."""
     return [lambda connection: connection.ask(path, headers)] * count
 
 
 async def paced(
     address: str, question: Callable[[Connection], Any], clients: int, every: float, rounds: int
 ) -> list[float]:
-    """Milliseconds of each answer to so many clients who each ask every so many seconds, one after another."""
+    """Milliseconds of each answer to clients that each send a request per interval."""
     taken: list[float] = []
 
     async def client(number: int) -> None:
@@ -156,7 +156,7 @@ async def paced(
 def rate(
     address: str, path: str, seconds: float, clients: int, headers: Mapping[str, str] = NO_HEADERS
 ) -> float:
-    """Answers a second."""
+    """Answers per second."""
 
     async def run() -> float:
         done, deadline = 0, time.perf_counter() + seconds

@@ -1,8 +1,9 @@
-"""The peer: iCaRL as the field's common code runs it, written anew and plainly.
+"""The contender: iCaRL as the field's common code runs it, in our own plain implementation.
 
-PIL images are transformed one by one in a `DataLoader` (in process: on two cores its workers only cost), the network computes in float32,
-channels first and eagerly, the teacher is an ordinary copy, features are extracted class by class, and herding is numpy. Backbone, recipe, data
-and losses are the same as ours, so that only the way of computing differs; `benchmarks.methods` checks that the accuracies agree.
+A `DataLoader` transforms PIL images one by one, in process, because its workers only cost time on two cores.
+The network computes in float32, channels first and eagerly; the teacher is an ordinary copy; features are
+extracted class by class; herding is numpy. Backbone, recipe, data and losses equal ours, so only the way of
+computing differs. `benchmarks.methods` checks that the accuracies agree.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Images(Dataset[Item]):
 
 
 def transforms_of(card: DatasetCard, *, train: bool) -> transforms.Compose:
-    """The card's augmentation (crops and flips) and normalisation as torchvision's transforms of one image."""
+    """The card's crops, flips and normalisation as torchvision transforms of one image."""
     steps: list[object] = []
     for token in card.augment if train else ():
         name, _, number = token.partition(":")
@@ -69,7 +70,7 @@ def transforms_of(card: DatasetCard, *, train: bool) -> transforms.Compose:
 
 
 class Network(nn.Module):
-    """A backbone and a linear layer that is replaced when classes arrive."""
+    """A backbone and a linear layer; new classes replace the layer."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -93,7 +94,7 @@ class Network(nn.Module):
 
 
 class CommonLoop:
-    """iCaRL over tasks, the common way.
+    """iCaRL over tasks in the common way.
 
     Args:
         card: of the dataset.
@@ -142,7 +143,7 @@ class CommonLoop:
             self.epoch(loader, optimizer)
 
     def epoch(self, loader: DataLoader[Item], optimizer: torch.optim.Optimizer) -> float:
-        """One pass; the mean loss, for which the common code waits at every step."""
+        """One pass; returns the mean loss, for which the common code synchronises at every step."""
         self.net.train()
         total = 0.0
         for x, y in loader:

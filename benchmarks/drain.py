@@ -1,9 +1,9 @@
-"""What the service around the runs costs: many short runs through the slots of a worker, and writing down what a run tells.
+"""What the service costs around its runs.
 
-* Drain: runs of about a second; the time until the last has ended against the sum of what their tasks took, on all slots. What is left over is claiming, starting a
-  process, loading data, recording and finishing.
-* Recording: the transaction that writes down an epoch, on a database file and on a server. A run is told of one epoch a second at most, so its milliseconds are
-  tenths of a per cent of a run.
+* Drain: many runs of about a second. The time until the last one ends, against the sum of their task times on
+  all slots, leaves claiming, starting a process, loading data, recording and finishing.
+* Recording: the transaction that writes an epoch, on a database file and on a server. A run reports at most
+  one epoch per second, so its milliseconds are tenths of a per cent of a run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SLOTS = len(os.sched_getaffinity(0))
 """As many as `cil up` gives its worker."""
 
 SEEDS_A_JOB, JOBS_AT_ONCE = 20, 20
-"""So that never more runs wait than a user may have waiting."""
+"""Keeps the number of queued runs below a user's limit."""
 
 METHOD = {
     "name": "finetune",
@@ -44,7 +44,7 @@ METHOD = {
 
 
 def drain(report: Report, count: int) -> None:
-    """Submit so many runs and wait for the last."""
+    """Submit this many runs and wait for the last one."""
     with (
         tempfile.TemporaryDirectory(prefix="cil-bench-") as folder,
         serving(Path(folder), Console(stderr=True)) as known,
@@ -52,7 +52,7 @@ def drain(report: Report, count: int) -> None:
     ):
         client.wait(
             client.submit(METHOD, DIGITS, [10**6, 10**6 + 1]).id
-        )  # the workers are up, the data is there
+        )  # warm-up: workers are running, data is loaded
         jobs: list[str] = []
         for first in range(0, count, SEEDS_A_JOB):
             if len(jobs) >= JOBS_AT_ONCE:
@@ -78,7 +78,7 @@ def drain(report: Report, count: int) -> None:
 
 
 def recording(report: Report, kind: str, url: str, count: int) -> None:
-    """Milliseconds to write down an epoch; of a second, so many tenths of a per cent."""
+    """Milliseconds to record an epoch; per second, tenths of a per cent."""
     migrations.upgrade(url)
     database = Database(url)
     spec = JobSpec.model_validate({"method": {"name": "finetune"}, "track": DIGITS, "seeds": [1]})
@@ -112,7 +112,7 @@ def recording(report: Report, kind: str, url: str, count: int) -> None:
 
 
 def main() -> int:
-    """Run it; returns the exit code."""
+    """Measure and return the exit code."""
     chosen = options(__doc__ or "")
     report = Report("drain", "What the service around the runs costs")
     with (

@@ -1,8 +1,9 @@
-"""Training speed: images a second of our engine against the field's common loop, plain and with distillation.
+"""Training speed in images per second: our engine against the field's common loop.
 
-Both train a resnet32 on the same 32 × 32 images at batch 128 through their whole path from stored pixels to the optimiser's step; ours is the
-product's own trainer with the product's own method. The full measurement also lets it compile its backbones, as long runs may: what it gains stands beside what it
-costs, and after how many steps it has paid.
+Both train a resnet32 on the same 32 × 32 images at batch 128, through their whole path from stored pixels to
+the optimiser's step. Ours is the product's own trainer with the product's own method. The full measurement
+also compiles its backbones, as long runs may, and reports the gain, the cost, and the number of steps after
+which compiling has paid.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TARGETS = {"plain, fp32": 1.6, "distillation, fp32": 1.6, "plain, bf16": 3.0, "d
 
 
 def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise as pixels: what is drawn does not change how long it takes."""
+    """Random pixels: their values do not affect the time."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(
         count
@@ -77,7 +78,7 @@ def ours(
 
 
 def phase_of(method: Method, task: Task) -> Phase:
-    """Its standard phase over this task's images alone, so that all contenders see as many."""
+    """Its standard phase over this task's images alone, so that all contenders see equally many."""
     return method.standard_phase(task, data=task.train)
 
 
@@ -104,13 +105,13 @@ def _second_task(loop: CommonLoop) -> CommonLoop:
 
 
 def _paid(cost: float, gain: float) -> str:
-    """What compiling costs before the first step, and the steps it takes to win that back."""
+    """The cost of compiling before the first step, and the steps that win it back."""
     after = f"paid after {cost / gain:,.0f} steps" if gain > 0 else "never paid"
     return f"compiling took {cost:.0f} s, a step is {gain * 1000:.0f} ms shorter, {after}."
 
 
 def main() -> int:
-    """Measure, print, and tell whether the targets are met."""
+    """Measure, print and return the exit code: 1 if a target is missed."""
     chosen = options(__doc__ or "")
     batches, repetitions = (2, 3) if chosen.quick else (8, 7)
     pixels, labels = images(batches * BATCH)
@@ -156,7 +157,8 @@ def main() -> int:
                     at_least=TARGETS[f"{kind}, {precision}"],
                 )
                 report.notes.append(
-                    f"{kind}, {precision}, compiled: {_paid(cost[precision] - ready, (seconds[precision] - ready) / batches)}"
+                    f"{kind}, {precision}, compiled: "
+                    + _paid(cost[precision] - ready, (seconds[precision] - ready) / batches)
                 )
     return report.finish(chosen.out)
 

@@ -1,7 +1,7 @@
-"""A database as it would be after years: any number of finished runs with ten tasks each, over many tracks, written as fast as the database takes them.
+"""A database after years of use: finished runs with ten tasks each, over many tracks, written in bulk.
 
-What is written obeys every rule of the schema: summaries are those of the counts, entries and keys are the real digests. Only the guards that watch single
-writes are away while it is filled.
+Every row obeys the schema: summaries follow from the counts, entries and keys are real digests. Only the
+triggers that guard single writes are removed while it fills.
 """
 
 from __future__ import annotations
@@ -29,20 +29,81 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 METHODS = [name for name, recipe in BY_NAME.items() if recipe.ranked and "later_tasks" in recipe.model_fields]
 
 RUNS = (
-    "id", "key", "entry_id", "track_slug", "method", "recipe_digest", "recipe", "seed", "engine_version", "dataset", "queue", "priority", "forced", "state",
-    "attempt", "charged", "not_before", "cancel_requested", "created_at", "started_at", "finished_at", "task_sizes", "class_order", "device", "environment",
+    "id",
+    "key",
+    "entry_id",
+    "track_slug",
+    "method",
+    "recipe_digest",
+    "recipe",
+    "seed",
+    "engine_version",
+    "dataset",
+    "queue",
+    "priority",
+    "forced",
+    "state",
+    "attempt",
+    "charged",
+    "not_before",
+    "cancel_requested",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "task_sizes",
+    "class_order",
+    "device",
+    "environment",
     "matrix_digest",
-)  # fmt: skip
+)
 RESULTS = (
-    "run_id", "task", "classifier", "attempt", "known", "seen", "test_images", "correct", "correct_top5", "footprint", "diagnostics", "seconds", "created_at",
-)  # fmt: skip
+    "run_id",
+    "task",
+    "classifier",
+    "attempt",
+    "known",
+    "seen",
+    "test_images",
+    "correct",
+    "correct_top5",
+    "footprint",
+    "diagnostics",
+    "seconds",
+    "created_at",
+)
 SUMMARIES = (
-    "run_id", "classifier", "track_slug", "entry_id", "seed", "ranking", "counted", "average_accuracy", "last_accuracy", "forgetting", "metrics", "exemplars",
-    "counted_bytes", "kept_bytes", "parameters", "train_seconds",
-)  # fmt: skip
+    "run_id",
+    "classifier",
+    "track_slug",
+    "entry_id",
+    "seed",
+    "ranking",
+    "counted",
+    "average_accuracy",
+    "last_accuracy",
+    "forgetting",
+    "metrics",
+    "exemplars",
+    "counted_bytes",
+    "kept_bytes",
+    "parameters",
+    "train_seconds",
+)
 JOBS = (
-    "id", "track_slug", "method", "recipe_digest", "spec", "name", "engine_version", "priority", "forced", "state", "last_sequence", "created_at", "finished_at",
-)  # fmt: skip
+    "id",
+    "track_slug",
+    "method",
+    "recipe_digest",
+    "spec",
+    "name",
+    "engine_version",
+    "priority",
+    "forced",
+    "state",
+    "last_sequence",
+    "created_at",
+    "finished_at",
+)
 LINKS = ("job_id", "run_id", "position", "reused", "withdrawn")
 TABLES = {"runs": RUNS, "task_results": RESULTS, "summaries": SUMMARIES, "jobs": JOBS, "job_runs": LINKS}
 
@@ -51,7 +112,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _Template:
-    """The results of a run, as they are repeated."""
+    """Results of a run, repeated for many runs."""
 
     results: list[Row]
     summary: Row
@@ -76,7 +137,7 @@ def fill(url: str, runs: int, tracks: int) -> None:
             for table, rows in batch.items():
                 (_insert if on_sqlite else _copy)(connection, table, TABLES[table], rows)
             connection.commit()
-    if not on_sqlite:  # what autovacuum would have done while so many runs were made one by one; it would do it while others measure
+    if not on_sqlite:  # autovacuum would otherwise run during the measurement
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM (ANALYZE)")
     database.dispose()
@@ -126,9 +187,35 @@ def _entry(
         template = templates[(7 * number + position) % len(templates)]
         key = f"{run_key(spec, ENGINE_VERSION, None)[:40]}{number:016x}{position:08x}"
         batch["runs"].append(
-            (run, key, entry, slug, method, digest, written, position + 1, ENGINE_VERSION, "cifar100", "cil", 0, False, "succeeded", 1, 1, began, False, began,
-             began, ended, json.dumps([10] * TASKS), json.dumps(list(range(100))), "cuda:0", json.dumps({"python": "3.11", "host": "gpu-1"}), template.digest)
-        )  # fmt: skip
+            (
+                run,
+                key,
+                entry,
+                slug,
+                method,
+                digest,
+                written,
+                position + 1,
+                ENGINE_VERSION,
+                "cifar100",
+                "cil",
+                0,
+                False,
+                "succeeded",
+                1,
+                1,
+                began,
+                False,
+                began,
+                began,
+                ended,
+                json.dumps([10] * TASKS),
+                json.dumps(list(range(100))),
+                "cuda:0",
+                json.dumps({"python": "3.11", "host": "gpu-1"}),
+                template.digest,
+            )
+        )
         batch["task_results"] += [
             (run, task, classifier, *row, ended) for task, row in enumerate(template.results)
         ]
@@ -138,7 +225,7 @@ def _entry(
 
 
 def _template(number: int) -> _Template:
-    """Counts that differ from template to template, with the summary that follows from them."""
+    """Counts of one template, with the summary that follows from them."""
     correct = [
         [IMAGES - 20 * (task - column) - 3 * number for column in range(task + 1)] for task in range(TASKS)
     ]
@@ -168,9 +255,17 @@ def _template(number: int) -> _Template:
     ]
     numbers = summarize(correct, top5, [IMAGES] * TASKS)
     summary = (
-        True, numbers.average_accuracy, numbers.last_accuracy, numbers.forgetting, json.dumps(numbers.model_dump(mode="json")), 2000, 8_000_000, 8_100_000,
-        470_000, 600.0,
-    )  # fmt: skip
+        True,
+        numbers.average_accuracy,
+        numbers.last_accuracy,
+        numbers.forgetting,
+        json.dumps(numbers.model_dump(mode="json")),
+        2000,
+        8_000_000,
+        8_100_000,
+        470_000,
+        600.0,
+    )
     return _Template(results, summary, f"{number:064x}")
 
 
@@ -195,7 +290,7 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: list
 
 @contextmanager
 def _unguarded(connection: Connection, on_sqlite: bool) -> Iterator[None]:
-    """Without the guard that lets only the attempt that holds a run write its results."""
+    """Drops the trigger that lets only the attempt holding a run write its results, and restores it."""
     if on_sqlite:
         guard = connection.exec_driver_sql(
             "SELECT sql FROM sqlite_master WHERE name = 'task_results_fenced'"

@@ -1,7 +1,9 @@
-"""How long iCaRL on CIFAR-100 (10 tasks of 10 classes, resnet32, 200 + 9 × 170 epochs of batch 128) takes on one GPU, and what several seeds at once are worth.
+"""iCaRL on CIFAR-100 on one GPU: time of a whole run, and the gain from several seeds at once.
 
-Measured are whole epochs of the product's trainer on images of that number and size, of the first task and of a later one; the run is their sum. Several seeds are
-as many processes on one device, as a worker with several slots starts them. Without CUDA it says so and measures nothing; `--device cpu --images 256` tries it out.
+The run is 10 tasks of 10 classes, resnet32, 200 + 9 × 170 epochs of batch 128. The benchmark times whole
+epochs of the product's trainer on images of that number and size, for the first task and a later one, and
+adds them up. Several seeds are as many processes on one device, as a worker with several slots starts them.
+Without CUDA it says so and measures nothing; `--device cpu --images 256` tries it out.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SEEDS = (2, 4)
 
 
 def epoch(device: str, way: str, count: int, *, teacher: bool) -> Callable[[], object]:
-    """An epoch over so many images; it reads its losses at the end, so that it has waited for the device."""
+    """An epoch over this many images; reading its losses at the end waits for the device."""
     precision, compiled = WAYS[way]
     pixels, labels = images(count)
     return ours(
@@ -49,7 +51,7 @@ def _seed(ready: Any, go: Any, found: Any, device: str, way: str, count: int, re
 
 
 def together(device: str, way: str, count: int, repetitions: int, seeds: int) -> float:
-    """Seconds until so many processes have each finished the same number of epochs of a later task."""
+    """Seconds until this many processes have each finished the same epochs of a later task."""
     context = multiprocessing.get_context("spawn")
     ready, go, found = context.Semaphore(0), context.Event(), context.Queue()
     processes = [
@@ -68,7 +70,7 @@ def together(device: str, way: str, count: int, repetitions: int, seeds: int) ->
 
 
 def main() -> int:
-    """Measure, print, and tell whether the targets are met."""
+    """Measure, print and return the exit code: 1 if a target is missed."""
     chosen = options(
         __doc__ or "",
         device={"default": "cuda:0"},

@@ -1,10 +1,12 @@
-"""How many large images a second the input pipeline gives, without any network: ours beside per-sample transforms on files.
+"""Large images per second through the input pipeline, without any network: ours against per-sample files.
 
-* Ours: 256 × 256 pixels in memory-mapped arrays, read ahead in batches, cropped, scaled, flipped and normalised in batches.
-* The common way: JPEG files through `ImageFolder`, torchvision's transforms of one image and a `DataLoader` with its best number of processes.
+* Ours: 256 × 256 pixels in memory-mapped arrays, read ahead, cropped, scaled, flipped and normalised in
+  batches.
+* The common way: JPEG files through `ImageFolder`, torchvision's transforms of one image, and a `DataLoader`
+  with its best number of processes.
 
-The GPU never waits if the pipeline without augmentation (which runs on the GPU there) outruns it: a ResNet-18 takes some 3 000 images of 224 × 224 a
-second on one H200 in bfloat16.
+The GPU never waits if the pipeline without augmentation, which runs on the GPU there, outruns it: a ResNet-18
+takes about 3 000 images of 224 × 224 per second on one H200 in bfloat16.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ GPU_IMAGES = 3_000
 
 
 def pictures(directory: Path, count: int) -> tuple[Path, StreamedDataset]:
-    """The same images as JPEG files and as a memory-mapped array: smooth, as photographs are, so that they compress as photographs do."""
+    """The same images as JPEG files and as a memory-mapped array; smooth, so that they compress well."""
     random = np.random.default_rng(0)
     stored = np.lib.format.open_memmap(
         directory / "images.npy", mode="w+", dtype=np.uint8, shape=(count, 3, 256, 256)
@@ -52,18 +54,22 @@ def pictures(directory: Path, count: int) -> tuple[Path, StreamedDataset]:
 
 
 def common(files: Path, processes: int) -> DataLoader[object]:
-    """What the field does."""
+    """The common way."""
     transform = v2.Compose(
         [
-            v2.RandomResizedCrop(224, antialias=True), v2.RandomHorizontalFlip(), v2.ColorJitter(brightness=63 / 255),
-            v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(CARD.mean, CARD.std),
+            v2.RandomResizedCrop(224, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(brightness=63 / 255),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(CARD.mean, CARD.std),
         ]
-    )  # fmt: skip
+    )
     return DataLoader(ImageFolder(str(files), transform), BATCH, shuffle=True, num_workers=processes)
 
 
 def rate(batches: object, count: int) -> float:
-    """Images a second of one pass."""
+    """Images per second of one pass."""
     began = time.perf_counter()
     for _ in batches:  # type: ignore[attr-defined]
         pass
@@ -71,7 +77,7 @@ def rate(batches: object, count: int) -> float:
 
 
 def main() -> int:
-    """Measure, print, and tell whether the targets are met."""
+    """Measure, print and return the exit code: 1 if a target is missed."""
     chosen = options(__doc__ or "")
     count, passes = (1_024, 1) if chosen.quick else (6_144, 3)
     cores = len(os.sched_getaffinity(0))
@@ -94,7 +100,7 @@ def main() -> int:
     report.add("common way: JPEG files, one image at a time", theirs, "images/s")
     report.add("ours / common, all on these cores", ours / theirs, "×", at_least=1)
     report.notes.append(
-        "The target of reading is 3 000 images a second, what one H200 takes, for 8 cores; in proportion on fewer."
+        "The reading target is 3 000 images/s on 8 cores, the rate of one H200; fewer cores scale it down."
     )
     return report.finish(chosen.out)
 

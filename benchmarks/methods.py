@@ -1,9 +1,11 @@
-"""Where the time of whole runs goes, how it grows with tasks, and whether our numbers agree with the common loop's.
+"""Where the time of whole runs goes, how it grows with tasks, and parity with the common loop.
 
-* Parity: iCaRL on digits by us and by `common_loop`, over the same seeds: the difference of the means lies inside its 95 % interval.
+* Parity: iCaRL on digits, ours and `common_loop`, over the same seeds: 0 lies inside the 95 % interval of the
+  difference.
 * Shares: everything but training (selection, class means, transport, evaluation) in a run of each method.
 * Memory: what lives between two steps, beside the dataset and what training must hold.
-* Growth: seconds of each of nine tasks; flat for one backbone, linear for expanding networks. Drawn beside the report.
+* Growth: seconds of each of nine tasks, drawn beside the report; flat for one backbone, linear for expanding
+  networks.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ EXPANDING = frozenset(name for name, recipe in BY_NAME.items() if recipe.family 
 
 
 def our_accuracy(spec: RunSpec, data_root: Path) -> float:
-    """Average incremental accuracy of a run of ours, by its ranking classifier."""
+    """Average incremental accuracy of our run, by its ranking classifier."""
     done = [event for event in run(spec, data_root=data_root) if isinstance(event, TaskEvaluated)]
     rows = [event.results[spec.method.classifiers[0]] for event in done]
     return summarize(
@@ -49,7 +51,7 @@ def our_accuracy(spec: RunSpec, data_root: Path) -> float:
 
 
 def common_accuracy(seed: int) -> float:
-    """The same of the common loop's iCaRL."""
+    """Average incremental accuracy of the common loop's iCaRL."""
     track = Track.from_slug(TRACK)
     tasks = task_stream(load(track, ROOT), track, "cpu")
     loop = CommonLoop(
@@ -78,7 +80,8 @@ def parity(report: Report, seeds: range) -> None:
     report.add("parity: common loop", 100 * statistics.mean(theirs), "%")
     interval = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
     report.notes.append(
-        f"Parity over {len(seeds)} seeds: difference of the means in [{100 * interval.low:.2f}, {100 * interval.high:.2f}] % (95 %, Welch)."
+        f"Parity over {len(seeds)} seeds: difference of the means in "
+        f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}] % (95 %, Welch)."
     )
     report.add(
         "parity: 0 lies in the interval (1 = yes)", float(interval.low <= 0 <= interval.high), "", at_least=1
@@ -92,7 +95,7 @@ def shares(report: Report, method: str) -> None:
 
 
 def growth(report: Report, method: str, out: Path | None) -> None:
-    """How the later tasks grow: by a straight line through their seconds."""
+    """Growth of the later tasks: a straight line through their seconds."""
     runs = [
         task_seconds(method, NINE_TASKS)[0][1:] for _ in range(3 if out else 1)
     ]  # the first task has no memory and no teacher
@@ -128,7 +131,7 @@ def growth(report: Report, method: str, out: Path | None) -> None:
 
 
 def memory(report: Report, method: str) -> None:
-    """What lives between two steps of the last task: images beside the dataset's, all else beside the network, its gradients, its momentum and its teacher."""
+    """Bytes that live between two steps of the last task: images beside the dataset's, other tensors."""
     before = _alive()
     spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": TRACK, "seed": 1})
     source = load(spec.track, ROOT)
@@ -183,7 +186,7 @@ def task_seconds(method: str, track: str) -> tuple[list[float], float]:
 
 
 def main() -> int:
-    """Measure, print, and tell whether the targets are met."""
+    """Measure, print and return the exit code: 1 if a target is missed."""
     chosen = options(__doc__ or "")
     report = Report("methods", "Whole runs on digits (convnet, 5 tasks, preset small)")
     parity(report, range(3 if chosen.quick else 10))

@@ -1,6 +1,7 @@
-"""Does bfloat16 change what a leaderboard says? The same recipes and seeds in float32 and in bfloat16, compared as the service compares entries.
+"""Does bfloat16 change a leaderboard? The same recipes and seeds in both, compared as entries are.
 
-On digits always; with `--images PATH` also on 32 × 32 images, of which a part is taken: `PATH/train/<class>/…` and `PATH/test/<class>/…`.
+Always on digits; with `--images PATH` also on a subset of 32 × 32 images in `PATH/train/<class>/…` and
+`PATH/test/<class>/…`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ FEW_EPOCHS = Schedule(epochs=10, batch_size=32, lr=0.05, milestones=(7, 9), weig
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Recipes on one track, over so many seeds."""
+    """Recipes on one track, over several seeds."""
 
     title: str
     track: str
@@ -109,24 +110,25 @@ def compare(report: Report, study: Study, data_root: Path) -> None:
             f"{study.title}, {method}: standard deviation over seeds, fp32", statistics.stdev(full), "points"
         )
     report.notes.append(
-        f"{study.title}: bf16 minus fp32 over {len(seeds)} seeds, in points, with the 95 % interval of the paired differences."
+        f"{study.title}: bf16 minus fp32 over {len(seeds)} seeds, in points, "
+        "with the 95 % interval of paired differences."
     )
     for method, test in zip(study.methods, corrected(tests), strict=True):
         assert test.mean is not None
         assert test.interval is not None
         low, high = test.interval
         verdict = (
-            "not told apart"
+            "not significantly different"
             if low <= 0 <= high
-            else f"told apart alone; p = {test.t_p_holm or 0:.2f} after Holm's correction"
+            else f"significant on its own; p = {test.t_p_holm or 0:.2f} after Holm's correction"
         )
         report.notes.append(f"* {method}: {test.mean:+.2f} [{low:+.2f}, {high:+.2f}]: {verdict}.")
 
 
 def main() -> int:
-    """Measure and print; there is no target but to know."""
+    """Measure and print; this benchmark has no target."""
     chosen = options(
-        __doc__ or "", images={"type": Path, "help": "a directory of images; without it digits alone"}
+        __doc__ or "", images={"type": Path, "help": "a directory of images; digits only if omitted"}
     )
     report = Report("precision", "bfloat16 beside float32: average incremental accuracy")
     with tempfile.TemporaryDirectory(prefix="cil-bench-") as folder:

@@ -1,4 +1,4 @@
-"""What every benchmark prints and writes: figures beside their targets, and where they were measured."""
+"""Output of every benchmark: figures beside their targets, and the machine that measured them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> None:
-        """Note a figure, with its target if it has one."""
+        """Add a figure, with its target if it has one."""
         target = (
             f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
         )
@@ -121,7 +121,7 @@ def _mark(met: bool | None) -> str:
 
 
 def machine() -> str:
-    """Processor, cores and memory, in words."""
+    """Processor, cores, memory and load as text."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [
         line.partition(":")[2].strip()
@@ -129,11 +129,13 @@ def machine() -> str:
         if line.startswith("model name")
     ]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f}"
+    processor = names[0] if names else platform.machine()
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    return f"{processor}, {cores} cores, {memory:.0f} GiB, load {load:.1f}"
 
 
 def versions() -> dict[str, str]:
-    """Python's and the packages' that matter and are installed."""
+    """Versions of Python and of the relevant installed packages."""
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -144,7 +146,7 @@ def versions() -> dict[str, str]:
 
 
 def interleaved(contenders: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each contender; they take turns, so that a busy moment of the machine meets all of them."""
+    """Median seconds of each contender; they take turns, so a busy moment affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for contend in contenders.values():
         contend()  # warm up
@@ -157,10 +159,10 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], repetitions: int
 
 
 def options(description: str, **more: Mapping[str, Any]) -> argparse.Namespace:
-    """`--quick`, `--out`, and `more` by name, each with what argparse is told of it."""
+    """Parse `--quick`, `--out` and further options; `more` maps names to argparse arguments."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--quick", action="store_true", help="a minute instead of the full measurement; its figures are rough"
+        "--quick", action="store_true", help="a minute instead of the full measurement; rough figures"
     )
     parser.add_argument("--out", type=Path, help="write the report here, as Markdown")
     for name, told in more.items():

@@ -1,6 +1,7 @@
-"""How fast the API answers over a database of many runs: single questions, many at once, event streams, and growth.
+"""Speed of the API over a database of many runs: single requests, concurrent ones, event streams, and growth.
 
-One API process (uvicorn, as `cil up` starts it) and the clients share the machine, which makes the figures smaller than a server of its own would give.
+One API process (uvicorn, as `cil up` starts it) and the clients share the machine; a server of its own would
+be faster.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from store.runs.events import append
 TRACK = "cifar100-b0-inc10-m2000-resnet32"
 DIGITS = "digits-b0-inc2-m50-convnet"
 PAUSE_SECONDS = 2.0
-"""Between two submissions of a client that is no flood."""
+"""Seconds between two submissions of a paced client."""
 
 PACED = f"submit, 50 clients every {PAUSE_SECONDS:g} s"
 LIMITS_MS = {
@@ -46,7 +47,7 @@ FULL = [(kind, runs) for runs in (10_000, 100_000, 1_000_000) for kind in ("Post
 
 
 def submitting(token: str) -> Callable[[Connection], Any]:
-    """Submits a run that nobody has asked for."""
+    """Submits a run that does not exist yet."""
     seeds = iter(range(1, 10**9))
 
     def submit(connection: Connection) -> Any:
@@ -61,7 +62,7 @@ def submitting(token: str) -> Callable[[Connection], Any]:
 def questions(
     address: str, submit: Callable[[Connection], Any], count: int
 ) -> dict[str, tuple[list[Callable[[Connection], Any]], int]]:
-    """What is asked, and by how many clients."""
+    """The requests, and how many clients send them."""
     entries = httpx.get(f"{address}/api/v1/leaderboards/{TRACK}", trust_env=False).json()["items"]
     chosen = "&".join(f"entry={entry['id']}" for entry in entries[:8])
     return {
@@ -74,7 +75,7 @@ def questions(
 
 
 def uncached(address: str, tracks: int) -> list[float]:
-    """Each of these leaderboards for the first time, as nobody has asked for it before."""
+    """Each of these leaderboards for the first time, so no cache holds it."""
     slugs = [f"cifar100-b0-inc10-m{2000 + number}-resnet32" for number in range(1, tracks)]
     asked = [
         lambda connection, slug=slug: connection.ask(f"/api/v1/leaderboards/{slug}?sort=last_accuracy")
@@ -115,7 +116,7 @@ def stream_delays(address: str, database: Database, token: str, listeners: int, 
         for _ in range(listeners):
             await ready.acquire()
         for number in range(events):
-            sent[str(number)] = time.perf_counter() + 60  # until it is known
+            sent[str(number)] = time.perf_counter() + 60  # until it is connected
             await asyncio.to_thread(write, number)
             await asyncio.sleep(1.2)
         await asyncio.gather(*tasks)
@@ -125,7 +126,7 @@ def stream_delays(address: str, database: Database, token: str, listeners: int, 
 
 
 def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None:
-    """Everything about one database of so many runs."""
+    """All figures of one database with this many runs."""
     database = Database(url)
     with database.transaction() as session:
         user = accounts.create_user(session, "benchmark")
@@ -134,16 +135,14 @@ def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None
     label = f"{kind}, {runs:,} runs"
     with serving(url) as address:
         first = statistics.median(uncached(address, 20))
-        report.add(f"{label}: leaderboard that nobody has asked for, median", first, "ms")
-        report.add(
-            f"{label}: leaderboards that nobody has asked for", 1000 / first, "answers/s", at_least=300
-        )
+        report.add(f"{label}: uncached leaderboard, median", first, "ms")
+        report.add(f"{label}: uncached leaderboards", 1000 / first, "answers/s", at_least=300)
         submit = submitting(token)
         asyncio.run(timed(address, [submit] * 50, 50))
         taken = asyncio.run(paced(address, submit, 50, PAUSE_SECONDS, 3 if quick else 10))
         report.add(f"{label}: {PACED}, p95", p95(taken), "ms", at_most=LIMITS_MS[PACED] * allowed)
         for name, (asked, clients) in questions(address, submit, 40 if quick else 200).items():
-            asyncio.run(timed(address, asked[:clients], clients))  # connections are made, modules imported
+            asyncio.run(timed(address, asked[:clients], clients))  # warm-up: connections and imports
             taken = asyncio.run(timed(address, asked, clients))
             limit = LIMITS_MS.get(name)
             report.add(f"{label}: {name}, p95", p95(taken), "ms", at_most=limit and limit * allowed)
@@ -165,7 +164,7 @@ def measure(report: Report, url: str, kind: str, runs: int, quick: bool) -> None
 
 
 def keep_alive(report: Report, url: str) -> None:
-    """Small answers on a kept connection, from one process and from two: the second shows whether Nagle's algorithm waits."""
+    """Small answers on a kept connection, from one process and from two, which reveals Nagle's algorithm."""
     for processes in (1, 2):
         with serving(url, processes) as address:
             taken = asyncio.run(timed(address, gets("/livez", 200), 1))
@@ -199,7 +198,7 @@ def databases(folder: Path, postgresql: bool) -> Iterator[Callable[[str, int], s
 
 
 def main() -> int:
-    """Run it; returns the exit code."""
+    """Measure and return the exit code."""
     chosen = options(
         __doc__ or "", most={"type": int, "default": 1_000_000, "help": "leave out databases of more runs"}
     )
@@ -217,7 +216,7 @@ def main() -> int:
             fill(url, runs, tracks=min(200, max(20, runs // 500)))
             report.notes.append(f"{kind}, {runs:,} runs: filled in {time.perf_counter() - began:.0f} s.")
             measure(report, url, kind, runs, chosen.quick)
-            if chosen.out:  # a full measurement takes half an hour: what is known is kept
+            if chosen.out:  # a full measurement takes half an hour: keep partial results
                 chosen.out.write_text(report.markdown())
         keep_alive(report, url)
     return report.finish(chosen.out)

@@ -1,4 +1,4 @@
-"""How long one waits for things to start, and what they hold in memory."""
+"""Start-up times and the memory of idle processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def seconds_of(command: list[str], repetitions: int) -> float:
 
 
 def up(report: Report, folder: Path, repetitions: int) -> None:
-    """`cil up`: until it is ready, what the API holds, and how long a claimed run waits for its first batch."""
+    """`cil up`: time until ready, memory of the API, and a claimed run's wait for its first batch."""
     ready, memory, waits = [], [], []
     for number in range(repetitions):
         began = time.perf_counter()
@@ -71,7 +71,7 @@ def up(report: Report, folder: Path, repetitions: int) -> None:
 
 
 def first_batches(client: Client, job_id: str) -> list[float]:
-    """Of each run but the first, which also loads the worker: seconds from its claim to the start of its first task."""
+    """Seconds from the claim to the first task, of each run but the first, which also loads the worker."""
     moments: dict[tuple[str | None, str], datetime] = {}
     for event in client.follow(job_id):
         moments.setdefault(
@@ -84,7 +84,7 @@ def first_batches(client: Client, job_id: str) -> list[float]:
 
 
 def main() -> int:
-    """Run it; returns the exit code."""
+    """Measure and return the exit code."""
     chosen = options(__doc__ or "")
     report = Report("startup", "How long one waits")
     repetitions = 3 if chosen.quick else 9

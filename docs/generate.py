@@ -1,4 +1,4 @@
-"""Writes what documents show of the code: the settings table, and the files that README and CONTRIBUTING quote.
+"""Writes what documents show of the code: the settings table and quoted files.
 
     python docs/generate.py           write
     python docs/generate.py --check   exit with 1 if a document is out of date
@@ -40,8 +40,8 @@ def settings_page() -> str:
     """Every `CIL_*` variable, by the process that reads it."""
     parts = [
         "# Settings",
-        "Every setting is an environment variable. An empty variable counts as unset. Durations state their unit.",
-        "Several API processes behind one address need the same `CIL_SECRET_KEY`: it signs the cursors of pages.",
+        "Every setting is an environment variable. An empty one counts as unset. Durations state their unit.",
+        "Several API processes behind one address need the same `CIL_SECRET_KEY`: it signs page cursors.",
         *_section("API", [*_rows(Settings)]),
         *_section("Workers", [*_rows(WorkerSettings)]),
         *_section("Command line and Python client", list(CLIENT)),

@@ -1,4 +1,4 @@
-"""`make screenshots`: the real pages over the demo's data and the suite `digits-budgets`, in a real Chromium, into docs/screenshots/."""
+"""`make screenshots`: the real pages over the demo's data, in a real Chromium, into docs/screenshots/."""
 
 from __future__ import annotations
 
