@@ -14,20 +14,11 @@ from collections.abc import Callable, Sequence
 
 from api.shared.csv import safe_cell
 from api.shared.variants import titled
+from cil_core.spec.metrics import METRIC, METRICS
 from cil_core.spec.recipes import BY_NAME
 from store.leaderboard.entries import Entry
 from store.leaderboard.statistics import Statistic
 
-_METRICS = (
-    "average_accuracy",
-    "average_accuracy_without_base",
-    "last_accuracy",
-    "forgetting",
-    "forgetting_clipped",
-    "backward_transfer",
-    "intransigence",
-    "average_top5",
-)
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -38,7 +29,7 @@ _LATEX = {
 
 def to_csv(entries: Sequence[Entry], slug: str) -> str:
     """One line an entry, accuracies as fractions."""
-    spread = [f"{name}_{part}" for name in _METRICS for part in ("mean", "std", "low", "high")]
+    spread = [f"{name}_{part}" for name in METRIC for part in ("mean", "std", "low", "high")]
     kept = [
         "exemplars",
         "counted_bytes",
@@ -113,12 +104,11 @@ WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
 }
 """By format: who writes it, its media type and its file ending."""
 
+_PRINTED = tuple(metric for metric in METRICS if metric.headline)
 _HEADERS = (
     "Rank",
     "Method",
-    "Average acc. (%)",
-    "Last acc. (%)",
-    "Forgetting (%)",
+    *(f"{metric.column} (%)" for metric in _PRINTED),
     "Memory (MB)",
     "Parameters (M)",
     "Seeds",
@@ -128,9 +118,7 @@ _NOTE = "Mean over seeds, with the half-width of the 95 % confidence interval (S
 
 def _printed(entry: Entry) -> list[str]:
     name = titled(entry.title, entry.variant)
-    metrics = [
-        _percent(entry.metrics.get(metric)) for metric in ("average_accuracy", "last_accuracy", "forgetting")
-    ]
+    metrics = [_percent(entry.metrics.get(metric.name)) for metric in _PRINTED]
     size = [f"{entry.counted_bytes / 1e6:.2f}", f"{entry.parameters / 1e6:.2f}"]
     return ["–" if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]
 
@@ -147,7 +135,7 @@ def _percent(statistic: Statistic | None) -> str:
 
 
 def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:
-    spread = [value for name in _METRICS for value in _parts(entry.metrics.get(name))]
+    spread = [value for name in METRIC for value in _parts(entry.metrics.get(name))]
     kept = [
         entry.exemplars,
         entry.counted_bytes,

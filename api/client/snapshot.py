@@ -24,14 +24,12 @@ from typing import Any
 
 from api.client.errors import ClientError
 from api.shared.csv import safe_cell
+from cil_core.spec.summary import METRICS
 
 FORMAT = "cil-snapshot"
 MANIFEST, RECORDS = "manifest.json", "snapshot.jsonl"
 
-_METRICS = (
-    "average_accuracy", "average_accuracy_without_base", "last_accuracy", "forgetting", "forgetting_clipped", "backward_transfer", "old_accuracy",
-    "new_accuracy", "harmonic_accuracy", "average_top5", "last_top5",
-)  # fmt: skip
+_METRICS = tuple(metric.name for metric in METRICS if metric.in_summary)
 COLUMNS: dict[str, dict[str, str]] = {
     "tracks": {"slug": "string", "dataset": "string", "backbone": "string", "spec": "string"},
     "runs": {

@@ -16,71 +16,59 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.summary import METRIC, METRICS, Metric, Summary
 
-
-class Summary(Frozen):
-    """The reported numbers of one run under one classifier; fractions, None where a number is undefined."""
-
-    average_accuracy: float = Field(
-        description="Average incremental accuracy: mean of A_t over all tasks, the base task included."
-    )
-    average_accuracy_without_base: float | None = Field(
-        description="The same without the base task, as some B50 papers print it; None with one task."
-    )
-    last_accuracy: float = Field(description="A_B, accuracy over all classes after the last task.")
-    forgetting: float | None = Field(
-        description="Mean over old tasks of best earlier minus final accuracy; may be negative. None with one task."
-    )
-    forgetting_clipped: float | None = Field(
-        description="The same with negative terms counted as 0, as PyCIL and mammoth print it."
-    )
-    backward_transfer: float | None = Field(
-        description="BWT: mean over old tasks of final minus first accuracy (GEM)."
-    )
-    old_accuracy: float | None = Field(description="After the last task, on the classes of earlier tasks.")
-    new_accuracy: float = Field(description="After the last task, on its own classes.")
-    harmonic_accuracy: float | None = Field(
-        description="Harmonic mean of old and new accuracy after the last task; 0 if both are 0."
-    )
-    average_top5: float = Field(
-        description="Mean over tasks of the share of images whose class is among the min(5, seen) best."
-    )
-    last_top5: float
-    curve: tuple[float, ...] = Field(description="A_t for each task.")
-    curve_top5: tuple[float, ...]
-    curve_new: tuple[float, ...] | None = Field(
-        default=None,
-        description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept.",
-    )
+__all__ = [
+    "METRIC",
+    "METRICS",
+    "AccuracyMatrix",
+    "Metric",
+    "Summary",
+    "intransigence",
+    "matrix_digest",
+    "summarize",
+]
 
 
 @dataclass(frozen=True)
 class AccuracyMatrix:
-    """Counts of right predictions, lower-triangular.
+    """Correct predictions, lower-triangular.
 
     Args:
-        correct: row t holds t+1 counts.
-        totals: test images of each task.
+        correct: row t holds t+1 counts; fractions of an image where only accuracies are known.
+        totals: test images of each task, or what weighs the tasks.
 
     Raises:
-        ValueError: if the rows do not form a triangle or a count exceeds its total.
+        ValueError: the rows are no triangle, or a count exceeds its total.
     """
 
-    correct: Sequence[Sequence[int]]
+    correct: Sequence[Sequence[float]]
     totals: Sequence[int]
 
     def __post_init__(self) -> None:
-        if not self.correct or [len(row) for row in self.correct] != list(range(1, len(self.totals) + 1)):
-            raise ValueError(
-                f"{len(self.totals)} tasks need rows of 1 … {len(self.totals)} counts, not {[len(row) for row in self.correct]}"
-            )
+        _check_triangle(self.correct, len(self.totals))
         for row in self.correct:
             for count, total in zip(row, self.totals, strict=False):
                 if not 0 <= count <= total or total < 1:
-                    raise ValueError(f"{count} right predictions of {total} test images")
+                    raise ValueError(f"{count} correct predictions of {total} test images")
+
+    @classmethod
+    def from_accuracies(cls, accuracies: Sequence[Sequence[float]], weights: Sequence[int]) -> AccuracyMatrix:
+        """The matrix of a source that reports fractions.
+
+        Args:
+            accuracies: row t holds t+1 fractions.
+            weights: of each task, in proportion to its test images.
+
+        Raises:
+            ValueError: the rows are no triangle, or a fraction lies outside 0 … 1.
+        """
+        _check_triangle(accuracies, len(weights))
+        return cls(
+            [[value * weight for value, weight in zip(row, weights, strict=False)] for row in accuracies],
+            weights,
+        )
 
     @cached_property
     def accuracy(self) -> NDArray[np.float64]:
@@ -112,14 +100,28 @@ class AccuracyMatrix:
         return 2 * old * new / (old + new) if old + new else 0.0
 
     def forgetting_terms(self) -> NDArray[np.float64]:
-        """f_j = max over j ≤ l < B of a[l, j], minus a[B, j], for every task but the last; shape (B − 1,). May be negative."""
+        """f_j = max over j ≤ l < B of a[l, j], minus a[B, j], for every task but the last; shape (B − 1,).
+
+        A term may be negative.
+        """
         last = len(self.totals) - 1
         return np.array([np.max(self.accuracy[j:last, j]) - self.accuracy[last, j] for j in range(last)])
+
+    def forgetting(self) -> float | None:
+        """Mean of the `forgetting_terms`; None with one task."""
+        terms = self.forgetting_terms()
+        return float(terms.mean()) if len(terms) else None
 
     def backward_transfer(self) -> float | None:
         """Mean over old tasks of a[B, j] − a[j, j] (Lopez-Paz and Ranzato 2017); None with one task."""
         last = len(self.totals) - 1
         return float(np.mean(self.accuracy[last, :last] - np.diag(self.accuracy)[:last])) if last else None
+
+
+def _check_triangle(rows: Sequence[Sequence[float]], tasks: int) -> None:
+    lengths = [len(row) for row in rows]
+    if not rows or lengths != list(range(1, tasks + 1)):
+        raise ValueError(f"{tasks} tasks need rows of 1 … {tasks} values, not {lengths}")
 
 
 def summarize(
@@ -142,7 +144,7 @@ def summarize(
         average_accuracy=float(matrix.curve.mean()),
         average_accuracy_without_base=float(matrix.curve[1:].mean()) if last else None,
         last_accuracy=float(matrix.curve[-1]),
-        forgetting=float(terms.mean()) if last else None,
+        forgetting=matrix.forgetting(),
         forgetting_clipped=float(np.maximum(terms, 0).mean()) if last else None,
         backward_transfer=matrix.backward_transfer(),
         old_accuracy=matrix.old(last),

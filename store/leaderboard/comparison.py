@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cil_core.spec.base import Frozen
+from cil_core.spec.metrics import AccuracyMatrix
 from cil_core.spec.recipes.base import flat
 from store.database.errors import NotComparable
 from store.database.models import Run, TaskResult
@@ -176,21 +177,16 @@ def _matrix(session: Session, item: Entry) -> Matrix:
         TaskResult.run_id.in_([run.run_id for run in item.runs]), TaskResult.classifier == item.classifier
     )
     rows = session.scalars(query.order_by(TaskResult.run_id, TaskResult.task)).all()
-    runs = [
-        [np.divide(row.correct, row.test_images).tolist() for row in group]
-        for _, group in groupby(rows, key=lambda row: row.run_id)
-    ]
-    accuracy = tuple(tuple(np.mean(same_task, axis=0).tolist()) for same_task in zip(*runs, strict=True))
-    forgetting = tuple(
-        np.mean([_forgetting(run) for run in runs], axis=0).tolist()
-    )  # of each run, then the mean: as the leaderboard has it
-    return Matrix(entry=item.id, accuracy=accuracy, forgetting=forgetting)
-
-
-def _forgetting(run: Sequence[Sequence[float]]) -> list[float]:
-    """Of every task but the last: best accuracy before the end minus accuracy at the end."""
-    end = len(run) - 1
-    return [max(run[time][task] for time in range(task, end)) - run[end][task] for task in range(end)]
+    by_run = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
+    runs = [AccuracyMatrix([row.correct for row in run], run[-1].test_images) for run in by_run]
+    mean = np.mean([run.accuracy for run in runs], axis=0)
+    # forgetting of each run, then the mean, as on the leaderboard
+    forgetting = np.mean([run.forgetting_terms() for run in runs], axis=0)
+    return Matrix(
+        entry=item.id,
+        accuracy=tuple(tuple(row[: task + 1].tolist()) for task, row in enumerate(mean)),
+        forgetting=tuple(forgetting.tolist()),
+    )
 
 
 def _runs(session: Session, items: Sequence[Entry]) -> dict[str, Run]:

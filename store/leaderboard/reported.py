@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.metrics import AccuracyMatrix
 from store.database.errors import NotFound
 from store.database.ids import new_id
 from store.database.json_type import storable
@@ -72,13 +73,14 @@ def report(
     Raises:
         InvalidSpec: the numbers contradict the track or each other; `field` says which.
     """
-    curve = _curve(given, task_sizes)
+    matrix = _matrix(given, task_sizes)
+    curve = _curve(given, matrix, len(task_sizes))
     row = ReportedResult(
         id=new_id("res"), user_id=user_id, track_slug=track_slug, method=given.method, title=storable(given.title), citation=storable(given.citation),
         link=given.link, note=storable(given.note), seeds=given.seeds, curve=curve, matrix=[list(row) for row in given.matrix] if given.matrix else None,
         average_accuracy=_agreeing("average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"),
         last_accuracy=_agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
-        forgetting=_agreeing("forgetting", given.forgetting, _forgetting(given.matrix), "what follows from the matrix") if given.matrix else given.forgetting,
+        forgetting=_agreeing("forgetting", given.forgetting, matrix.forgetting(), "the forgetting of the matrix") if matrix else given.forgetting,
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -140,43 +142,37 @@ def withdraw(session: Session, result_id: str) -> None:
     session.flush()
 
 
-def _curve(given: Report, task_sizes: Sequence[int]) -> list[float]:
-    if given.curve is None and given.matrix is None:
-        raise InvalidSpec("give the accuracy after each task as `curve`, or the whole `matrix`", ("curve",))
-    follows = None if given.matrix is None else _curve_of(given.matrix, task_sizes)
-    if given.curve is None:
-        return follows or []
-    if len(given.curve) != len(task_sizes):
+def _matrix(given: Report, task_sizes: Sequence[int]) -> AccuracyMatrix | None:
+    """The matrix, with each task weighted by its classes."""
+    if given.matrix is None:
+        return None
+    if [len(row) for row in given.matrix] != list(range(1, len(task_sizes) + 1)):
+        lengths = ", ".join(str(len(row)) for row in given.matrix)
         raise InvalidSpec(
-            f"{len(given.curve)} points were given; the track has {len(task_sizes)} tasks", ("curve",)
+            f"rows of {lengths} values were given;"
+            f" the track's {len(task_sizes)} tasks need rows of 1 … {len(task_sizes)}",
+            ("matrix",),
         )
-    for task, (stated, computed) in enumerate(zip(given.curve, follows or given.curve, strict=True)):
-        if abs(stated - computed) > ROUNDING:
+    return AccuracyMatrix.from_accuracies(given.matrix, task_sizes)
+
+
+def _curve(given: Report, matrix: AccuracyMatrix | None, tasks: int) -> list[float]:
+    if given.curve is None:
+        if matrix is None:
             raise InvalidSpec(
-                f"{stated:g} after task {task} contradicts the matrix, which gives {computed:.4f}",
+                "give the accuracy after each task as `curve`, or the whole `matrix`", ("curve",)
+            )
+        return list(map(float, matrix.curve))
+    if len(given.curve) != tasks:
+        raise InvalidSpec(f"{len(given.curve)} points were given; the track has {tasks} tasks", ("curve",))
+    computed = given.curve if matrix is None else matrix.curve.tolist()
+    for task, (stated, follows) in enumerate(zip(given.curve, computed, strict=True)):
+        if abs(stated - follows) > ROUNDING:
+            raise InvalidSpec(
+                f"{stated:g} after task {task} contradicts the matrix, which gives {follows:.4f}",
                 ("curve", task),
             )
     return list(given.curve)
-
-
-def _curve_of(matrix: Sequence[Sequence[float]], task_sizes: Sequence[int]) -> list[float]:
-    if [len(row) for row in matrix] != list(range(1, len(task_sizes) + 1)):
-        lengths = ", ".join(str(len(row)) for row in matrix)
-        raise InvalidSpec(
-            f"rows of {lengths} values were given; the track's {len(task_sizes)} tasks need rows of 1 … {len(task_sizes)}",
-            ("matrix",),
-        )
-    weighted = [
-        math.fsum(value * size for value, size in zip(row, task_sizes, strict=False)) for row in matrix
-    ]
-    return [total / sum(task_sizes[: len(row)]) for total, row in zip(weighted, matrix, strict=True)]
-
-
-def _forgetting(matrix: Sequence[Sequence[float]]) -> float | None:
-    """Mean over old tasks of the best earlier minus the final accuracy, as `cil_core.spec.metrics` defines it; None with one task."""
-    last = len(matrix) - 1
-    terms = [max(matrix[row][task] for row in range(task, last)) - matrix[last][task] for task in range(last)]
-    return math.fsum(terms) / last if last else None
 
 
 def _agreeing(field: str, stated: float | None, computed: float | None, source: str) -> float | None:

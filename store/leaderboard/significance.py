@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from cil_core.spec.base import Frozen
-from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL
+from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL, t_interval
 
 RESAMPLES = 10_000
 ALPHA = 0.05
@@ -140,14 +140,7 @@ def rank(names: Sequence[str], scores: Sequence[Sequence[float]]) -> Ranking:
 
 
 def _t_interval(differences: np.ndarray) -> tuple[float, float]:
-    from scipy.special import stdtrit  # noqa: PLC0415 - see above
-
-    half = (
-        float(stdtrit(len(differences) - 1, 1 - ALPHA / 2))
-        * float(differences.std(ddof=1))
-        / math.sqrt(len(differences))
-    )
-    return float(differences.mean()) - half, float(differences.mean()) + half
+    return t_interval(float(differences.mean()), float(differences.std(ddof=1)), len(differences))
 
 
 def _bootstrap(differences: np.ndarray) -> tuple[float, float]:

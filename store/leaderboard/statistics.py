@@ -43,9 +43,14 @@ def describe(values: Sequence[float]) -> Statistic:
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1)) if count > 1 else None
     interval = None
     if std is not None and count >= MIN_SEEDS_FOR_INTERVAL:
-        half = _t(count - 1) * std / math.sqrt(count)
-        interval = (mean - half, mean + half)
+        interval = t_interval(mean, std, count)
     return Statistic(mean, std, interval)
+
+
+def t_interval(mean: float, std: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a mean over `count` values with this standard deviation (Student's t)."""
+    half = _t(count - 1) * std / math.sqrt(count)
+    return mean - half, mean + half
 
 
 @lru_cache

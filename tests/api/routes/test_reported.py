@@ -78,7 +78,7 @@ def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
         (
             {"curve": None, "matrix": MATRIX, "forgetting": 0.1},
             "/forgetting",
-            "0.1 was given; what follows from the matrix is 0.2750",
+            "0.1 was given; the forgetting of the matrix is 0.2750",
         ),
         ({"method": "icral"}, "/method", "unknown method 'icral'; known: "),
         ({"link": "javascript:alert(1)"}, "/link", "'javascript:alert(1)' is not an http or https address"),

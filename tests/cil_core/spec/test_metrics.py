@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cil_core.spec.metrics import AccuracyMatrix, Summary, intransigence, matrix_digest, summarize
+from cil_core.spec.metrics import METRICS, AccuracyMatrix, Summary, intransigence, matrix_digest, summarize
 
 Rows = list[list[int]]
 
@@ -211,8 +211,32 @@ def test_showing_every_test_image_several_times_changes_nothing(
     ],
 )
 def test_counts_that_form_no_matrix_are_refused(rows: Rows, totals: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"tasks need rows|right predictions"):
+    with pytest.raises(ValueError, match=r"tasks need rows|correct predictions"):
         summary(rows, totals)
+
+
+def test_a_matrix_of_fractions_gives_the_numbers_of_the_counts_it_comes_from() -> None:
+    rows, images = [[45], [40, 9], [30, 10, 5]], [50, 10, 10]
+    fractions = [[count / total for count, total in zip(row, images, strict=False)] for row in rows]
+    counted, reported = AccuracyMatrix(rows, images), AccuracyMatrix.from_accuracies(fractions, [10, 2, 2])
+    assert reported.curve == pytest.approx(counted.curve)
+    assert reported.forgetting() == pytest.approx(((0.9 - 0.6) + (0.9 - 1.0)) / 2)
+
+
+@pytest.mark.parametrize("rows", [[], [[0.5, 0.5]], [[0.5], [0.5, 0.5, 0.5]], [[1.1], [0.5, 0.5]]])
+def test_fractions_that_form_no_matrix_are_refused(rows: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match=r"2 tasks need rows of 1 … 2|correct predictions"):
+        AccuracyMatrix.from_accuracies(rows, [1, 1])
+
+
+def test_the_table_of_metrics_has_every_number_of_a_summary() -> None:
+    in_summary = {metric.name for metric in METRICS if metric.in_summary}
+    assert in_summary == {name for name in Summary.model_fields if not name.startswith("curve")}
+
+
+def test_the_table_of_metrics_says_which_numbers_a_run_of_one_task_lacks() -> None:
+    lacking = {name for name, value in summary([[7]], [10]).model_dump().items() if value is None}
+    assert lacking == {metric.name for metric in METRICS if metric.undefined and metric.in_summary}
 
 
 def test_intransigence_is_what_joint_training_knows_better_of_each_new_task() -> None:
