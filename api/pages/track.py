@@ -150,8 +150,8 @@ def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
 
 
 def _drawn(found: Sequence[Entry]) -> list[Entry]:
-    competitors = [entry for entry in found if entry.rank is not None][:DRAWN]
-    return competitors + [entry for entry in found if entry.rank is None][:1]
+    competitors = [entry for entry in found if BY_NAME[entry.method].ranked][:DRAWN]
+    return competitors + [entry for entry in found if not BY_NAME[entry.method].ranked][:1]
 
 
 def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:

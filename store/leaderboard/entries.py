@@ -19,15 +19,15 @@ from pydantic import Field
 from sqlalchemy import Row
 
 from cil_core.spec.base import Frozen
-from cil_core.spec.metrics import Summary as Metrics
-from cil_core.spec.metrics import intransigence
+from cil_core.spec.metrics import METRIC, METRICS, Metric, intransigence
 from cil_core.spec.recipes import BY_NAME
 from store.leaderboard.statistics import Statistic, describe
 
-METRICS = (*(name for name in Metrics.model_fields if not name.startswith("curve")), "intransigence")
-"""Every number that is reported with its statistics."""
-
 Trust = Literal["verified", "replayed"]
+
+
+def _missing(metric: Metric) -> str:
+    return f" (absent: {metric.undefined})" if metric.undefined else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,15 @@ class Entry(Frozen):
 
     id: str
     rank: int | None = Field(
-        description="1 is best by the chosen sort; None for upper bounds and on tracks with a holdout, which are not ranked."
+        description="Standard competition rank by the chosen sort: 1 is best, equal values share a rank (1, 1, 3). "
+        "None for an entry without the value, for upper bounds and on tracks with a holdout, which are not ranked."
     )
     pareto: bool = Field(
         description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
     )
     median_rank: float | None = Field(
-        description="Median over its seeds of the rank among the ranked entries of this answer that have the seed, by average accuracy; ties share their mean rank."
+        description="Median over its seeds of the rank by average accuracy among the ranked entries of this answer "
+        "that have the seed; equal values share a rank (1, 1, 3)."
     )
     band: int | None = Field(
         description="Where average accuracy ranks: entries of one band cannot be told from its first one by a paired t test over shared seeds "
@@ -76,7 +78,11 @@ class Entry(Frozen):
     engine_version: str
     classifier: str
     runs: tuple[EntryRun, ...] = Field(description="One a seed, by seed.")
-    metrics: dict[str, Statistic] = Field(description="Every reported number that is defined, by name.")
+    metrics: dict[str, Statistic] = Field(
+        description="Every number that is defined for all runs, by name: "
+        + "; ".join(f"`{metric.name}`{_missing(metric)}" for metric in METRICS)
+        + "."
+    )
     curve: tuple[Statistic, ...] = Field(description="Accuracy over all seen classes after each task.")
     seen_classes: tuple[int, ...] = Field(description="Classes seen after each task.")
     exemplars: int
@@ -86,6 +92,21 @@ class Entry(Frozen):
     train_seconds: Statistic | None
     devices: tuple[str, ...]
     finished_at: datetime | None = Field(description="When the last of its runs finished.")
+
+
+def value_of(entry: Entry, name: str) -> float | None:
+    """The number by which an entry is sorted; None where it is undefined.
+
+    Args:
+        entry: the entry.
+        name: a metric, `counted_bytes`, `kept_bytes`, `parameters` or `train_seconds`.
+    """
+    if name in METRIC:
+        return entry.metrics[name].mean if name in entry.metrics else None
+    if name == "train_seconds":
+        return entry.train_seconds.mean if entry.train_seconds else None
+    value: float = getattr(entry, name)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +156,10 @@ def _trust(verdicts: list[bool | None]) -> Trust:
 
 def _metrics(runs: list[dict[str, Any]], joint: Sequence[float] | None) -> dict[str, Statistic]:
     """Those that are defined for every run."""
-    columns = {name: [value for run in runs if (value := run.get(name)) is not None] for name in METRICS}
+    columns = {
+        metric.name: [value for run in runs if (value := run.get(metric.name)) is not None]
+        for metric in METRICS
+    }
     if joint:
         columns["intransigence"] = [
             value

@@ -21,31 +21,21 @@ from typing import Any
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
 
+from cil_core.spec.metrics import METRICS
 from cil_core.spec.recipes import BY_NAME
 from store.database.errors import NotFound
 from store.database.models import Replay, Run, Summary, Track
-from store.leaderboard.entries import METRICS, Entry, Found, describe_entry
+from store.leaderboard.entries import Entry, Found, describe_entry, value_of
 from store.leaderboard.lru_cache import Recent
-from store.leaderboard.ranking import Contender, standings
+from store.leaderboard.ranking import Contender, comparable, placements
 
-_LESS_IS_BETTER = frozenset({"forgetting", "forgetting_clipped", "intransigence"})
-_STORED = {name: getattr(Summary, name) for name in ("average_accuracy", "last_accuracy", "forgetting")}
+_COSTS = ("counted_bytes", "kept_bytes", "parameters", "train_seconds")
 _COLUMNS = {
-    **_STORED,
-    "counted_bytes": Summary.counted_bytes,
-    "kept_bytes": Summary.kept_bytes,
-    "parameters": Summary.parameters,
-    "train_seconds": Summary.train_seconds,
-    **{
-        name: Summary.metrics[name].as_float()
-        for name in METRICS
-        if name not in _STORED and name != "intransigence"
-    },
-}
-SORTS = {
-    name: -1 if name in METRICS and name not in _LESS_IS_BETTER else 1
-    for name in (*_COLUMNS, "intransigence")
-}
+    metric.name: getattr(Summary, metric.name, Summary.metrics[metric.name].as_float())
+    for metric in METRICS
+    if metric.in_summary
+} | {name: getattr(Summary, name) for name in _COSTS}
+SORTS = {metric.name: -1 if metric.better == "more" else 1 for metric in METRICS} | dict.fromkeys(_COSTS, 1)
 """By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
 
 _OF_A_RUN = (
@@ -86,23 +76,14 @@ def entries(
     """
     if sort not in SORTS:
         raise ValueError(f"a leaderboard cannot be sorted by {sort!r}; allowed: {', '.join(SORTS)}")
-    key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
-    query = (
-        select(Summary.entry_id)
-        .where(Summary.track_slug == track_slug, *_curve(classifier))
-        .group_by(Summary.entry_id)
-    )
-    if exemplar_free:
-        query = query.having(func.max(Summary.exemplars) == 0)
-    ids = session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
+    ids = _first_ids(session, track_slug, classifier, sort, exemplar_free, limit)
     joint = _joint(session, track_slug) if ids else None
     found = _described(session, ids, classifier, joint)
-    if sort == "intransigence":  # computed here: the database does not know it
-        found.sort(key=lambda entry: entry.metrics[sort].mean if sort in entry.metrics else math.inf)
+    found.sort(key=lambda entry: _place(entry, sort))
     if best_per_method:
         found = _first_of_each_method(found)
-    contenders = [_contender(entry) for entry in found if BY_NAME[entry.method].ranked]
-    places = standings(
+    contenders = [_contender(entry, sort) for entry in found if BY_NAME[entry.method].ranked]
+    places = placements(
         contenders, ranked=not _is_for_tuning(session, track_slug), banded=sort == "average_accuracy"
     )
     return [
@@ -136,6 +117,33 @@ def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | 
             + (f" under the classifier {classifier!r}" if classifier else "")
         )
     return [found[entry_id] for entry_id in entry_ids]
+
+
+def _first_ids(
+    session: Session, track_slug: str, classifier: str | None, sort: str, exemplar_free: bool, limit: int
+) -> Sequence[str]:
+    """The entries that come first by the database's order; by average accuracy where it lacks the number."""
+    key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
+    query = (
+        select(Summary.entry_id)
+        .where(Summary.track_slug == track_slug, *_curve(classifier))
+        .group_by(Summary.entry_id)
+    )
+    if exemplar_free:
+        query = query.having(func.max(Summary.exemplars) == 0)
+    return session.scalars(query.order_by(key.nulls_last(), Summary.entry_id).limit(limit)).all()
+
+
+def _score(entry: Entry, sort: str) -> float | None:
+    """The number that ranks an entry, the more the better; None where it is undefined."""
+    value = value_of(entry, sort)
+    return None if value is None else -SORTS[sort] * value
+
+
+def _place(entry: Entry, sort: str) -> tuple[bool, float]:
+    """Sorts entries by score, the best first; equal ones keep their order, those without a score come last."""
+    score = _score(entry, sort)
+    return (True, 0.0) if score is None else (False, -comparable(score))
 
 
 def _curve(classifier: str | None) -> tuple[Any, ...]:
@@ -235,10 +243,11 @@ def _is_for_tuning(session: Session, track_slug: str) -> bool:
     return track is not None and bool(track.spec["holdout"])
 
 
-def _contender(entry: Entry) -> Contender:
+def _contender(entry: Entry, sort: str) -> Contender:
     return Contender(
         id=entry.id,
         accuracies={run.seed: run.average_accuracy for run in entry.runs},
         kept_bytes=entry.kept_bytes,
-        train_seconds=entry.train_seconds.mean if entry.train_seconds else None,
+        train_seconds=value_of(entry, "train_seconds"),
+        score=_score(entry, sort),
     )

@@ -1,14 +1,16 @@
-"""Who stands where: ranks, bands of entries that cannot be told apart, median ranks over seeds, and the Pareto frontier.
+"""Ranks, bands of entries without a significant difference, median ranks over seeds, and the Pareto frontier.
 
 Decisions:
-    * Ranks follow the order that was asked for; bands are told only where average accuracy orders.
-    * An upper bound stands nowhere, and neither does anything on a track for tuning: of that only the frontier is told.
+    * Ranks are standard competition ranks (1, 1, 3): equal scores share a rank, and without a score there is no rank.
+    * Scores of fractions that differ by less than rounding are equal.
+    * Ranks follow the requested sort; bands exist only where the sort is average accuracy.
+    * Upper bounds have no place, and tracks for tuning have no ranks: their entries only get the frontier.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import le
@@ -20,26 +22,38 @@ from store.leaderboard.significance import ALPHA, holm, t_tests
 
 Costs = tuple[float, ...]
 
+_DECIMALS = 12
+"""Differences in later decimals are rounding errors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What an entry competes with: average accuracy by seed, and what should be small."""
+    """An entry in the competition.
+
+    Attributes:
+        id: the entry.
+        accuracies: average accuracy by seed.
+        kept_bytes: memory; less is better.
+        train_seconds: time; less is better. None if it was not recorded.
+        score: the number that ranks, negated where less is better; None where the entry lacks it.
+    """
 
     id: str
     accuracies: Mapping[int, float]
     kept_bytes: int
     train_seconds: float | None
+    score: float | None
 
     @property
     def costs(self) -> Costs:
-        """Error, bytes, seconds; a time that was not recorded dominates nothing."""
+        """Negative accuracy, bytes, seconds; an unrecorded time dominates nothing."""
         mean = math.fsum(self.accuracies.values()) / len(self.accuracies)
         return (-mean, self.kept_bytes, math.inf if self.train_seconds is None else self.train_seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The place of one entry; what each field means stands with `Entry`."""
+class Placement:
+    """The place of one entry; `Entry` documents each field."""
 
     rank: int | None = None
     median_rank: float | None = None
@@ -47,30 +61,36 @@ class Standing:
     pareto: bool = False
 
 
-def standings(contenders: Sequence[Contender], *, ranked: bool, banded: bool) -> dict[str, Standing]:
-    """The standing of each, by its entry.
+def placements(contenders: Sequence[Contender], *, ranked: bool, banded: bool) -> dict[str, Placement]:
+    """The place of each contender, by its entry.
 
     Args:
-        contenders: the best first.
+        contenders: by score, the best first.
         ranked: whether they have ranks at all.
-        banded: whether they come by average accuracy, so that bands can be told.
+        banded: whether the score is average accuracy, so that bands exist.
     """
     best = frontier({one.id: one.costs for one in contenders})
+    ranks = _ranks(contenders) if ranked else {}
     medians = _median_ranks(contenders) if ranked else {}
     bands = _bands(contenders) if ranked and banded else {}
     return {
-        one.id: Standing(place if ranked else None, medians.get(one.id), bands.get(one.id), one.id in best)
-        for place, one in enumerate(contenders, start=1)
+        one.id: Placement(ranks.get(one.id), medians.get(one.id), bands.get(one.id), one.id in best)
+        for one in contenders
     }
 
 
+def comparable(score: float) -> float:
+    """A score without its rounding errors: scores that are equal but for these compare equal."""
+    return round(score, _DECIMALS)
+
+
 def frontier(costs: Mapping[str, Costs]) -> set[str]:
-    """Those that nobody dominates: nobody is as cheap in everything and cheaper in something. Whatever dominates another comes first by costs.
+    """The names that no other dominates: none is as cheap in everything and cheaper in something.
 
     Args:
-        costs: by name, what should be small, as many numbers for each.
+        costs: by name, numbers of which less is better, equally many per name.
     """
-    found: dict[str, Costs] = {}
+    found: dict[str, Costs] = {}  # sorted by costs, a name comes after every name that dominates it
     for name, cost in sorted(costs.items(), key=lambda item: item[1]):
         if not any(better != cost and all(map(le, better, cost)) for better in found.values()):
             found[name] = cost
@@ -78,7 +98,11 @@ def frontier(costs: Mapping[str, Costs]) -> set[str]:
 
 
 def _bands(contenders: Sequence[Contender]) -> dict[str, int]:
-    """Each band ends before the first entry that a paired t test, corrected for all that follow, tells from the band's first."""
+    """By entry, the number of its band.
+
+    A band ends before the first entry that differs significantly from the band's first one, by a paired t test
+    corrected for all entries that follow.
+    """
     seeds = sorted({seed for one in contenders for seed in one.accuracies})
     accuracies = np.array([[one.accuracies.get(seed, math.nan) for seed in seeds] for one in contenders])
     bands: dict[str, int] = {}
@@ -94,21 +118,28 @@ def _bands(contenders: Sequence[Contender]) -> dict[str, int]:
     return bands
 
 
+def _ranks(contenders: Sequence[Contender]) -> dict[str, int]:
+    scores = {one.id: comparable(one.score) for one in contenders if one.score is not None}
+    ascending = sorted(scores.values())
+    return {name: _rank_in(ascending, score) for name, score in scores.items()}
+
+
 def _median_ranks(contenders: Sequence[Contender]) -> dict[str, float]:
-    """By entry, the median over its seeds of its rank among those that have the seed; ties share their mean rank."""
-    of_seed: dict[int, list[float]] = {}
+    """By entry, the median over its seeds of its rank among the entries that have the seed."""
+    by_seed: dict[int, list[float]] = {}
     for one in contenders:
         for seed, accuracy in one.accuracies.items():
-            of_seed.setdefault(seed, []).append(accuracy)
-    for values in of_seed.values():
+            by_seed.setdefault(seed, []).append(comparable(accuracy))
+    for values in by_seed.values():
         values.sort()
     return {
-        one.id: median(_rank_in(of_seed[seed], accuracy) for seed, accuracy in one.accuracies.items())
+        one.id: median(
+            _rank_in(by_seed[seed], comparable(accuracy)) for seed, accuracy in one.accuracies.items()
+        )
         for one in contenders
     }
 
 
-def _rank_in(ascending: Sequence[float], value: float) -> float:
-    """1 for the largest."""
-    low, high = bisect_left(ascending, value), bisect_right(ascending, value)
-    return len(ascending) - (low + high - 1) / 2
+def _rank_in(ascending: Sequence[float], score: float) -> int:
+    """1 plus the number of better scores."""
+    return 1 + len(ascending) - bisect_right(ascending, score)

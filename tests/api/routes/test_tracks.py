@@ -80,7 +80,7 @@ def test_exemplar_free_entries_can_be_asked_for_alone(finished):
 @pytest.mark.parametrize(
     ("query", "allowed"),
     [
-        ("sort=name", "average_accuracy, last_accuracy"),
+        ("sort=name", "average_accuracy, average_accuracy_without_base"),
         ("classifier=knn", "linear, nme"),
         ("format=xml", "json, csv"),
     ],

@@ -127,14 +127,27 @@ def test_it_can_be_sorted_by_what_it_shows(filled: Scenario, sort: str) -> None:
     assert values == sorted(values, reverse="accuracy" in sort or "top5" in sort or "transfer" in sort)
 
 
-def test_sorted_by_what_nobody_has_the_most_accurate_come_first(scenario: Scenario) -> None:
+def test_without_the_value_that_sorts_entries_come_by_accuracy_and_have_no_rank(scenario: Scenario) -> None:
     for method in ("finetune", "icarl"):
         scenario.submit(scenario.spec(method))
     scenario.complete_all()
-    assert [entry.method for entry in board(scenario, sort="intransigence")] == [
-        "icarl",
-        "finetune",
-    ]  # joint has not run here
+    found = board(scenario, sort="intransigence")  # which needs runs of joint
+    assert [(entry.method, entry.rank) for entry in found] == [("icarl", None), ("finetune", None)]
+
+
+def test_entries_with_equal_values_share_a_rank_and_the_next_rank_is_skipped(scenario: Scenario) -> None:
+    scenario.submit(scenario.spec("finetune", (1, 8)))  # counts depend on the seed modulo 7
+    scenario.submit(scenario.spec("lwf", (8, 1)))
+    scenario.submit(scenario.spec("ewc", (2,)))
+    scenario.complete_all()
+    found = board(scenario)
+    assert [(entry.method, entry.rank) for entry in found if entry.method == "ewc"] == [("ewc", 3)]
+    assert [entry.rank for entry in found] == [1, 1, 3]
+    assert {entry.method: entry.median_rank for entry in found} == {"finetune": 1, "lwf": 1, "ewc": 1}
+
+
+def test_equal_costs_share_a_rank(filled: Scenario) -> None:
+    assert [entry.rank for entry in board(filled, sort="parameters") if entry.method != "joint"] == [1, 1, 1]
 
 
 def test_an_unknown_sort_is_refused_with_the_known_ones(filled: Scenario) -> None:

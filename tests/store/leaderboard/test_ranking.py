@@ -1,4 +1,4 @@
-"""Standings against definitions written out once more, and against places worked out by hand."""
+"""Placements against definitions written out once more, and against places worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from store.leaderboard.ranking import Contender, Costs, Standing, frontier, standings
+from store.leaderboard.ranking import Contender, Costs, Placement, frontier, placements
 from store.leaderboard.significance import t_tests
 
 few = st.integers(0, 3).map(float)
@@ -25,6 +25,7 @@ def contender(
         {seed: value for seed, value in enumerate(accuracies, start=1) if value is not None},
         kept_bytes,
         seconds,
+        np.mean([value for value in accuracies if value is not None]).item(),
     )
 
 
@@ -45,7 +46,7 @@ def test_a_time_that_was_not_recorded_dominates_nothing() -> None:
     unknown, slow = contender("unknown", 0.9, seconds=None), contender("slow", 0.8, seconds=50.0)
     assert {
         name
-        for name, standing in standings([unknown, slow], ranked=True, banded=False).items()
+        for name, standing in placements([unknown, slow], ranked=True, banded=False).items()
         if standing.pareto
     } == {"unknown", "slow"}
 
@@ -57,7 +58,7 @@ def test_a_band_ends_where_the_corrected_test_tells_an_entry_from_its_first() ->
         contender("far", 0.50, 0.53, 0.54, 0.52),
     )
     further, lonely = contender("further", 0.49, 0.53, 0.55, 0.52), contender("lonely", None, None, 0.1)
-    found = standings([first, near, far, further, lonely], ranked=True, banded=True)
+    found = placements([first, near, far, further, lonely], ranked=True, banded=True)
     assert {name: standing.band for name, standing in found.items()} == {
         "first": 1,
         "near": 1,
@@ -65,28 +66,57 @@ def test_a_band_ends_where_the_corrected_test_tells_an_entry_from_its_first() ->
         "further": 2,
         "lonely": 2,
     }
-    assert [found[name].rank for name in ("first", "near", "far", "further", "lonely")] == [1, 2, 3, 4, 5]
+    assert [found[name].rank for name in ("first", "near", "far", "further", "lonely")] == [1, 2, 3, 3, 5]
 
 
 def test_median_ranks_are_among_those_that_have_the_seed() -> None:
-    found = standings(
+    found = placements(
         [contender("a", 0.9, 0.7, 0.8), contender("b", 0.9, 0.8), contender("c", 0.1, 0.9, None)],
         ranked=True,
         banded=False,
     )
-    # seed 1: a and b share 1.5, c is third; seed 2: c, b, a; seed 3: a alone
-    assert {name: standing.median_rank for name, standing in found.items()} == {"a": 1.5, "b": 1.75, "c": 2.0}
+    # seed 1: a and b share the first rank, c is third; seed 2: c, b, a; seed 3: a alone
+    assert {name: place.median_rank for name, place in found.items()} == {"a": 1, "b": 1.5, "c": 2}
+
+
+def scored(name: str, score: float | None) -> Contender:
+    return Contender(name, {1: 0.5}, kept_bytes=100, train_seconds=1.0, score=score)
+
+
+def test_equal_scores_share_a_rank_and_the_next_one_is_skipped() -> None:
+    found = placements(
+        [scored("a", 0.9), scored("b", 0.1 + 0.2), scored("c", 0.3), scored("d", 0.2)],
+        ranked=True,
+        banded=False,
+    )
+    assert {name: place.rank for name, place in found.items()} == {"a": 1, "b": 2, "c": 2, "d": 4}
+
+
+def test_a_contender_without_a_score_has_no_rank() -> None:
+    found = placements([scored("a", -0.1), scored("b", None)], ranked=True, banded=False)
+    assert {name: place.rank for name, place in found.items()} == {"a": 1, "b": None}
+
+
+@given(st.lists(few, min_size=1, max_size=12))
+def test_ranks_are_those_of_scipy(scores: list[float]) -> None:
+    ordered = sorted(scores, reverse=True)
+    found = placements(
+        [scored(str(place), score) for place, score in enumerate(ordered)], ranked=True, banded=False
+    )
+    assert [place.rank for place in found.values()] == stats.rankdata(
+        [-score for score in ordered], "min"
+    ).tolist()
 
 
 def test_on_a_track_for_tuning_only_the_frontier_is_told() -> None:
-    found = standings(
+    found = placements(
         [contender("a", 0.9, kept_bytes=10), contender("b", 0.8, kept_bytes=20)], ranked=False, banded=True
     )
-    assert found == {"a": Standing(pareto=True), "b": Standing()}
+    assert found == {"a": Placement(pareto=True), "b": Placement()}
 
 
 def test_nobody_stands_nowhere() -> None:
-    assert standings([], ranked=True, banded=True) == {}
+    assert placements([], ranked=True, banded=True) == {}
 
 
 def test_the_tests_of_all_rows_agree_with_scipy_over_the_seeds_each_shares() -> None:
