@@ -34,7 +34,7 @@ def methods(request: Request) -> Response:
 
 @router.get("/methods/{name}")
 def method(request: Request, name: str, database: DatabaseDep) -> Response:
-    """One method: what it is, its knobs with the source of each default, and its results on every track."""
+    """One method: description, hyper-parameters with the source of each default, results on every track."""
     recipe = recipe_named(name)
     with database.reading() as session:
         found = {status.track.slug: entries(session, status.track.slug) for status in list_tracks(session)}
@@ -44,7 +44,7 @@ def method(request: Request, name: str, database: DatabaseDep) -> Response:
         "method.html",
         recipe=recipe,
         name=name,
-        knobs=knobs(recipe),
+        hyperparameters=hyperparameters(recipe),
         results=results,
         proposal=first_job(name),
     )
@@ -68,7 +68,7 @@ def datasets(request: Request, database: DatabaseDep) -> Response:
 
 @router.get("/workers")
 def workers(request: Request, database: DatabaseDep) -> Response:
-    """Who works on what, and what waits."""
+    """Workers with their runs, and the queues."""
     with database.reading() as session:
         return templating.render(
             request,
@@ -80,7 +80,7 @@ def workers(request: Request, database: DatabaseDep) -> Response:
         )
 
 
-def knobs(recipe: type[Recipe]) -> list[tuple[str, Any, str]]:
+def hyperparameters(recipe: type[Recipe]) -> list[tuple[str, Any, str]]:
     """Name, default and source of every hyper-parameter."""
     published = recipe.published()
     return [

@@ -7,22 +7,19 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.http.parameters import Baseline, Classifier, Entries
 from api.http.strict_requests import StrictRoute
-from api.pages import templating
+from api.pages import formats, templating
 from api.pages.figures import charts
 from api.pages.figures.charts import Figure
 from api.pages.figures.columns import labels
 from api.pages.figures.diagrams import Bars, Interval
 from api.pages.track import Zoom, looks_of, series_of
 from store.leaderboard.comparison import METRICS, Comparison, compare
-from store.leaderboard.significance import ALPHA, PairedTest
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -42,13 +39,20 @@ def show(
     """Two to eight entries side by side."""
     with database.reading() as session:
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
-    names = labels(comparison.items)
-    drawn = {figure.name: figure for figure in figures_of(comparison, zoom)}
+    query = request.query_params.multi_items()
     return templating.render(
-        request, "compare.html", comparison=comparison, names=names, metrics=[(metric, NAMES[metric]) for metric in METRICS], shade=shade, verdict=verdict,
-        links={item.id: _link(comparison, baseline=item.id) for item in comparison.items}, classifier=classifier, figures=drawn,
-        query=request.query_params.multi_items(), zoom=zoom, unzoomed=[pair for pair in request.query_params.multi_items() if pair[0] != "zoom"],
-    )  # fmt: skip
+        request,
+        "compare.html",
+        comparison=comparison,
+        names=labels(comparison.items),
+        metrics=[(metric, NAMES[metric]) for metric in METRICS],
+        shade=shade,
+        links={item.id: _link(request, comparison, baseline=item.id) for item in comparison.items},
+        figures={figure.name: figure for figure in figures_of(comparison, zoom)},
+        query=query,
+        zoom=zoom,
+        unzoomed=[pair for pair in query if pair[0] != "zoom"],
+    )
 
 
 @router.get("/compare/{file}")
@@ -117,20 +121,6 @@ def shade(value: float) -> int:
     return round(min(max(value, 0.0), 1.0) * SHADES)
 
 
-def verdict(test: PairedTest) -> str:
-    """What the paired test says, in words."""
-    if test.mean is None:
-        return "no seed in common"
-    if test.t_p_holm is None:
-        return f"{len(test.seeds)} seed{'s' if len(test.seeds) > 1 else ''} in common: too few to test"
-    if test.t_p_holm < ALPHA:
-        return "better" if test.mean > 0 else "worse"
-    return "cannot be told apart"
-
-
-def _link(comparison: Comparison, *, baseline: str) -> str:
-    query: Sequence[tuple[str, str]] = [
-        *(("entry", item.id) for item in comparison.items),
-        ("baseline", baseline),
-    ]
-    return templating.with_pairs("/compare", query)
+def _link(request: Request, comparison: Comparison, *, baseline: str) -> str:
+    pairs = [*(("entry", item.id) for item in comparison.items), ("baseline", baseline)]
+    return formats.with_pairs(request.url.path, pairs)

@@ -19,10 +19,10 @@ from store.leaderboard.tracks import list_tracks
 from store.queries.jobs import JobFilter, list_jobs
 
 LATEST = 8
-"""Jobs that are shown."""
+"""Jobs to show."""
 
 FIRST_LOOK = 4
-"""Entries that are described to find a track's leader; all of them if these are upper bounds."""
+"""Entries to read in search of a track's leader; if all are upper bounds, the whole board is read."""
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -42,7 +42,7 @@ def home(request: Request, database: DatabaseDep) -> Response:
 
 
 def _leader(session: Session, slug: str) -> Entry | None:
-    """The first ranked entry; upper bounds, of which a method may have several, may stand before it."""
+    """The first ranked entry; any number of upper bounds may precede it."""
     found = entries(session, slug, limit=FIRST_LOOK)
     leader = next((entry for entry in found if entry.rank == 1), None)
     if leader is None and len(found) == FIRST_LOOK:

@@ -1,4 +1,4 @@
-"""Methods over several tracks as a page: average ranks, and which of them can be told apart."""
+"""Methods over several tracks as a page: average ranks, and which of them differ significantly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 @router.get("/ranks")
 def show(request: Request, track: Slugs, database: DatabaseDep) -> Response:
-    """Methods over several tracks: average ranks, and which of them can be told apart."""
+    """Methods over several tracks: average ranks, and which of them differ significantly."""
     with database.reading() as session:
         found = compare_tracks(session, track)
     return templating.render(

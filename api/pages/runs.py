@@ -1,8 +1,10 @@
-"""One run and one job as pages: how far they have come, what came out, and why attempts ended.
+"""One run and one job as pages: progress, results, and the outcomes of attempts.
 
-Decision: while something can still change, the page follows the job's events (server-sent) and htmx asks for the page again at each of them, and every few
-seconds anyway; what is shown is morphed, so that what is typed and where one has scrolled stay. Without scripts the page is what it was when it was loaded,
-and says so. What is live is drawn on the server; figures become interactive when nothing can change any more.
+Decisions:
+    * While the state can change, the page follows the job's server-sent events. htmx reloads it at each event, and
+      every few seconds in any case, and morphs the content: typed text and the scroll position stay.
+    * Without scripts the page shows the state at load time, and says so.
+    * Figures become interactive once the state is final.
 """
 
 from __future__ import annotations
@@ -14,12 +16,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
 
 from api.deps import DatabaseDep
 from api.http.parameters import JobId, RunId
 from api.http.strict_requests import StrictRoute
-from api.pages import templating
+from api.pages import templating, wording
 from api.pages.compare import shade
 from api.pages.figures import charts, svg
 from api.pages.figures.charts import Figure
@@ -46,10 +47,17 @@ def show_run(request: Request, run_id: RunId, database: DatabaseDep) -> Response
         jobs, epochs = wanted_by(session, run_id), losses(session, run_id)
     is_open = run.state in OPEN
     return templating.render(
-        request, "run.html", run=run, title=BY_NAME[run.method].title, shade=shade, jobs=jobs, epoch=epochs[-1] if epochs else None,
-        refresh=REFRESH_SECONDS if is_open else None, events=f"/api/v1/jobs/{jobs[0]}/events" if is_open and jobs else None,
+        request,
+        "run.html",
+        run=run,
+        title=BY_NAME[run.method].title,
+        shade=shade,
+        jobs=jobs,
+        epoch=epochs[-1] if epochs else None,
+        refresh=REFRESH_SECONDS if is_open else None,
+        events=f"/api/v1/jobs/{jobs[0]}/events" if is_open and jobs else None,
         figures={figure.name: figure for figure in figures_of(run, epochs)},
-    )  # fmt: skip
+    )
 
 
 @router.get("/runs/{run_id}/{file}")
@@ -62,31 +70,28 @@ def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
 
 @router.get("/jobs/{job_id}")
 def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response:
-    """A job: its runs, how they stand, and its place in the queue."""
+    """A job: its runs with their states, and its place in the queue."""
     with database.reading() as session:
         position = queue_position(session, job_id)
         job = job_answer(get_job(session, job_id), position)
-        waits = None if position is None else outlook(session, position)
+        waits = None
+        if position is not None:
+            workers, seconds = counts.workers_heard_of(session), counts.seconds_of_a_run(session)
+            waits = wording.outlook(workers, seconds, position)
     is_open = job.state in OPEN
     return templating.render(
-        request, "job.html", job=job, waits=waits, title=BY_NAME[job.method].title, refresh=REFRESH_SECONDS if is_open else None,
+        request,
+        "job.html",
+        job=job,
+        waits=waits,
+        title=BY_NAME[job.method].title,
+        refresh=REFRESH_SECONDS if is_open else None,
         events=f"/api/v1/jobs/{job.id}/events" if is_open else None,
-    )  # fmt: skip
-
-
-def outlook(session: Session, position: int) -> str:
-    """Why a run waits, and about how long, as far as that can be told."""
-    workers, seconds = counts.workers_heard_of(session), counts.seconds_of_a_run(session)
-    if not workers:
-        return "No worker is there: it begins when one is."
-    there = f"{workers} worker{'s' if workers > 1 else ''} {'are' if workers > 1 else 'is'} there"
-    if seconds is None:
-        return f"{there}."
-    return f"{there}, and runs of the last hour took {templating.duration(seconds)} each: it begins in about {templating.duration(position * seconds / workers)}."
+    )
 
 
 def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Accuracy after each task so far, and the loss of each recorded epoch; those of which there is something."""
+    """Accuracy after each task so far, and the loss of each recorded epoch; figures without data are left out."""
     title, found = BY_NAME[run.method].title, []
     if series := curves_of(run):
         found.append(charts.curves("curves", series, f"Accuracy of {title} after each task"))

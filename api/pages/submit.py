@@ -28,7 +28,7 @@ from api.http import problems
 from api.http.parameters import JobId
 from api.http.problems import Problem
 from api.http.strict_requests import StrictRoute
-from api.pages import templating
+from api.pages import templating, wording
 from api.pages.proposals import TRACK, proposed_job
 from api.pages.snippets import as_command, as_curl
 from api.schemas.catalog import recipe_named
@@ -144,7 +144,9 @@ async def send(
             errors = {"token" if problem.kind.status in {401, 403} else "": problem.detail}
         else:
             background.add_task(ringer.ring, job.queues)
-            return RedirectResponse(f"/jobs/{job.job.id}", status_code=303, background=background)
+            return RedirectResponse(
+                templating.url(request, f"/jobs/{job.job.id}"), status_code=303, background=background
+            )
     status = 422 if errors and submitting else 200  # an unfinished form is no error
     return await run_in_threadpool(_read_page, request, database, form, errors, status)
 
@@ -155,7 +157,7 @@ def cancel(
 ) -> Response:
     """Request the cancellation of a job."""
     submissions.cancel(_user(request, form, database), job_id, None)
-    return RedirectResponse(f"/jobs/{job_id}", status_code=303)
+    return RedirectResponse(templating.url(request, f"/jobs/{job_id}"), status_code=303)
 
 
 def _user(request: Request, form: Mapping[str, str], database: Database) -> Principal:
@@ -237,7 +239,7 @@ def _page(
     recipe, body = recipe_named(form["method"]), body_of(form)
     form = {**form, "form": form["form"] or secrets.token_hex(16)}
     return templating.render(
-        request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, knobs=knobs(recipe, form), own=_OWN,
+        request, "submit_form.html", status, form=form, errors=errors or {}, recipe=recipe, recipes=RECIPES, fields=knobs(recipe, form), own=_OWN,
         tracks=every_track(session), body=json.dumps(body, indent=2), curl=as_curl(body, str(request.base_url)), command=as_command(body),
         cost=_cost(session, body, recipe),
     )  # fmt: skip
@@ -246,17 +248,12 @@ def _page(
 def _cost(session: Session, body: Mapping[str, Any], recipe: type[Recipe]) -> str:
     """How much it is, and how long the method took on this track before."""
     count = len(body["seeds"])
-    before = [
-        entry
+    earlier = (
+        entry.train_seconds.mean
         for entry in entries(session, body["track"])
         if entry.method == body["method"]["name"] and entry.train_seconds
-    ]
-    took = (
-        f"; {recipe.title} took {templating.duration(before[0].train_seconds.mean)} a run here before"
-        if before and before[0].train_seconds
-        else ""
     )
-    return f"{count} run{'s' if count != 1 else ''}{took}"
+    return wording.cost(count, recipe.title, next(earlier, None))
 
 
 def _check(body: Mapping[str, Any], database: Database, settings: Settings) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The leaderboard of a track as a page: a table, and the curves of its best entries.
 
 Decisions:
-    * Everything that can be chosen is a link: what is seen is what the address says.
-    * The chart shows the best few entries and the upper bounds; more curves than colours cannot be told apart. The table has all of them.
+    * Every choice is a link, so the address describes the view.
+    * The chart shows the best few entries and one upper bound, since colours are few. The table lists all entries.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
 
 from api.deps import AnswersDep, DatabaseDep
 from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
@@ -20,7 +22,17 @@ from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.figures import charts, svg
 from api.pages.figures.charts import Figure
-from api.pages.figures.columns import COLUMNS, USUAL, cells, chosen, label, labels
+from api.pages.figures.columns import (
+    COLUMNS,
+    USUAL,
+    Column,
+    PageContext,
+    cells,
+    chosen,
+    is_competitor,
+    label,
+    labels,
+)
 from api.pages.figures.diagrams import Point
 from api.pages.proposals import proposed_job
 from api.schemas.leaderboards import CLASSIFIERS, beside_reported, track_named
@@ -37,59 +49,128 @@ from store.leaderboard.tracks import revision
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 DRAWN = 8
-SHOWN_FOR_SECONDS = 10
-"""How long a page is shown as it is while its track does not change: what it says of times, of other tracks and of Redis may be so old."""
+"""Competitors whose curves are drawn."""
 
-Zoom = Annotated[
-    bool, Query(description="Whether the chart's accuracy axis begins just below the lowest point.")
-]
+SHOWN_FOR_SECONDS = 10
+"""A page is reused for this long while its track does not change; its relative times may be that old."""
+
+EXPORTS = (
+    ("csv", "CSV"),
+    ("json", "JSON"),
+    ("latex", "LaTeX"),
+    ("markdown", "Markdown"),
+    ("bibtex", "BibTeX"),
+)
+"""Formats of the leaderboard's API route, with their titles."""
+
+Zoom = Annotated[bool, Query(description="Start the accuracy axis of the chart just below its lowest point.")]
 
 Columns = Annotated[
     list[str],
-    Query(default_factory=list, description="The columns that are shown; the usual ones when left out."),
+    Query(default_factory=list, description="Columns to show; the default columns if omitted."),
 ]
 
 
 @router.get("/tracks/{slug}")
 def show(
-    request: Request, slug: str, database: DatabaseDep, answers: AnswersDep, sort: Sort = "average_accuracy", classifier: Classifier = None,
-    exemplar_free: ExemplarFree = False, best_per_method: BestPerMethod = False, zoom: Zoom = True, *, columns: Columns,
-) -> Response:  # fmt: skip
+    request: Request,
+    slug: str,
+    database: DatabaseDep,
+    answers: AnswersDep,
+    sort: Sort = "average_accuracy",
+    classifier: Classifier = None,
+    exemplar_free: ExemplarFree = False,
+    best_per_method: BestPerMethod = False,
+    zoom: Zoom = True,
+    *,
+    columns: Columns,
+) -> Response:
     """The leaderboard of a track."""
     shown = chosen(columns)
     with database.reading() as session:
         key = f"page {request.url} {revision(session, slug)} {time.monotonic() // SHOWN_FOR_SECONDS:.0f}"
         if (kept := answers.get(key)) is not None:
             return templating.page(request, kept)
-        track = track_named(session, slug)
-        found = entries(
-            session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
-        )
-        reported = beside_reported(session, slug, found)
-        orders, budgets_of_it = order_sensitivity(session, slug), other_budgets(session, slug)
-        proposal = None if found else proposed_job(track, dataset_cards(session))
-    drawn = _drawn(found)
+        board = _read(session, slug, classifier, sort, exemplar_free, best_per_method)
     view = {
-        "sort": sort if sort != "average_accuracy" else None, "classifier": classifier, "exemplar_free": "true" if exemplar_free else None,
-        "best_per_method": "true" if best_per_method else None, "zoom": None if zoom else "false", "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
-    }  # fmt: skip
+        "sort": sort if sort != "average_accuracy" else None,
+        "classifier": classifier,
+        "exemplar_free": "true" if exemplar_free else None,
+        "best_per_method": "true" if best_per_method else None,
+        "zoom": None if zoom else "false",
+        "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
+    }
     text = templating.text_of(
-        request, "track.html", track=track, slug=slug, entries=found, drawn=drawn, columns=shown, every_column=COLUMNS, classifiers=CLASSIFIERS, view=view,
+        request,
+        "track.html",
+        slug=slug,
+        columns=shown,
+        sort=sort,
+        classifier=classifier,
+        exemplar_free=exemplar_free,
+        view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
-        sort=sort, classifier=classifier, exemplar_free=exemplar_free, citations={name: recipe.citation for name, recipe in BY_NAME.items()},
-        reported=reported, proposal=proposal, cells=cells(found, shown, datetime.now(UTC)), orders=orders, budgets=budgets_of_it, budget_pairs=[("track", each) for each in budgets_of_it],
-        curves=curves(slug, found, zoom), pareto=pareto(slug, found), leading=leading(found),
-        sparkline=lambda row: svg.sparkline(row.curve, f"Accuracy of {row.title} after each task, as reported"),
-    )  # fmt: skip
+        **board,
+        **_shown_entries(request, slug, board["entries"], shown, zoom),
+    )
     answers.keep(key, text)
     return templating.page(request, text)
 
 
+def _read(
+    session: Session, slug: str, classifier: str | None, sort: str, exemplar_free: bool, best_per_method: bool
+) -> dict[str, Any]:
+    """What the page reads from the database."""
+    track = track_named(session, slug)
+    found = entries(
+        session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
+    )
+    other = other_budgets(session, slug)
+    return {
+        "track": track,
+        "entries": found,
+        "reported": beside_reported(session, slug, found),
+        "orders": order_sensitivity(session, slug),
+        "budgets": other,
+        "budget_pairs": [("track", each) for each in other],
+        "proposal": None if found else proposed_job(track, dataset_cards(session)),
+    }
+
+
+def _shown_entries(
+    request: Request, slug: str, found: Sequence[Entry], shown: Sequence[Column], zoom: bool
+) -> dict[str, Any]:
+    """What the template shows of the entries."""
+    context = PageContext(datetime.now(UTC), partial(templating.url, request))
+    return {
+        "drawn": _drawn(found),
+        "cells": cells(found, shown, context),
+        "competitors": {entry.id for entry in found if is_competitor(entry)},
+        "row_classes": row_classes(found),
+        "leading": leading(found),
+        "curves": curves(slug, found, zoom),
+        "pareto": pareto(slug, found),
+        "every_column": COLUMNS,
+        "classifiers": CLASSIFIERS,
+        "exports": EXPORTS,
+        "citations": {name: recipe.citation for name, recipe in BY_NAME.items()},
+        "sparkline": lambda row: svg.sparkline(
+            row.curve, f"Reported accuracy of {row.title} after each task"
+        ),
+    }
+
+
 @router.get("/tracks/{slug}/{file}")
 def picture(
-    slug: str, file: str, database: DatabaseDep, sort: Sort = "average_accuracy", classifier: Classifier = None, exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False, zoom: Zoom = True,
-) -> Response:  # fmt: skip
+    slug: str,
+    file: str,
+    database: DatabaseDep,
+    sort: Sort = "average_accuracy",
+    classifier: Classifier = None,
+    exemplar_free: ExemplarFree = False,
+    best_per_method: BestPerMethod = False,
+    zoom: Zoom = True,
+) -> Response:
     """A figure of the page alone: its picture or its numbers."""
     with database.reading() as session:
         track_named(session, slug)
@@ -110,7 +191,7 @@ def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
 
 
 def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
-    """Accuracy over everything that is kept, with the entries that nobody is better than in both; None with fewer than two."""
+    """Accuracy over all kept bytes with the Pareto frontier; None with fewer than two ranked entries."""
     shown = [entry for entry in found if entry.rank is not None and entry.kept_bytes]
     if len(shown) < 2:
         return None
@@ -130,28 +211,41 @@ def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
 
 
 def leading(found: Sequence[Entry]) -> dict[str, Any] | None:
-    """Who leads, by how much, and who cannot be told from them; None unless average accuracy ranks."""
+    """The leader, its distance to the second, and its peers: entries that do not differ significantly.
+
+    None if the entries are not ranked by average accuracy.
+    """
     ranked = [entry for entry in found if entry.band is not None]
     if not ranked:
         return None
-    beside = [entry for entry in ranked[1:] if entry.band == 1]
-    ahead = (
-        ranked[0].metrics["average_accuracy"].mean - ranked[1].metrics["average_accuracy"].mean
-        if len(ranked) > 1
-        else None
-    )
+    first, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    ahead = None
+    if second is not None:
+        ahead = first.metrics["average_accuracy"].mean - second.metrics["average_accuracy"].mean
     return {
-        "first": ranked[0],
-        "second": ranked[1] if len(ranked) > 1 else None,
+        "first": first,
+        "second": second,
         "ahead": ahead,
-        "beside": beside,
-        "tested": len(ranked[0].runs) >= MIN_SEEDS_FOR_INTERVAL,
+        "peers": [entry for entry in ranked[1:] if entry.band == 1],
+        "tested": len(first.runs) >= MIN_SEEDS_FOR_INTERVAL,
     }
 
 
+def row_classes(found: Sequence[Entry]) -> dict[str, str]:
+    """The style classes of each entry's row: the leader, upper bounds, and where a band begins."""
+    classes, band = {}, None
+    for entry in found:
+        names = ["first"] if entry.rank == 1 else [] if is_competitor(entry) else ["bound"]
+        if entry.band is not None:
+            names += ["band-begins"] if band is not None and entry.band != band else []
+            band = entry.band
+        classes[entry.id] = " ".join(names)
+    return classes
+
+
 def _drawn(found: Sequence[Entry]) -> list[Entry]:
-    competitors = [entry for entry in found if BY_NAME[entry.method].ranked][:DRAWN]
-    return competitors + [entry for entry in found if not BY_NAME[entry.method].ranked][:1]
+    competitors = [entry for entry in found if is_competitor(entry)][:DRAWN]
+    return competitors + [entry for entry in found if not is_competitor(entry)][:1]
 
 
 def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
@@ -169,7 +263,7 @@ def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
 
 
 def looks_of(drawn: Sequence[Entry]) -> dict[str, svg.Look]:
-    """How each entry is drawn, by its id, upper bounds last: a colour stays with its entry, however it is ranked."""
-    bound = {entry.id: not BY_NAME[entry.method].ranked for entry in drawn}
+    """How each entry is drawn, by its id, upper bounds last: sorting differently does not change an entry's colour."""
+    bound = {entry.id: not is_competitor(entry) for entry in drawn}
     ordered = sorted(drawn, key=lambda entry: (bound[entry.id], label(entry)))
     return {entry.id: svg.Look(place, bound[entry.id]) for place, entry in enumerate(ordered)}

@@ -48,6 +48,16 @@ class Figure:
     spec: dict[str, Any]
 
     @property
+    def kind(self) -> str:
+        """Which diagram it is."""
+        return str(self.spec["kind"])
+
+    @property
+    def floor(self) -> int:
+        """Per cent at which its accuracy axis begins."""
+        return int(self.spec.get("floor", 0))
+
+    @property
     def picture(self) -> str:
         """The SVG for the page."""
         return self.draw(False)

@@ -1,8 +1,8 @@
-"""The columns of a leaderboard's table: what each says of an entry, and who is best in it.
+"""The columns of a leaderboard's table: the cell of each entry, and the best entry of each column.
 
 Decisions:
-    * Cells are made here and not in the template: a table has thousands, and a template's macro takes ten times as long for each.
-    * What a cell cannot say it explains: a dash, and why.
+    * Python makes the cells, not the template: a table has thousands, and a macro takes ten times as long for each.
+    * A missing value is a dash with its reason.
 """
 
 from __future__ import annotations
@@ -11,21 +11,33 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
 from api.http import problems
 from api.http.problems import Fault, Problem
-from api.pages import templating
+from api.pages import formats
 from api.pages.figures import svg
 from api.shared.variants import brief
+from cil_core.spec.recipes import BY_NAME
 from store.leaderboard.entries import Entry
 from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL
 
 LISTED_SEEDS = 5
 
 _STAR = Markup('<abbr title="best in this column">★</abbr> ')
-_DIFFERED = Markup('<abbr title="a replay differed">≠</abbr>')
+_DIFFERED = Markup('<abbr title="a replay did not agree">≠</abbr>')
+
+
+class PageContext(NamedTuple):
+    """What cells need to know about their page."""
+
+    present: datetime
+    url: Callable[[str], str]
+
+
+Cell = Callable[[Entry, PageContext], str]
 
 
 @dataclass(frozen=True)
@@ -33,27 +45,27 @@ class Column:
     """A column of the table.
 
     Attributes:
-        key: its name in the address; of a sortable one, what it sorts by.
-        header: printed above it, with its unit.
-        cell: what it says of an entry at this moment.
-        direction: 1 if more is better, -1 if less is; 0 if it cannot be sorted.
-        usual: whether it is shown unless somebody chooses.
+        key: its name in addresses, and the value to sort by.
+        header: its title with the unit.
+        cell: makes the text of an entry.
+        direction: 1 if higher is better, -1 if lower is; 0 if the column cannot be sorted.
+        usual: whether it is shown by default.
     """
 
     key: str
     header: str
-    cell: Callable[[Entry, datetime], str]
+    cell: Cell
     direction: int = 0
     usual: bool = True
 
 
 def label(entry: Entry) -> str:
-    """An entry's name: its method, and what tells it from the default."""
+    """An entry's name: its method, and what differs from the default."""
     return _named(entry, entry.variant)
 
 
 def labels(found: Sequence[Entry]) -> dict[str, str]:
-    """The name of each where several are shown, by its id: a variant of many changes is shortened unless two would be called the same."""
+    """The name of each entry by its id: long variants are shortened unless two entries would share a name."""
     short = {entry.id: _named(entry, brief(entry.variant)) for entry in found}
     count = Counter(short.values())
     return {entry.id: short[entry.id] if count[short[entry.id]] == 1 else label(entry) for entry in found}
@@ -64,50 +76,53 @@ def _named(entry: Entry, variant: str) -> str:
 
 
 def chosen(names: Sequence[str]) -> list[Column]:
-    """The columns of these names in their order on the page; the usual ones without any.
+    """The columns of these names in their order on the page; without names, the default columns.
 
     Raises:
-        Problem: there is no such column.
+        Problem: a name is unknown.
     """
     known = {column.key: column for column in COLUMNS}
     if unknown := [name for name in names if name not in known]:
-        said = f"{unknown[0][:80]!r} is no column; there are: {', '.join(known)}"
-        raise Problem(problems.INVALID_QUERY, said, [Fault(parameter="columns", detail=said)])
+        detail = f"unknown column {unknown[0][:80]!r}; allowed: {', '.join(known)}"
+        raise Problem(problems.INVALID_QUERY, detail, [Fault(parameter="columns", detail=detail)])
     return [column for column in COLUMNS if (column.key in names if names else column.usual)]
 
 
-def cells(found: Sequence[Entry], shown: Sequence[Column], present: datetime) -> dict[str, list[str]]:
-    """By entry, its cell in each column, with a star where no ranked entry is better."""
-    first = _best(found, shown)
+def cells(found: Sequence[Entry], shown: Sequence[Column], context: PageContext) -> dict[str, list[str]]:
+    """The cells of each entry by its id, with a star where no ranked entry is better."""
+    best = _best(found, shown)
     return {
-        entry.id: [_starred(column.cell(entry, present), entry.id in first[column.key]) for column in shown]
+        entry.id: [_starred(column.cell(entry, context), entry.id in best[column.key]) for column in shown]
         for entry in found
     }
 
 
-def _starred(cell: str, first: bool) -> str:
-    return _STAR + cell if first else cell
+def is_competitor(entry: Entry) -> bool:
+    """Whether the entry's method competes for ranks; upper bounds do not."""
+    return BY_NAME[entry.method].ranked
+
+
+def _starred(cell: str, is_best: bool) -> str:
+    return _STAR + cell if is_best else cell
 
 
 def _best(found: Sequence[Entry], shown: Sequence[Column]) -> dict[str, set[str]]:
-    """By column, the ranked entries that are best in it; none where it does not sort, or only one has a value."""
-    ranked = [entry for entry in found if entry.rank is not None]
-    marked = {}
+    """The best competitors of each column; none if the column does not sort or fewer than two have a value."""
+    competitors = [entry for entry in found if is_competitor(entry)]
+    best: dict[str, set[str]] = {column.key: set() for column in shown}
     for column in shown:
-        values = (
-            {entry.id: value for entry in ranked if (value := _value(entry, column.key)) is not None}
-            if column.direction
-            else {}
-        )
-        first = (max if column.direction > 0 else min)(values.values(), default=None)
-        marked[column.key] = (
-            {entry_id for entry_id, value in values.items() if value == first} if len(values) > 1 else set()
-        )
-    return marked
+        if not column.direction:
+            continue
+        values = {entry.id: _value(entry, column.key) for entry in competitors}
+        known = {entry_id: value for entry_id, value in values.items() if value is not None}
+        if len(known) > 1:
+            first = (max if column.direction > 0 else min)(known.values())
+            best[column.key] = {entry_id for entry_id, value in known.items() if value == first}
+    return best
 
 
 def _value(entry: Entry, key: str) -> float | None:
-    """What an entry is sorted by."""
+    """The value that a column sorts an entry by."""
     if key in entry.metrics:
         return entry.metrics[key].mean
     if key == "train_seconds":
@@ -116,59 +131,65 @@ def _value(entry: Entry, key: str) -> float | None:
     return found
 
 
-def _noted(said: object, note: str, css_class: str = "") -> Markup:
-    """`Markup.format` would take five times as long."""
+def _noted(value: object, note: str, css_class: str = "") -> Markup:
+    """A value with a small note; string formatting, since `Markup.format` takes five times as long."""
     attribute = f' class="{css_class}"' if css_class else ""
-    return Markup(f"{escape(said)} <small{attribute}>{escape(note)}</small>")  # noqa: S704 - both parts are escaped
+    return Markup(f"{escape(value)} <small{attribute}>{escape(note)}</small>")  # noqa: S704 - both are escaped
 
 
-def _metric(name: str, absent: str = "not defined") -> Callable[[Entry, datetime], str]:
-    nothing = _noted(templating.MISSING, absent)
-    return lambda entry, _: templating.over_seeds(entry.metrics[name]) if name in entry.metrics else nothing
+def _metric(name: str, absent: str = "not defined") -> Cell:
+    nothing = _noted(formats.MISSING, absent)
+    return lambda entry, _: formats.over_seeds(entry.metrics[name]) if name in entry.metrics else nothing
 
 
-def _median_rank(entry: Entry, _: datetime) -> str:
-    return (
-        f"{entry.median_rank:g}"
-        if entry.median_rank is not None
-        else _noted(templating.MISSING, "not ranked")
-    )
+def _median_rank(entry: Entry, _: PageContext) -> str:
+    if entry.median_rank is None:
+        return _noted(formats.MISSING, "not ranked")
+    return f"{entry.median_rank:g}"
 
 
-def _memory(entry: Entry, _: datetime) -> str:
-    return _noted(
-        templating.megabytes(entry.counted_bytes),
-        f"{entry.exemplars} ex. · kept {templating.megabytes(entry.kept_bytes)}",
-        "nowrap",
-    )
+def _memory(entry: Entry, _: PageContext) -> str:
+    note = f"{entry.exemplars} ex. · kept {formats.megabytes(entry.kept_bytes)}"
+    return _noted(formats.megabytes(entry.counted_bytes), note, "nowrap")
 
 
-def _time(entry: Entry, _: datetime) -> str:
-    seconds = (
-        templating.duration(entry.train_seconds.mean)
-        if entry.train_seconds
-        else _noted(templating.MISSING, "not recorded")
-    )
-    return _noted(seconds, ", ".join(entry.devices))
+def _kept(entry: Entry, _: PageContext) -> str:
+    return formats.megabytes(entry.kept_bytes)
 
 
-def _seeds(entry: Entry, _: datetime) -> str:
+def _parameters(entry: Entry, _: PageContext) -> str:
+    return formats.millions(entry.parameters)
+
+
+def _time(entry: Entry, _: PageContext) -> str:
+    devices = formats.visible_text(", ".join(entry.devices))
+    if entry.train_seconds is None:
+        return _noted(formats.MISSING, f"not recorded {devices}")
+    return _noted(formats.duration(entry.train_seconds.mean), devices)
+
+
+def _seeds(entry: Entry, context: PageContext) -> str:
     links = " ".join(
-        f'<a href="/runs/{escape(run.run_id)}">{run.seed}{_DIFFERED if run.replayed is False else ""}</a>'
+        f'<a href="{escape(context.url(f"/runs/{run.run_id}"))}">{run.seed}'
+        f"{_DIFFERED if run.replayed is False else ''}</a>"
         for run in entry.runs[:LISTED_SEEDS]
     )
     more = " …" if len(entry.runs) > LISTED_SEEDS else ""
     few = " no interval" if len(entry.runs) < MIN_SEEDS_FOR_INTERVAL else ""
-    return _noted(len(entry.runs), Markup(links + more + few), "nowrap")  # noqa: S704 - identifiers are escaped
+    return _noted(len(entry.runs), Markup(links + more + few), "nowrap")  # noqa: S704 - addresses are escaped
 
 
-def _curve(entry: Entry, _: datetime) -> str:
-    means = tuple(point.mean for point in entry.curve)
-    drawing = svg.sparkline(means, f"Accuracy of {label(entry)} after each task")
-    return Markup(drawing)  # noqa: S704 - `sparkline` escapes its label
+def _finished(entry: Entry, context: PageContext) -> str:
+    return formats.ago(entry.finished_at, context.present)
+
+
+def _curve(entry: Entry, _: PageContext) -> str:
+    values = tuple(point.mean for point in entry.curve)
+    return Markup(svg.sparkline(values, f"Accuracy of {label(entry)} after each task"))  # noqa: S704 - it escapes
 
 
 _ONE_TASK = "one task only"
+_NO_JOINT = "joint has not run here"
 
 COLUMNS = (
     Column("average_accuracy", "Average acc.", _metric("average_accuracy"), 1),
@@ -189,19 +210,15 @@ COLUMNS = (
         "forgetting_clipped", "Forgetting, clipped", _metric("forgetting_clipped", _ONE_TASK), -1, usual=False
     ),
     Column("backward_transfer", "Backward transfer", _metric("backward_transfer", _ONE_TASK), 1, usual=False),
-    Column(
-        "intransigence", "Intransigence", _metric("intransigence", "joint has not run here"), -1, usual=False
-    ),
+    Column("intransigence", "Intransigence", _metric("intransigence", _NO_JOINT), -1, usual=False),
     Column("average_top5", "Average top-5", _metric("average_top5"), 1, usual=False),
     Column("last_top5", "Last top-5", _metric("last_top5"), 1, usual=False),
     Column("counted_bytes", "Memory, MB", _memory, -1),
-    Column(
-        "kept_bytes", "Kept, MB", lambda entry, _: templating.megabytes(entry.kept_bytes), -1, usual=False
-    ),
-    Column("parameters", "Params, M", lambda entry, _: templating.millions(entry.parameters), -1),
+    Column("kept_bytes", "Kept, MB", _kept, -1, usual=False),
+    Column("parameters", "Params, M", _parameters, -1),
     Column("train_seconds", "Time", _time, -1),
     Column("seeds", "Seeds", _seeds),
-    Column("date", "Finished", lambda entry, present: templating.ago(entry.finished_at, present)),
+    Column("date", "Finished", _finished),
     Column("curve", "Curve", _curve),
 )
 USUAL = [column.key for column in COLUMNS if column.usual]

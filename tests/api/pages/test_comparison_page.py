@@ -20,7 +20,7 @@ def page(client, path, **parameters):
 def chosen(client):
     """The values of the leaderboard's check boxes, by method."""
     boxes = re.findall(
-        r'<input type="checkbox" name="entry" value="([^"]+)" aria-label="Select (\S+)',
+        r'<input type="checkbox" name="entry" value="([^"]+)"\s+aria-label="Select (\S+)',
         page(client, f"/tracks/{BOARD}"),
     )
     return {title: entry for entry, title in boxes}
@@ -102,7 +102,7 @@ def test_a_variant_of_many_changes_is_shortened_unless_two_would_be_called_the_s
     )
     service.complete_all()
     entries = [item["id"] for item in client.get(f"/api/v1/leaderboards/{BOARD}").json()["items"]]
-    names = re.search(r"<span>Baseline: (.+?)</span>", page(client, "/compare", entry=entries), re.DOTALL)[1]
+    names = re.search(r"<span>Baseline:\s(.+?)</span>", page(client, "/compare", entry=entries), re.DOTALL)[1]
     assert "Replay, small, first_task.batch_size=64 and 3 more<" in names
     assert "later_tasks.lr=0.01<" in names
     assert "later_tasks.lr=0.02<" in names

@@ -18,11 +18,15 @@ def page(client, path):
     return answer.text
 
 
+def words(text):
+    return " ".join(text.split())
+
+
 def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     job = client.post("/api/v1/jobs", json=a_job(seeds=(7,))).json()
     run_id = job["runs"][0]["id"]
     queued = page(client, f"/runs/{run_id}")
-    assert "It waits for a worker" in queued
+    assert "The run waits for a worker" in queued
     assert 'data-hx-trigger="news, every' in queued
     assert f'data-events="/api/v1/jobs/{job["id"]}/events"' in page(client, f"/jobs/{job['id']}")
     assert service.complete_all() == 1
@@ -41,15 +45,15 @@ def test_a_queued_job_says_why_it_waits_and_about_how_long(client, service, a_jo
     first, second = (
         client.post("/api/v1/jobs", json=a_job(seeds=seeds)).json()["id"] for seeds in ((1,), (2, 3))
     )
-    assert "No worker is there: it begins when one is." in page(client, f"/jobs/{second}")
+    assert "No worker is online; the run starts when one connects." in page(client, f"/jobs/{second}")
     with service.database.transaction() as session:
         runs.register_worker(session, runs.WorkerOffer("worker-1", "cil", "cpu", None), {})
-    assert "1 worker is there." in page(client, f"/jobs/{second}")
+    assert "1 worker is online." in page(client, f"/jobs/{second}")
     service.complete(service.claim())
     client.post("/api/v1/jobs", json=a_job(seeds=(4,)))
-    assert "1 worker is there, and runs of the last hour took " in page(client, f"/jobs/{second}")
+    assert "1 worker is online; runs of the last hour took " in page(client, f"/jobs/{second}")
     service.complete_all()
-    assert "worker is there" not in page(client, f"/jobs/{second}")
+    assert "worker is online" not in page(client, f"/jobs/{second}")
     assert client.get(f"/api/v1/jobs/{first}").json()["queue_position"] is None
 
 
@@ -63,7 +67,7 @@ def test_a_lost_attempt_is_told_with_its_reason(client, service, a_job):
 
 
 def test_workers_and_what_waits_are_shown(client, service, a_job):
-    assert "No worker was heard of" in page(client, "/workers")
+    assert "No worker sent a heartbeat" in page(client, "/workers")
     with service.database.transaction() as session:
         runs.register_worker(
             session, runs.WorkerOffer("worker-1", "cil", "cuda:0", None), {"device_name": "NVIDIA H200"}
@@ -84,7 +88,7 @@ def test_every_method_has_a_page_with_all_its_knobs_and_its_paper(finished, name
 
 def test_a_method_shows_its_results_and_an_unknown_one_the_known_ones(finished):
     assert "/tracks/digits-b0-inc2-m50-convnet" in page(finished, "/methods/icarl")
-    assert "It has not run here yet" in page(finished, "/methods/podnet")
+    assert "No run of this method has finished" in page(finished, "/methods/podnet")
     answer = finished.get("/methods/nope", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "icarl" in answer.text
@@ -147,10 +151,10 @@ def test_a_run_and_its_replay_lead_to_each_other(client, service, a_job):
     run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     service.complete_all()
     again = client.post(f"/api/v1/runs/{run_id}/replay").json()["runs"][0]["id"]
-    assert f'It is being <a href="/runs/{again}">repeated</a>' in page(client, f"/runs/{run_id}")
+    assert f'<a href="/runs/{again}">A replay</a> is in progress.' in words(page(client, f"/runs/{run_id}"))
     service.complete_all()
-    assert "got every count the same" in page(client, f"/runs/{run_id}")
-    assert f'This run repeats <a href="/runs/{run_id}">' in page(client, f"/runs/{again}")
+    assert "reproduced every count." in page(client, f"/runs/{run_id}")
+    assert f'This run is a replay of <a href="/runs/{run_id}">' in page(client, f"/runs/{again}")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -70,7 +70,7 @@ def test_the_leaderboard_is_a_real_table_of_the_api_s_numbers(finished):
 
 def test_the_table_is_marked_up_for_screen_readers(finished):
     text, page = read(finished, PAGE)
-    assert text.count("<caption>") == len(page.tables) == 2
+    assert text.count("<caption") == len(page.tables) == 2
     assert all(header.get("scope") in ("col", "row") for header in page.all("th"))
     assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["descending"]
     assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in page.all("svg"))
@@ -119,7 +119,7 @@ def test_the_picture_carries_its_style_under_its_own_policy(finished):
 
 def test_a_track_without_results_says_how_to_submit(client):
     text, page = read(client, PAGE)
-    assert "Nothing has finished on this track yet" in text
+    assert "No run has finished on this track yet" in text
     assert f'"track": "{DIGITS}"' in html.unescape(text)
     assert not page.tables
     assert client.get(f"{PAGE}/curves.svg").status_code == 404
@@ -127,7 +127,7 @@ def test_a_track_without_results_says_how_to_submit(client):
 
 def test_a_filter_that_leaves_nothing_says_which(finished):
     text, _ = read(finished, f"{PAGE}?classifier=nme&exemplar_free=true")
-    assert "without exemplars and tested with the classifier nme" in " ".join(text.split())
+    assert "without exemplars and with the classifier nme" in " ".join(text.split())
     assert f'href="{PAGE}"' in text
 
 
@@ -152,7 +152,7 @@ def test_the_leader_is_found_behind_any_number_of_upper_bounds(client, service, 
 
 def test_the_home_page_of_an_empty_service_says_how_to_submit(client):
     text, _ = read(client, "/")
-    assert "Nobody has submitted anything yet" in text
+    assert "No job has been submitted yet" in text
     assert "/api/v1/jobs" in text
 
 

@@ -224,7 +224,7 @@ def test_columns_are_chosen_in_the_address(finished) -> None:
     refused = finished.get(f"/tracks/{DIGITS}?columns=beauty")
     assert (
         refused.status_code,
-        "'beauty' is no column; there are: average_accuracy" in refused.json()["detail"],
+        "unknown column 'beauty'; allowed: average_accuracy" in refused.json()["detail"],
     ) == (422, True)
 
 

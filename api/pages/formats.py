@@ -1,0 +1,175 @@
+r"""Values as text: the filters of the templates.
+
+Decisions:
+    * A missing value is an en dash, never an empty cell or a zero.
+    * Text from users may hold control characters and bidirectional overrides, which would hide or reorder what follows.
+      Pages show them as escapes (`\x1b`, `\u202e`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+
+from api.shared.variants import brief
+from store.leaderboard.statistics import Statistic
+
+MISSING = "–"
+
+_HOUR = 3600
+_UNITS = (("years", 31_557_600), ("months", 2_629_800), ("days", 86_400), ("h", _HOUR), ("min", 60))
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+"""Control characters but tab and newline, bidirectional controls, and separators that some renderers break lines at."""
+
+
+def visible(value: object) -> object:
+    """`value` with invisible controls of plain text as escapes; Jinja2 calls it for everything a template prints."""
+    if type(value) is not str or not _INVISIBLE.search(value):
+        return value
+    return _INVISIBLE.sub(_escaped, value)
+
+
+def visible_text(text: str) -> str:
+    """`text` with invisible controls as escapes."""
+    return _INVISIBLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in per cent without the sign: 0.8712 is 87.1, -0.01 is −1.0."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}".replace("-", "−")
+
+
+def points(value: float | None, digits: int = 2) -> str:
+    """A difference of two fractions in percentage points, with its sign: 0.012 is +1.20."""
+    return MISSING if value is None else f"{'+' if value >= 0 else '−'}{percent(abs(value), digits)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p value with three digits; small ones as `< 0.001`."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3g}"
+
+
+def effect_size(value: float | None) -> str:
+    """An effect size with two decimals: -0.5 is −0.50."""
+    return MISSING if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def over_seeds(statistic: Statistic, digits: int = 1) -> str:
+    """A mean in per cent, with half its 95 % interval if it has one."""
+    mean = percent(statistic.mean, digits)
+    if statistic.interval is None:
+        return mean
+    return f"{mean} ± {percent(statistic.interval[1] - statistic.mean, digits)}"
+
+
+def megabytes(value: float | None) -> str:
+    """Bytes in megabytes (10⁶) with three digits."""
+    if value is None:
+        return MISSING
+    return f"{value / 1e6:.3g}" if value < 1e8 else f"{value / 1e6:.0f}"
+
+
+def millions(value: float | None) -> str:
+    """A number of parameters in millions."""
+    return MISSING if value is None else f"{value / 1e6:.2f}"
+
+
+def thousands(value: int) -> str:
+    """A whole number in groups of three digits: 60 000."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people: 42 s, 3 min 20 s, 5 h 10 min."""
+    if seconds is None:
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(when: datetime | None) -> str:
+    """A moment to the second, in UTC."""
+    return MISSING if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(when: datetime | None, present: datetime) -> str:
+    """How long ago a moment was, with the exact moment as its title."""
+    if when is None:
+        return MISSING
+    seconds = max(0.0, (present - when).total_seconds())
+    unit, length = next(
+        ((name, size) for name, size in _UNITS if seconds >= 2 * size or (seconds >= size and size <= _HOUR)),
+        ("s", 1),
+    )
+    text = "just now" if seconds < 5 else f"{seconds // length:.0f} {unit} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        when.astimezone(UTC).isoformat(timespec="seconds"), moment(when), text
+    )
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: 1 run, 2 runs."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose `backticked` words are code."""
+    parts = escape(visible_text(text)).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def plain(value: object) -> str:
+    """A hyper-parameter or a list of values as text."""
+    if value is None:
+        return MISSING
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def variant(text: str) -> str | Markup:
+    """What differs from the method's default; many changes are shortened, with all of them as the title."""
+    shown = brief(text)
+    return text if shown == text else Markup('<abbr title="{}">{}</abbr>').format(text, shown)
+
+
+def augmentation(token: str) -> str:
+    """A training augmentation with three digits: brightness:0.247."""
+    name, colon, number = token.partition(":")
+    return f"{name}{colon}{float(number):.3g}" if "." in number else token
+
+
+def with_query(path: str, query: Mapping[str, object]) -> str:
+    """A link: `path` with those parameters of `query` that are not None; a list repeats its parameter."""
+    given = {
+        name: value if isinstance(value, list) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def with_pairs(path: str, query: Sequence[tuple[str, str]]) -> str:
+    """A link with parameters that may repeat."""
+    return f"{path}?{urlencode(query)}" if query else path
