@@ -27,6 +27,7 @@ from starlette.routing import Match
 from api.http import problems
 from api.http.cursors import invalid_cursor
 from api.http.json_pointers import body_faults, pointer, query_faults
+from api.http.links import path_of, root_of
 from api.http.problems import Fault, Problem, not_found
 from api.pages import problem_page
 from cil_core.spec.errors import InvalidSpec
@@ -125,7 +126,7 @@ def _routing(request: Request, error: Exception) -> Problem:
     status = error.status_code if isinstance(error, RoutingError) else 500
     match status:
         case 404:
-            return not_found("resource at", request.url.path)
+            return not_found("resource at", path_of(request.scope))
         case 405:
             allowed = ", ".join(_allowed_methods(request))
             return Problem(
@@ -143,7 +144,8 @@ def _allowed_methods(request: Request) -> list[str]:
             for route in request.app.routes
         )
 
-    return [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if answers(method)]
+    found = [method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if answers(method)]
+    return ["GET", "HEAD", *found[1:]] if "GET" in found else found
 
 
 def _unavailable(error: Exception) -> Problem:
@@ -158,6 +160,6 @@ def _unavailable(error: Exception) -> Problem:
 def _answer(request: Request, error: Exception) -> Response:
     problem = error if isinstance(error, Problem) else Problem(problems.INTERNAL, problems.INTERNAL.help)
     request_id = request.scope.get("state", {}).get("request_id")
-    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+    if "text/html" in request.headers.get("accept", "") and not path_of(request.scope).startswith("/api/"):
         return problem_page.render(request, problem)
-    return problem.response(request_id)
+    return problem.response(request_id, root_of(request.scope))

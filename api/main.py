@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from api import errors, openapi
 from api.http.cursors import Cursors
 from api.http.metrics import Metrics
-from api.http.middleware import Guard
+from api.http.middleware import Middleware
 from api.http.rates import Rates
 from api.live.answer_cache import AnswerCache
 from api.live.event_feed import EventFeed
@@ -82,7 +82,7 @@ _PAGES = (
 
 
 def from_environment() -> FastAPI:
-    """The application of a process of its own, which logs as the service does: `Guard` tells every request, so uvicorn need not."""
+    """The application of a process of its own, which logs as the service does: `Middleware` logs every request, so uvicorn need not."""
     settings = Settings()
     logs.configure(settings.log_format)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -123,7 +123,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
     errors.install(app)
     openapi.install(app)
-    app.add_middleware(Guard, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Middleware, max_body_bytes=settings.max_body_bytes)
     return app
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from api.deps import writing
 from api.http import problems
-from api.http.idempotent import REPLAYED, Attempt, idempotent
+from api.http.idempotent import Attempt, idempotent
 from api.http.problems import Problem
 from api.schemas.jobs import JobAnswer, job_answer
 from api.settings import Settings
@@ -57,9 +57,9 @@ class Accepted:
     replayed: bool
 
     @property
-    def headers(self) -> dict[str, str]:
-        """Headers of the response."""
-        return {"Location": f"/api/v1/jobs/{self.job.id}", **REPLAYED[self.replayed]}
+    def path(self) -> str:
+        """Path of the job."""
+        return f"/api/v1/jobs/{self.job.id}"
 
 
 class Submissions:

@@ -179,10 +179,10 @@ class Problem(HTTPException):
         self.kind = kind
         self.errors = errors
 
-    def answer(self, request_id: str | None) -> ProblemAnswer:
-        """The body that tells of it."""
+    def answer(self, request_id: str | None, root: str = "") -> ProblemAnswer:
+        """The body of the response."""
         return ProblemAnswer(
-            type=self.kind.type,
+            type=root + self.kind.type,
             title=self.kind.title,
             status=self.kind.status,
             detail=self.detail,
@@ -190,9 +190,9 @@ class Problem(HTTPException):
             errors=self.errors,
         )
 
-    def response(self, request_id: str | None = None) -> JSONResponse:
-        """The whole answer."""
-        body = self.answer(request_id).model_dump(exclude_none=True)
+    def response(self, request_id: str | None = None, root: str = "") -> JSONResponse:
+        """The whole response; `root` precedes the paths of this site."""
+        body = self.answer(request_id, root).model_dump(exclude_none=True)
         return JSONResponse(body, self.kind.status, headers=dict(self.headers or {}), media_type=MEDIA_TYPE)
 
 

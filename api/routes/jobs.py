@@ -14,6 +14,7 @@ from api.examples import JOBS
 from api.http import problems
 from api.http.cursors import link_next
 from api.http.idempotent import REPLAYED, IdempotencyKey
+from api.http.links import locate
 from api.http.parameters import JobId
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
@@ -46,6 +47,7 @@ Moment = Annotated[
 async def submit_job(
     principal: Submitter,
     spec: Annotated[JobSpec, Body(openapi_examples=JOBS)],
+    request: Request,
     response: Response,
     background: BackgroundTasks,
     ringer: RingerDep,
@@ -56,7 +58,8 @@ async def submit_job(
     """Submit a method on a track: one run per seed."""
     accepted = await submissions.submit(principal, spec, idempotency_key, force=force)
     background.add_task(ringer.ring, accepted.queues)
-    response.headers.update(accepted.headers)
+    response.headers.update(REPLAYED[accepted.replayed])
+    locate(request, response, accepted.path)
     response.status_code = 200 if accepted.job.reused else 202
     return accepted.job
 

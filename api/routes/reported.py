@@ -10,6 +10,7 @@ from api.deps import CursorsDep, DatabaseDep, Reporter, writing
 from api.http import problems
 from api.http.cursors import invalid_cursor, link_next
 from api.http.idempotent import REPLAYED, IdempotencyKey, idempotent
+from api.http.links import locate
 from api.http.problems import Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.reported import ResultAnswer, ResultRequest, Results, result_answer
@@ -41,6 +42,7 @@ _REFUSALS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUER
 def report_result(
     principal: Reporter,
     given: Annotated[ResultRequest, Body()],
+    request: Request,
     response: Response,
     database: DatabaseDep,
     idempotency_key: IdempotencyKey = None,
@@ -62,7 +64,7 @@ def report_result(
                 ).id
         answer = result_answer(reported.get_report(session, attempt.result))
     response.headers.update(REPLAYED[attempt.replayed])
-    response.headers["Location"] = f"/api/v1/results/{answer.id}"
+    locate(request, response, f"/api/v1/results/{answer.id}")
     return answer
 
 

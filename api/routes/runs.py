@@ -6,7 +6,8 @@ from fastapi import APIRouter, BackgroundTasks, Request, Response
 
 from api.deps import DatabaseDep, Reader, RingerDep, Submitter
 from api.http import caching, problems
-from api.http.idempotent import IdempotencyKey
+from api.http.idempotent import REPLAYED, IdempotencyKey
+from api.http.links import locate
 from api.http.parameters import RunId
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
@@ -66,6 +67,7 @@ def read_run(
 async def replay_run(
     principal: Submitter,
     run_id: RunId,
+    request: Request,
     response: Response,
     background: BackgroundTasks,
     ringer: RingerDep,
@@ -79,5 +81,6 @@ async def replay_run(
     """
     accepted = await submissions.replay(principal, run_id, idempotency_key)
     background.add_task(ringer.ring, accepted.queues)
-    response.headers.update(accepted.headers)
+    response.headers.update(REPLAYED[accepted.replayed])
+    locate(request, response, accepted.path)
     return accepted.job
