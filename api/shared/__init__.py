@@ -1,1 +1,1 @@
-"""What the client and the server both need: file and text formats. Imports neither."""
+"""What the client and the server both need: file formats, text formats, safe printing. It imports neither."""

@@ -1,4 +1,4 @@
-"""A cell of a CSV file that no spreadsheet takes for a formula."""
+"""CSV cells that no spreadsheet evaluates as a formula."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe_cell(cell: Cell) -> Cell | str:
-    """The same cell, with an apostrophe before a text that would be a formula."""
+    """The cell; a text that starts like a formula gets an apostrophe in front."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
