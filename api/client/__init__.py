@@ -1,6 +1,6 @@
-"""The Python client: `from api.client import Client`. Needs httpx and pydantic only.
+"""The Python client: `from api.client import Client`. It needs only httpx and pydantic.
 
-A name is imported when it is first used, so that `cil --help`, which needs none of them, answers at once.
+A name is imported at its first use, so that `cil --help`, which needs none of them, answers at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from api.client.errors import ApiError, ClientError, NoServerError, UnreachableError
+    from api.client.errors import (
+        ApiError,
+        ClientError,
+        ConfigurationError,
+        NoServerError,
+        UnexpectedAnswerError,
+        UnreachableError,
+    )
     from api.client.models import Event, Job, Leaderboard, Method, Run
     from api.client.sdk import Client
 
@@ -17,16 +24,18 @@ __all__ = [
     "ApiError",
     "Client",
     "ClientError",
+    "ConfigurationError",
     "Event",
     "Job",
     "Leaderboard",
     "Method",
     "NoServerError",
     "Run",
+    "UnexpectedAnswerError",
     "UnreachableError",
 ]
 
-_MODULES = {"Client": "sdk", **dict.fromkeys(("Event", "Job", "Leaderboard", "Method", "Run"), "answers")}
+_MODULES = {"Client": "sdk", **dict.fromkeys(("Event", "Job", "Leaderboard", "Method", "Run"), "models")}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,14 @@
-"""`cil`: the command line. Results on standard output (`--json` for scripts), progress and errors on standard error.
+"""`cil`: the command line.
 
-Exit codes: 0 done; 1 the job or a run did not succeed, or the service could not be started; 2 wrong usage, or something is not installed;
-3 the server refused the request; 4 no server is known, or it does not answer; 130 interrupted.
+Results are on standard output (`--json` for scripts), progress and errors on standard error.
 
-What needs more than the small install (`run`, `worker`, `up` …) is offered by its own package: see `api.client.plugin_commands`.
+Exit codes: 0 success; 1 a job or a run did not succeed, the service could not be started, or the output could
+not be
+written; 2 wrong usage, an unusable setting, or a missing package; 3 the server refused the request; 4 no
+server is configured or reachable; 130 interrupted.
+
+Commands that need more than the small install (`run`, `worker`, `up` …) come from their own packages: see
+`api.client.plugin_commands`.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import sys
 
 import typer
 
-from api.client import compare_command, job_commands, result_commands, status_command, suite_command
+from api.client import compare_command, job_commands, output, result_commands, status_command, suite_command
 from api.client.errors import ClientError
 from api.client.plugin_commands import Commands
 
@@ -21,9 +26,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its help imports a Markdown parser: a third of the time in which `cil --help` answers
+    rich_markup_mode=None,  # Rich's help imports a Markdown parser: a third of the time of `cil --help`
     help="Class-incremental learning benchmarks: submit jobs, watch them, read leaderboards.",
-    epilog="Exit codes: 0 done, 1 a run did not succeed, 2 wrong usage, 3 the server refused, 4 no server answers, 130 interrupted.",
+    epilog=(
+        "Exit codes: 0 success, 1 a run did not succeed, 2 wrong usage, 3 the server refused the request, "
+        "4 no server answers, 130 interrupted."
+    ),
 )
 for command in (
     *job_commands.COMMANDS,
@@ -37,8 +45,19 @@ app.add_typer(suite_command.suite, name="suite")
 
 def main() -> None:
     """The console script."""
+    output.replace_unencodable()
+    try:
+        sys.exit(_exit_code())
+    finally:
+        output.flush()
+
+
+def _exit_code() -> int | str | None:
     try:
         app()
     except ClientError as error:
-        typer.secho(str(error), fg="red", err=True)
-        sys.exit(error.exit_code)
+        output.complain(str(error))
+        return error.exit_code
+    except SystemExit as end:
+        return end.code
+    return 0

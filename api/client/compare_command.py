@@ -1,6 +1,6 @@
-"""`cil compare`: entries side by side, and methods over several tracks."""
+"""`cil compare`: entries of one track against a baseline, or methods over several tracks."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it is called: see api.client.options
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called: see api.client.options
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,75 +8,98 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.client.options import AsJson, Server, connect, show, show_json
+from api.client import output
+from api.client.options import AsJson, Server, connect
 from api.shared.variants import titled
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from api.client.listing import Listing
 
-_NUMBERS = {"average_accuracy": "avg acc", "last_accuracy": "last acc"}
+_METRICS = {"average_accuracy": "avg acc", "last_accuracy": "last acc"}
 
 
 def compare(
     entries: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids of 2 to 8 entries of one track, as `cil leaderboard --json` gives them."),
+        typer.Argument(help="Ids of 2 to 8 entries of one track, from `cil leaderboard --json`."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="The entry the others are compared with; the first one if not given.")
+        str | None,
+        typer.Option(help="Id of the entry that the others are compared with. Default: the first."),
     ] = None,
     tracks: Annotated[
         list[str] | None,
-        typer.Option("--track", "-t", help="Instead of entries: rank methods over these tracks; repeatable."),
+        typer.Option("--track", "-t", help="Instead of entries: a track to rank methods over; repeatable."),
     ] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """Compare entries over shared seeds, with paired tests; or methods over tracks, with their average ranks."""
+    """Compare entries of one track, or methods over several tracks.
+
+    Entries are compared over shared seeds with paired tests, methods by their average ranks.
+    """
     if bool(entries) == bool(tracks):
-        raise typer.BadParameter("give entries, or tracks with --track, not both and not neither")
+        raise typer.BadParameter("give either entries or tracks (--track)")
     if tracks and baseline:
-        raise typer.BadParameter("--baseline belongs to entries: over tracks, all methods are ranked")
+        raise typer.BadParameter("--baseline cannot be combined with --track: all methods are ranked")
     with connect(server) as client:
         answer = client.compare_tracks(tracks) if tracks else client.compare(entries or [], baseline=baseline)
     if as_json:
-        show_json(answer)
-    elif tracks:
-        show(_ranks(answer))
+        output.show_json(answer)
     else:
-        show(_differences(answer))
+        output.show(_ranks(answer) if tracks else _differences(answer))
 
 
-def _differences(answer: dict[str, Any]) -> Table:
+def _differences(answer: dict[str, Any]) -> Listing:
+    from api.client.listing import Column, Listing
+
     names = {item["id"]: titled(item["title"], item["variant"]) for item in answer["items"]}
-    table = _table(
-        f"against {names[answer['baseline']]} on {answer['track_slug']}",
-        ("entry", "number", "difference", "95 % interval", "p (Holm)", "Wilcoxon p (least)", "seeds"),
-    )
-    table.caption = (
-        "percentage points over shared seeds, intervals uncorrected; p by the paired t test, corrected for all comparisons; "
-        "Wilcoxon's p beside the least it can be with so many seeds"
+    table = Listing(
+        [
+            Column("entry", rank=4, moves=True),
+            Column("metric"),
+            Column("difference", right=True),
+            Column("95 % interval", right=True),
+            Column("p (Holm)", right=True),
+            Column("Wilcoxon p (least)", right=True, rank=3),
+            Column("seeds", right=True, rank=1),
+        ],
+        title=f"against {names[answer['baseline']]} on {answer['track_slug']}",
+        notes=[
+            "Differences in percentage points over shared seeds, with uncorrected intervals.",
+            "p: paired t test, corrected for all comparisons. "
+            "Wilcoxon p (least): with the smallest value that so many seeds allow.",
+        ],
     )
     for difference in answer["differences"]:
-        for place, (metric, short) in enumerate(_NUMBERS.items()):
+        for metric, heading in _METRICS.items():
             test = difference["tests"][metric]
-            cells = (
+            table.add(
+                names[difference["entry"]],
+                heading,
                 _points(test["mean"]),
                 _interval(test["interval"]),
                 _p(test["t_p_holm"]),
                 _wilcoxon(test),
                 str(len(test["seeds"])),
             )
-            table.add_row(names[difference["entry"]] if place == 0 else "", short, *cells)
     return table
 
 
-def _ranks(answer: dict[str, Any]) -> Table:
+def _ranks(answer: dict[str, Any]) -> Listing:
+    from api.client.listing import Column, Listing
+
     ranking = answer["ranking"]
-    table = _table(f"ranks over {len(answer['tracks'])} tracks", ("method", "average rank"))
-    table.caption = f"ranks closer than {ranking['critical_difference']:.2f} cannot be told apart (Nemenyi); Friedman p {_p(ranking['friedman_p'])}"
+    table = Listing(
+        [Column("method"), Column("average rank", right=True)],
+        title=f"ranks over {len(answer['tracks'])} tracks",
+        notes=[
+            f"Differences of ranks below {ranking['critical_difference']:.2f} are not significant "
+            f"(Nemenyi test); Friedman p {_p(ranking['friedman_p'])}."
+        ],
+    )
     for name, rank in zip(ranking["names"], ranking["average_ranks"], strict=True):
-        table.add_row(name, f"{rank:.2f}")
+        table.add(name, f"{rank:.2f}")
     return table
 
 
@@ -93,17 +116,9 @@ def _interval(values: Sequence[float] | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _table(title: str, headings: tuple[str, ...]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place == 0 else "right", no_wrap=place > 0)
-    return table
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (compare,)

@@ -1,6 +1,6 @@
 """The commands about jobs: login, submit, watch, jobs, show, cancel."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it is called: see api.client.options
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called: see api.client.options
 from __future__ import annotations
 
 import json
@@ -10,59 +10,73 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.client.options import AsJson, Server, Token, connect, progress_console, read_json, show_json
-from api.client.options import show as show_table
+from api.client import output
+from api.client.options import AsJson, Server, Token, connect, read_json
 
 if TYPE_CHECKING:
     from api.client.models import Job
     from api.client.sdk import Client
 
-MethodName = Annotated[
-    str | None, typer.Option("--method", "-m", help="Method, e.g. icarl; see `cil methods`.")
-]
+DEFAULT_SEEDS = "1993,1994,1995"
+
+MethodName = Annotated[str | None, typer.Option("--method", "-m", help="A method, e.g. icarl.")]
 TrackName = Annotated[
-    str | None, typer.Option("--track", "-t", help="Track, e.g. digits-b0-inc2-m50-convnet.")
+    str | None, typer.Option("--track", "-t", help="A track, e.g. digits-b0-inc2-m50-convnet.")
 ]
+JobId = Annotated[str, typer.Argument(help="Id of a job (job_…).")]
 
 
 def login(
-    server: Annotated[str, typer.Argument(help="Address, e.g. https://cil.example.org")], token: Token = None
+    server: Annotated[str, typer.Argument(help="Address, e.g. https://cil.example.org")],
+    token: Annotated[
+        str | None, typer.Option("--token", help="Bearer token for writing. Default: CIL_TOKEN.")
+    ] = None,
 ) -> None:
-    """Remember a server (and a token) for this user."""
-    from api.client.connection import Connection, login_file
+    """Store the address of a server, and a token, for this user."""
+    from api.client.connection import Connection, checked_server, find, login_file
+    from api.client.errors import ConfigurationError, UnexpectedAnswerError
     from api.client.sdk import Client
 
-    with Client(server, token) as client:
-        client.get("/backbones")  # a mistyped address is noticed now
-    Connection(server=server.rstrip("/"), token=token).write(login_file())
-    typer.echo(f"remembered {server} in {login_file()}")
+    checked_server(server, "server")
+    connection = find(server, token)
+    with Client(connection.server, connection.token) as client:
+        if "items" not in client.get("/backbones"):  # a mistyped address is reported now
+            raise UnexpectedAnswerError(f"{client.server} is not a CIL leaderboard")
+    stored = Connection(server=connection.server, token=connection.token)
+    try:
+        stored.write(login_file())
+    except OSError as error:
+        raise ConfigurationError(f"{login_file()} cannot be written: {error.strerror}") from None
+    output.say(f"Stored {stored.server} in {login_file()}.")
 
 
 def submit(
     spec: Annotated[
         Path | None,
-        typer.Argument(help="A job as JSON, instead of the options.", exists=True, dir_okay=False),
+        typer.Argument(help="A file with the job as JSON, instead of options.", exists=True, dir_okay=False),
     ] = None,
     method: MethodName = None,
     track: TrackName = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated; 1993,1994,1995 if not given.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help=f"Seeds between commas. Default: {DEFAULT_SEEDS}.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="A named set of hyper-parameters, e.g. small.")] = None,
     values: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="A hyper-parameter as name=value (JSON), repeatable: --set temperature=3 --set later_tasks.lr=0.05",
+            help="A hyper-parameter as name=value, repeatable: --set temperature=3 --set later_tasks.lr=0.05",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A note for people.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Execute again what has finished already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Execute finished runs again.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the job until it has ended.")] = False,
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Submit a job: a method on a track, one run a seed."""
-    given = {
+    """Submit a job: one method on one track, one run per seed."""
+    options = {
         "--method": method,
         "--track": track,
         "--seeds": seeds,
@@ -70,16 +84,14 @@ def submit(
         "--set": values,
         "--name": name,
     }
-    too_many = [option for option, value in given.items() if value]
-    if spec and too_many:
-        raise typer.BadParameter(f"{spec} is the whole job; it goes without {', '.join(too_many)}")
-    body = (
-        read_json(spec)
-        if spec
-        else _from_options(
-            method, track, seeds or "1993,1994,1995", {"preset": preset} if preset else {}, values or [], name
-        )
-    )
+    given = [option for option, value in options.items() if value]
+    if spec and given:
+        raise typer.BadParameter(f"{spec} is a whole job; it cannot be combined with {', '.join(given)}")
+    if spec:
+        body = read_json(spec)
+    else:
+        recipe = _recipe(method, preset, values or [])
+        body = _job(recipe, track, seeds or DEFAULT_SEEDS, name)
     with connect(server, token) as client:
         job = client.submit_json(body, force=force)
         if wait:
@@ -88,11 +100,7 @@ def submit(
             _show(job, as_json)
 
 
-def watch(
-    job_id: Annotated[str, typer.Argument(help="A job (job_…).")],
-    as_json: AsJson = False,
-    server: Server = None,
-) -> None:
+def watch(job_id: JobId, as_json: AsJson = False, server: Server = None) -> None:
     """Watch a job live until it has ended."""
     with connect(server) as client:
         _watch(client, client.job(job_id), as_json)
@@ -104,47 +112,45 @@ def jobs(
     ] = None,
     method: MethodName = None,
     track: TrackName = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Number of jobs.")] = 20,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """The newest jobs."""
+    """List the newest jobs."""
     from api.client.models import Job
     from api.client.tables import jobs_table
 
-    filters = {
-        name: value for name, value in {"state": state, "method": method, "track": track}.items() if value
-    }
+    filters = {"state": state, "method": method, "track": track}
     with connect(server) as client:
-        page = client.get("/jobs", limit=limit, **filters)
-    show_json(page) if as_json else show_table(jobs_table(map(Job.model_validate, page["items"])))
+        page = client.get("/jobs", limit=limit, **{name: value for name, value in filters.items() if value})
+    if as_json:
+        output.show_json(page)
+    elif not page["items"]:
+        output.say("No jobs." if not any(filters.values()) else "No jobs match.")
+    else:
+        output.show(jobs_table(map(Job.read, page["items"])))
 
 
 def show(
-    identifier: Annotated[str, typer.Argument(help="A job (job_…) or a run (run_…).")],
+    identifier: Annotated[str, typer.Argument(help="Id of a job (job_…) or a run (run_…).")],
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """A job with its runs, or a run with its results."""
+    """Show a job with its runs, or a run with its results."""
+    from api.client.http_session import segment
     from api.client.models import Job, Run
     from api.client.tables import job_table, run_tables
 
+    is_run = identifier.startswith("run_")
     with connect(server) as client:
-        answer = client.get(f"/runs/{identifier}" if identifier.startswith("run_") else f"/jobs/{identifier}")
+        answer = client.get(f"/{'runs' if is_run else 'jobs'}/{segment(identifier)}")
     if as_json:
-        show_json(answer)
-    elif identifier.startswith("run_"):
-        show_table(run_tables(Run.model_validate(answer)))
+        output.show_json(answer)
     else:
-        show_table(job_table(Job.model_validate(answer)))
+        output.show(run_tables(Run.read(answer)) if is_run else job_table(Job.read(answer)))
 
 
-def cancel(
-    job_id: Annotated[str, typer.Argument(help="A job (job_…).")],
-    as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-) -> None:
+def cancel(job_id: JobId, as_json: AsJson = False, server: Server = None, token: Token = None) -> None:
     """Cancel a job."""
     with connect(server, token) as client:
         _show(client.cancel(job_id), as_json)
@@ -153,47 +159,46 @@ def cancel(
 COMMANDS: tuple[Callable[..., None], ...] = (login, submit, watch, jobs, show, cancel)
 
 
-def _from_options(
-    method: str | None,
-    track: str | None,
-    seeds: str,
-    preset: dict[str, str],
-    values: list[str],
-    name: str | None,
-) -> dict[str, Any]:
-    if not method or not track:
+def _recipe(method: str | None, preset: str | None, assignments: list[str]) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"name": method, **({"preset": preset} if preset else {})}
+    for assignment in assignments:
+        _assign(recipe, assignment)
+    return recipe
+
+
+def _job(recipe: dict[str, Any], track: str | None, seeds: str, name: str | None) -> dict[str, Any]:
+    if not recipe["name"] or not track:
         raise typer.BadParameter("give --method and --track, or a file with the job as JSON")
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"--seeds takes comma-separated whole numbers, not {seeds!r}") from None
-    recipe: dict[str, Any] = {"name": method, **preset}
-    for text in values:
-        _assign(recipe, text)
+        raise typer.BadParameter(f"--seeds takes whole numbers between commas, not {seeds!r}") from None
     return {"method": recipe, "track": track, "seeds": numbers, **({"name": name} if name else {})}
 
 
-def _assign(recipe: dict[str, Any], text: str) -> None:
-    """`name=value` or `schedule.name=value`: the value as JSON, or as text where it is none."""
-    path, equals, written = text.partition("=")
-    *within, name = path.split(".")
-    if not equals or not name or not all(within):
-        raise typer.BadParameter(f"--set takes name=value, not {text!r}")
+def _assign(recipe: dict[str, Any], assignment: str) -> None:
+    """`name=value` or `schedule.name=value`: the value as JSON, or as text where it is not JSON."""
+    path, equals, written = assignment.partition("=")
+    *sections, name = path.split(".")
+    if not equals or not name or not all(sections):
+        raise typer.BadParameter(f"--set takes name=value, not {assignment!r}")
     try:
         value = json.loads(written)
     except ValueError:
         value = written
-    for part in within:
-        recipe = recipe.setdefault(part, {})
+    for section in sections:
+        recipe = recipe.setdefault(section, {})
         if not isinstance(recipe, dict):
-            raise typer.BadParameter(f"--set {text}: {part} has been given a value without fields")
+            raise typer.BadParameter(
+                f"--set {assignment}: {section} already has a value, which has no fields"
+            )
     recipe[name] = value
 
 
 def _watch(client: Client, job: Job, as_json: bool) -> None:
-    from api.client.watching import watch as follow
+    from api.client.watch import watch_job
 
-    follow(client, job, progress_console())
+    watch_job(client, job, output.progress_console())
     job = client.job(job.id)
     _show(job, as_json)
     if job.state != "succeeded":
@@ -203,4 +208,7 @@ def _watch(client: Client, job: Job, as_json: bool) -> None:
 def _show(job: Job, as_json: bool) -> None:
     from api.client.tables import job_table
 
-    show_json(job.model_dump(mode="json")) if as_json else show_table(job_table(job))
+    if as_json:
+        output.show_json(job.model_dump(mode="json"))
+    else:
+        output.show(job_table(job))

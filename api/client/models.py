@@ -1,24 +1,42 @@
-"""What the client understands of the server's answers: the fields people use; what it does not know is kept as it came."""
+"""The server's answers as the client reads them; fields that it does not know are kept unchanged."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from api.client.errors import UnexpectedAnswerError
 
 JOB_ENDS = frozenset({"succeeded", "failed", "cancelled"})
 RUN_ENDS = frozenset({"succeeded", "failed", "cancelled", "dead"})
 
 
 class Answer(BaseModel):
-    """An answer that keeps what it does not know, so that an older client reads a newer server."""
+    """An answer that keeps unknown fields, so that an older client reads a newer server."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    @classmethod
+    def read(cls, answer: Any) -> Self:
+        """The model of an answer.
+
+        Raises:
+            UnexpectedAnswerError: names the fields that do not fit.
+        """
+        try:
+            return cls.model_validate(answer)
+        except ValidationError as error:
+            fields = ", ".join("/".join(map(str, fault["loc"])) or "/" for fault in error.errors()[:5])
+            raise UnexpectedAnswerError(
+                f"the server's answer is no {cls.__name__} ({fields}); "
+                "its version may differ from the client's"
+            ) from None
+
 
 class Attempt(Answer):
-    """One try at a run, and why it ended."""
+    """One attempt of a run, and why it ended."""
 
     number: int
     worker: str
@@ -29,7 +47,7 @@ class Attempt(Answer):
 
 
 class JobRun(Answer):
-    """A run as its job shows it."""
+    """A run within its job."""
 
     id: str
     seed: int
@@ -43,7 +61,7 @@ class JobRun(Answer):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether its state is final."""
         return self.state in RUN_ENDS
 
 
@@ -56,13 +74,14 @@ class Job(Answer):
     track: str
     created_at: datetime
     name: str | None = None
+    user_id: str | None = None
     reused: bool = False
     queue_position: int | None = None
     runs: tuple[JobRun, ...] = ()
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether its state is final."""
         return self.state in JOB_ENDS
 
 
@@ -76,7 +95,7 @@ class Event(Answer):
 
 
 class Classifier(Answer):
-    """What a run reached under one classifier: counts of right predictions, and every metric once the run is complete."""
+    """A run's results under one classifier: counts of correct predictions, and metrics if it is complete."""
 
     ranks: bool
     summary: dict[str, Any] | None
@@ -112,7 +131,7 @@ class Statistic(Answer):
 
 
 class EntryRun(Answer):
-    """The run an entry counts for one seed."""
+    """The run that an entry counts for one seed."""
 
     seed: int
     run_id: str
@@ -144,7 +163,7 @@ class Entry(Answer):
 
 
 class Reported(Answer):
-    """What a paper reports, and the gap of our best entry of that method to it."""
+    """What a paper reports, and the gap between it and our best entry of that method."""
 
     title: str
     method: str | None
@@ -158,7 +177,7 @@ class Reported(Answer):
 
 
 class Leaderboard(Answer):
-    """The entries of a track, best first, and what papers report on it."""
+    """The entries of a track, the best one first, and what papers report on it."""
 
     slug: str
     sort: str = "average_accuracy"

@@ -1,6 +1,6 @@
-"""The commands about results and the catalogue: leaderboard, replay, report, withdraw, export, tracks, methods."""
+"""The commands about results and the catalogue, such as leaderboard, replay, report, tracks and methods."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it is called: see api.client.options
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called: see api.client.options
 from __future__ import annotations
 
 import json
@@ -10,68 +10,77 @@ from typing import Annotated, Any
 
 import typer
 
-from api.client.options import AsJson, Server, Token, connect, read_json, show, show_json
+from api.client import output
+from api.client.options import AsJson, Server, Token, connect, read_json
 
 
 def leaderboard(
-    track: Annotated[str, typer.Argument(help="Track, e.g. digits-b0-inc2-m50-convnet.")],
-    sort: Annotated[str | None, typer.Option(help="E.g. last_accuracy, forgetting, counted_bytes.")] = None,
+    track: Annotated[str, typer.Argument(help="A track, e.g. digits-b0-inc2-m50-convnet.")],
+    sort: Annotated[
+        str | None, typer.Option(help="A metric, e.g. last_accuracy, forgetting, counted_bytes.")
+    ] = None,
     classifier: Annotated[
-        str | None, typer.Option(help="E.g. linear, nme; by default each method's own.")
+        str | None, typer.Option(help="E.g. linear, nme. Default: each method's own.")
     ] = None,
     exemplar_free: Annotated[
         bool, typer.Option("--exemplar-free", help="Only entries that keep no exemplars.")
     ] = False,
     best_per_method: Annotated[
-        bool, typer.Option("--best-per-method", help="Of each method only the entry that comes first.")
+        bool, typer.Option("--best-per-method", help="Only the first entry of each method.")
     ] = False,
-    written: Annotated[
+    format_: Annotated[
         str | None, typer.Option("--format", help="csv, latex, bibtex or markdown instead of a table.")
     ] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """The leaderboard of a track."""
+    """Show the leaderboard of a track."""
+    from api.client.http_session import segment
     from api.client.models import Leaderboard
-    from api.client.tables import LeaderboardTable
+    from api.client.tables import leaderboard_table
 
-    if written and as_json:
+    if format_ and as_json:
         raise typer.BadParameter("give --format or --json, not both")
-    flags = {"exemplar_free": exemplar_free, "best_per_method": best_per_method}
     choices = {
         "sort": sort,
         "classifier": classifier,
-        **{name: "true" for name, is_set in flags.items() if is_set},
+        "exemplar_free": "true" if exemplar_free else None,
+        "best_per_method": "true" if best_per_method else None,
     }
     parameters = {name: value for name, value in choices.items() if value}
     with connect(server) as client:
-        if written:
-            typer.echo(client.export(track, written, **parameters), nl=False)
+        if format_:
+            output.say(client.export(track, format_, **parameters), newline=False)
             return
-        answer = client.get(f"/leaderboards/{track}", **parameters)
-    show_json(answer) if as_json else show(LeaderboardTable(Leaderboard.model_validate(answer)))
+        answer = client.get(f"/leaderboards/{segment(track)}", **parameters)
+    output.show_json(answer) if as_json else output.show(leaderboard_table(Leaderboard.read(answer)))
 
 
 def replay(
-    run_id: Annotated[str, typer.Argument(help="A finished run (run_…).")],
+    run_id: Annotated[str, typer.Argument(help="Id of a finished run (run_…).")],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for its end and say whether the results agree.")
+        bool, typer.Option("--wait", help="Wait for the end, and report whether the results agree.")
     ] = False,
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Execute a finished run again, to see whether it gets the same results."""
+    """Execute a finished run again, to check whether it reproduces its results."""
+    from api.client.http_session import segment
+
     with connect(server, token) as client:
         job = client.replay(run_id)
         if not wait:
-            show_json(job.model_dump(mode="json")) if as_json else typer.echo(f"{job.id} repeats {run_id}")
+            output.show_json(job.model_dump(mode="json")) if as_json else output.say(
+                f"{job.id} replays {run_id}"
+            )
             return
         client.wait(job.id)
-        again = job.runs[0].id
-        original = client.get(f"/runs/{again}")["replay_of"]
-        verdict = next(item for item in client.get(f"/runs/{original}")["replays"] if item["run"] == again)
-    show_json(verdict) if as_json else typer.echo(f"{again}: {_verdict(verdict)}")
+        replay_id = job.runs[0].id
+        original = client.get(f"/runs/{segment(replay_id)}")["replay_of"]
+        replays = client.get(f"/runs/{segment(original)}")["replays"]
+        verdict = next(item for item in replays if item["run"] == replay_id)
+    output.show_json(verdict) if as_json else output.say(f"{replay_id}: {_verdict(verdict)}")
     if not verdict["agrees"]:
         raise typer.Exit(1)
 
@@ -80,7 +89,7 @@ def report(
     result: Annotated[
         Path,
         typer.Argument(
-            help="The result as JSON: track, title, citation, and curve or matrix.",
+            help="A JSON file with the result: track, title, citation, and curve or matrix.",
             exists=True,
             dir_okay=False,
         ),
@@ -89,73 +98,92 @@ def report(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Report a result that was computed elsewhere; it stands beside the leaderboard and is never ranked with it."""
+    """Report a result that was computed elsewhere.
+
+    It is listed next to the leaderboard and never ranked with it.
+    """
     body = read_json(result)
     with connect(server, token) as client:
         answer = client.report(body)
+    if as_json:
+        output.show_json(answer)
+        return
     average = f"{100 * answer['average_accuracy']:.2f} % average accuracy"
-    show_json(answer) if as_json else typer.echo(
-        f"{answer['id']}: {answer['title']} on {answer['track']}, {average}, as reported"
-    )
+    output.say(f"{answer['id']}: {answer['title']} on {answer['track']}, {average}, as reported")
 
 
 def withdraw(
-    result_id: Annotated[str, typer.Argument(help="A reported result (res_…).")],
+    result_id: Annotated[str, typer.Argument(help="Id of a reported result (res_…).")],
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Take back a result that one has reported."""
+    """Withdraw a result that you have reported."""
     with connect(server, token) as client:
         answer = client.withdraw(result_id)
-    typer.echo(f"{answer['title']} on {answer['track']} is withdrawn")
+    output.say(f"Withdrew {answer['title']} on {answer['track']}.")
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", help="A directory that is not there yet.")],
+    out: Annotated[Path, typer.Option("--out", help="A directory that does not exist yet.")],
     parquet: Annotated[bool, typer.Option("--parquet/--no-parquet", help="Write Parquet files too.")] = True,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """Save everything public of a service: JSON lines, CSV and Parquet with a manifest of hashes. `cil import` loads it."""
+    """Save everything public of a service as files.
+
+    They are JSON lines, CSV and Parquet with a manifest of hashes; `cil import` loads them.
+    """
     with connect(server) as client:
         manifest = client.snapshot(out, parquet=parquet)
     counts = ", ".join(f"{count} {kind}" for kind, count in manifest["counts"].items())
-    show_json(manifest) if as_json else typer.echo(f"{out}: {counts}, in {len(manifest['files'])} files")
+    output.show_json(manifest) if as_json else output.say(
+        f"{out}: {counts}, in {len(manifest['files'])} files"
+    )
 
 
 def tracks(as_json: AsJson = False, server: Server = None) -> None:
-    """The tracks that have been used, and those of the literature that are ready to be."""
+    """List the tracks: those with runs, and those of the literature."""
+    from api.client.listing import Column, Listing
+
     with connect(server) as client:
         answer = client.get("/tracks")
     if as_json:
-        show_json(answer)
+        output.show_json(answer)
         return
+    table = Listing(
+        [
+            Column("track"),
+            Column("entries", right=True),
+            Column("runs", right=True),
+            Column("title", rank=1, moves=True, wraps=True),
+        ]
+    )
     for track in answer["items"]:
-        title = (
-            f"  {track['title']}"
-            if track["title"]
-            else "  for tuning, nothing is ranked"
-            if track["for_tuning"]
-            else ""
-        )
-        typer.echo(f"{track['slug']:44} {track['entries']:3} entries {track['runs']:4} runs{title}")
+        title = track["title"] or ("for tuning, without ranks" if track["for_tuning"] else "")
+        table.add(track["slug"], str(track["entries"]), str(track["runs"]), title)
+    output.show(table)
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method in detail.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A method, to show all its hyper-parameters.")] = None,
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """The methods, or one with all its hyper-parameters and their sources."""
+    """List the methods, or show one with its hyper-parameters and their sources."""
+    from api.client.http_session import segment
+    from api.client.listing import Column, Listing
+
     with connect(server) as client:
-        answer = client.get(f"/methods/{name}" if name else "/methods")
+        answer = client.get(f"/methods/{segment(name)}" if name else "/methods")
     if as_json:
-        show_json(answer)
+        output.show_json(answer)
     elif name:
         _describe(answer)
     else:
+        table = Listing([Column("name"), Column("method"), Column("summary", rank=1, moves=True, wraps=True)])
         for method in answer["items"]:
-            typer.echo(f"{method['name']:12} {method['title']:16} {method['summary']}")
+            table.add(method["name"], method["title"], method["summary"])
+        output.show(table)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (leaderboard, replay, report, withdraw, export, tracks, methods)
@@ -165,19 +193,21 @@ def _verdict(verdict: dict[str, Any]) -> str:
     if verdict["agrees"] is None:
         return "the replay did not finish"
     if verdict["bitwise"]:
-        return "every count is the same"
-    return f"{'agrees' if verdict['agrees'] else 'does NOT agree'}; a curve differs by {100 * verdict['largest_difference']:.2f} points at most"
+        return "reproduced: every count is equal"
+    agreement = "agrees" if verdict["agrees"] else "does NOT agree"
+    largest = f"{100 * verdict['largest_difference']:.2f} percentage points"
+    return f"{agreement}: the curves differ by at most {largest}"
 
 
 def _describe(method: dict[str, Any]) -> None:
     from api.client.tables import fields_table
 
-    typer.echo(f"{method['title']} ({method['family']}): {method['summary']}")
+    output.say_wrapped(f"{method['title']} ({method['family']}): {method['summary']}")
     if method["differs"]:
-        typer.echo(f"Differs from the paper: {method['differs']}")
+        output.say_wrapped(f"Differs from the paper: {method['differs']}")
     if method["citation"]:
-        typer.echo(method["citation"]["bibtex"])
+        output.say_wrapped(method["citation"]["bibtex"])
     for preset, values in method["preset_values"].items():
         changed = {name: value for name, value in values.items() if value != method["defaults"].get(name)}
-        typer.echo(f"preset {preset}: {json.dumps(changed)}")
-    show(fields_table(method["json_schema"]["properties"], method["defaults"]))
+        output.say_wrapped(f"preset {preset}: {json.dumps(changed)}")
+    output.show(fields_table(method["json_schema"]["properties"], method["defaults"]))

@@ -1,14 +1,16 @@
-"""A snapshot on disk: everything public of a service as JSON lines, CSV and Parquet, with a manifest of hashes.
+r"""A snapshot on disk: everything public of a service as files, with a manifest of hashes.
 
-    DIR/manifest.json     what it is, when it was taken and where, and the SHA-256 of every file
-    DIR/snapshot.jsonl    every record as the service told it: what `cil import` reads
+    DIR/manifest.json     what it is, when and where it was taken, and the SHA-256 of every file
+    DIR/snapshot.jsonl    every record as the service sent it: what `cil import` reads
     DIR/<table>.csv       tracks, entries, runs, matrices, reported
     DIR/<table>.parquet   the same
 
 Decisions:
-    * A directory is written beside its place and moved there when it is whole: no half snapshot is ever found.
-    * The tables are for readers; they repeat what the records say, one number a cell.
-    * Reading checks every hash before the first record is believed.
+    * A directory is written under a temporary name and renamed when it is complete: half a snapshot never
+      appears.
+    * The tables are for readers; they repeat the records, one number per cell.
+    * Reading checks every hash before it returns the first record.
+    * Records end at `\n` only: titles may contain other characters that Unicode counts as ends of lines.
 """
 
 from __future__ import annotations
@@ -23,39 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from api.client.errors import ClientError
+from api.client.snapshot_tables import COLUMNS, rows
 from api.shared.csv import safe_cell
-from cil_core.spec.summary import METRICS
 
 FORMAT = "cil-snapshot"
 MANIFEST, RECORDS = "manifest.json", "snapshot.jsonl"
 
-_METRICS = tuple(metric.name for metric in METRICS if metric.in_summary)
-COLUMNS: dict[str, dict[str, str]] = {
-    "tracks": {"slug": "string", "dataset": "string", "backbone": "string", "spec": "string"},
-    "runs": {
-        "run": "string", "entry": "string", "track": "string", "method": "string", "seed": "int64", "classifier": "string", "counted": "bool",
-        "replay_of": "string", "engine_version": "string", "device": "string", "finished_at": "string", "matrix_digest": "string",
-        **dict.fromkeys(_METRICS, "float64"), "recipe": "string",
-    },
-    "matrices": {
-        "run": "string", "classifier": "string", "after_task": "int64", "task": "int64", "correct": "int64", "correct_top5": "int64", "test_images": "int64",
-        "accuracy": "float64",
-    },
-    "entries": {
-        "entry": "string", "track": "string", "rank": "int64", "median_rank": "float64", "trust": "string", "method": "string", "variant": "string",
-        "classifier": "string", "seeds": "int64", **{f"{name}_{part}": "float64" for name in _METRICS for part in ("mean", "std", "low", "high")},
-        "exemplars": "int64", "counted_bytes": "int64", "kept_bytes": "int64", "parameters": "int64", "train_seconds_mean": "float64", "devices": "string",
-    },
-    "reported": {
-        "id": "string", "track": "string", "title": "string", "method": "string", "citation": "string", "link": "string", "user": "string",
-        "average_accuracy": "float64", "last_accuracy": "float64", "forgetting": "float64", "curve": "string",
-    },
-}  # fmt: skip
-"""By table: its columns, with the types they have in Parquet."""
+_ROWS_PER_BATCH = 10_000
 
 
 class SnapshotError(ClientError):
-    """A snapshot cannot be written, or what is there is not one."""
+    """A snapshot cannot be written, or a directory does not contain a valid one."""
 
     exit_code = 1
 
@@ -64,8 +44,8 @@ def write(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> 
     """Write a snapshot.
 
     Args:
-        lines: the records as the service tells them.
-        directory: where to; must not be there yet.
+        lines: the records as the service sends them.
+        directory: must not exist yet.
         server: where they come from.
         parquet: whether to write Parquet too, which needs pyarrow.
 
@@ -73,25 +53,65 @@ def write(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> 
         The manifest.
 
     Raises:
-        SnapshotError: the directory is there, pyarrow is not, or the service stopped telling.
+        SnapshotError: the directory exists or cannot be written, pyarrow is missing, or the records are
+            incomplete.
     """
     if directory.exists():
-        raise SnapshotError(f"{directory} is there already; give another directory")
+        raise SnapshotError(f"{directory} exists already; give another directory")
     if parquet and importlib.util.find_spec("pyarrow") is None:
         raise SnapshotError(
             "Parquet needs pyarrow: pip install 'cil-leaderboard[parquet]', or give --no-parquet"
         )
     unfinished = directory.with_name(f".{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    head, counts = _write_records(lines, unfinished)
+    try:
+        unfinished.mkdir(parents=True)
+        manifest = _write_files(lines, unfinished, server, parquet)
+        unfinished.rename(directory)
+    except OSError as error:
+        raise SnapshotError(f"{directory} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return manifest
+
+
+def read(directory: Path) -> Iterator[dict[str, Any]]:
+    """The records of a snapshot, after a check of every file against its hash in the manifest.
+
+    Raises:
+        SnapshotError: the directory is not a snapshot, or a file is missing or was changed.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        hashes = {name: described["sha256"] for name, described in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"{directory} is not a snapshot: {error}") from error
+    for name, expected in hashes.items():
+        path = directory / Path(name).name
+        if not path.is_file():
+            raise SnapshotError(f"{path} is missing")
+        if _sha256(path) != expected:
+            raise SnapshotError(f"{path} was changed: its hash differs from the manifest's")
+    if RECORDS not in hashes:
+        raise SnapshotError(f"{directory / MANIFEST} does not list {RECORDS}")
+    return _records(directory)
+
+
+def _records(directory: Path) -> Iterator[dict[str, Any]]:
+    with (directory / RECORDS).open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _write_files(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> dict[str, Any]:
+    head, counts = _write_records(lines, directory)
     for table in COLUMNS:
-        _write_csv(unfinished, table)
+        _write_csv(directory, table)
         if parquet:
-            _write_parquet(unfinished, table)
+            _write_parquet(directory, table)
     files = {
         path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(unfinished.iterdir())
+        for path in sorted(directory.iterdir())
     }
     manifest = {
         **{name: head[name] for name in ("format", "version", "software", "engine_version", "taken_at")},
@@ -99,156 +119,33 @@ def write(lines: Iterator[str], directory: Path, server: str, parquet: bool) -> 
         "counts": counts,
         "files": files,
     }
-    (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    unfinished.rename(directory)
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
-def read(directory: Path) -> Iterator[dict[str, Any]]:
-    """The records of a snapshot whose files are all as its manifest says.
-
-    Raises:
-        SnapshotError: it is none, or a file is missing or was changed.
-    """
-    try:
-        manifest = json.loads((directory / MANIFEST).read_text())
-        files = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{directory} holds no snapshot: {error}") from error
-    for name, described in files.items():
-        path = directory / Path(name).name
-        if not path.is_file() or _sha256(path) != described["sha256"]:
-            raise SnapshotError(f"{path} is {'not as its manifest says' if path.is_file() else 'missing'}")
-    if RECORDS not in files:
-        raise SnapshotError(f"{directory / MANIFEST} does not name {RECORDS}")
-    return _records(directory)
-
-
-def _records(directory: Path) -> Iterator[dict[str, Any]]:
-    with (directory / RECORDS).open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
 def _write_records(lines: Iterator[str], directory: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    head: dict[str, Any] | None = None
+    """The first record, and the counts of the last one."""
+    head: dict[str, Any] = {}
     last: dict[str, Any] = {}
-    with (directory / RECORDS).open("w", encoding="utf-8") as file:
+    with (directory / RECORDS).open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
-            last = json.loads(line)
+            try:
+                last = json.loads(line)
+            except ValueError:
+                break  # cut off: `last` is not the end then
             head = head or last
             file.write(line + "\n")
-    if head is None or head.get("format") != FORMAT or last.get("kind") != "end":
-        raise SnapshotError("the service stopped before the end of the snapshot; try again")
-    return head, last["counts"]
-
-
-def _rows(directory: Path, table: str) -> Iterator[dict[str, Any]]:
-    make = {
-        "track": ("tracks", _track_rows),
-        "run": ("runs", _run_rows),
-        "entry": ("entries", _entry_rows),
-        "reported": ("reported", _reported_rows),
-    }
-    for record in _records(directory):
-        kind = record["kind"]
-        if table == "matrices" and kind == "run":
-            yield from _matrix_rows(record)
-        elif kind in make and make[kind][0] == table:
-            yield from make[kind][1](record)
-
-
-def _track_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    spec = record["spec"]
-    yield {
-        "slug": record["slug"],
-        "dataset": spec["dataset"],
-        "backbone": spec["backbone"],
-        "spec": json.dumps(spec),
-    }
-
-
-def _run_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    same = {
-        name: record[name]
-        for name in (
-            "entry",
-            "track",
-            "method",
-            "seed",
-            "counted",
-            "engine_version",
-            "device",
-            "finished_at",
-            "matrix_digest",
-        )
-    }
-    replay_of = record["replay"]["original_id"] if record["replay"] else None
-    for classifier, metrics in record["metrics"].items():
-        numbers = {name: metrics.get(name) for name in _METRICS}
-        yield {
-            "run": record["id"],
-            **same,
-            "classifier": classifier,
-            "replay_of": replay_of,
-            **numbers,
-            "recipe": json.dumps(record["recipe"]),
-        }
-
-
-def _matrix_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for row in record["results"]:
-        cells = zip(row["correct"], row["correct_top5"], row["test_images"], strict=True)
-        for task, (correct, top5, images) in enumerate(cells):
-            yield {
-                "run": record["id"], "classifier": row["classifier"], "after_task": row["task"], "task": task, "correct": correct, "correct_top5": top5,
-                "test_images": images, "accuracy": correct / images,
-            }  # fmt: skip
-
-
-def _entry_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    numbers: dict[str, Any] = {}
-    for name in _METRICS:
-        found = record["metrics"].get(name) or {"mean": None, "std": None, "interval": None}
-        low, high = found["interval"] or (None, None)
-        numbers |= {
-            f"{name}_mean": found["mean"],
-            f"{name}_std": found["std"],
-            f"{name}_low": low,
-            f"{name}_high": high,
-        }
-    kept = {
-        name: record[name]
-        for name in (
-            "rank",
-            "median_rank",
-            "trust",
-            "method",
-            "variant",
-            "classifier",
-            "exemplars",
-            "counted_bytes",
-            "kept_bytes",
-            "parameters",
-        )
-    }
-    seconds = record["train_seconds"]["mean"] if record["train_seconds"] else None
-    yield {
-        "entry": record["id"], "track": record["track_slug"], **kept, **numbers, "seeds": len(record["runs"]), "train_seconds_mean": seconds,
-        "devices": " ".join(record["devices"]),
-    }  # fmt: skip
-
-
-def _reported_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    kept = {name: record[name] for name in COLUMNS["reported"] if name not in {"track", "curve"}}
-    yield {**kept, "track": record["track_slug"], "curve": json.dumps(record["curve"])}
+        else:
+            if head.get("format") == FORMAT and last.get("kind") == "end":
+                return head, last["counts"]
+    raise SnapshotError("the service stopped before the end of the snapshot; try again")
 
 
 def _write_csv(directory: Path, table: str) -> None:
     with (directory / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(COLUMNS[table]))
         writer.writeheader()
-        for row in _rows(directory, table):
+        for row in rows(_records(directory), table):
             writer.writerow({name: safe_cell(value) for name, value in row.items()})
 
 
@@ -261,15 +158,12 @@ def _write_parquet(directory: Path, table: str) -> None:
     )
     with parquet.ParquetWriter(directory / f"{table}.parquet", schema) as writer:
         batch: list[dict[str, Any]] = []
-        for row in _rows(directory, table):
+        for row in rows(_records(directory), table):
             batch.append(row)
-            if len(batch) == _BATCH:
+            if len(batch) == _ROWS_PER_BATCH:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
                 batch = []
         writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
-
-
-_BATCH = 10_000
 
 
 def _sha256(path: Path) -> str:

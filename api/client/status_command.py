@@ -1,95 +1,115 @@
-"""`cil status`: who works, on what, until when; what waits; and what was lost and why."""
+"""`cil status`: the workers and their runs, the queues, and the runs that failed and will be tried again."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it is called: see api.client.options
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called: see api.client.options
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from api.client.options import AsJson, Server, connect, show, show_json
+from api.client import output
+from api.client.options import AsJson, Server, connect
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from api.client.listing import Listing
 
 
 def status(as_json: AsJson = False, server: Server = None) -> None:
-    """The workers with their leases, the queues, and the runs that wait to be tried again."""
+    """Show the workers with their leases, the queues, and the runs that will be tried again."""
     with connect(server) as client:
         answer = client.get("/workers")
     if as_json:
-        show_json(answer)
+        output.show_json(answer)
         return
     for table in _tables(answer):
-        show(table)
+        output.show(table)
     if not answer["items"]:
-        typer.echo("No worker was heard of within the last hour: start one with `cil worker`.")
+        output.say("No worker was online within the last hour: start one with `cil worker`.")
 
 
-def _tables(answer: dict[str, Any]) -> Iterator[Table]:
+def _tables(answer: dict[str, Any]) -> Iterator[Listing]:
     if answer["items"]:
-        yield _table(
-            "workers",
-            ("worker", "device", "heard of", "holds", "lease"),
-            [cells for worker in answer["items"] for cells in _worker(worker)],
-        )
-    queues = [
-        (queue["name"], str(queue["length"]), str(queue["ready"]), age(queue["oldest_seconds"]))
-        for queue in answer["queues"]
-    ]
-    yield _table("queues", ("queue", "queued", "ready", "oldest ready"), queues or [("all", "0", "0", "–")])
+        yield _workers(answer["items"])
+    yield _queues(answer["queues"])
     if answer["setbacks"]:
-        rows = [
-            (
-                f"{run['method']}, seed {run['seed']}",
-                str(run["attempts"]),
-                "now" if run["seconds_left"] <= 0 else f"in {age(run['seconds_left'])}",
-                run["reason"] or "–",
-            )
-            for run in answer["setbacks"]
-        ]
-        yield _table("to be tried again", ("run", "attempts", "next", "reason"), rows)
+        yield _setbacks(answer["setbacks"])
 
 
-def _worker(worker: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    heard = "stopped" if worker["stopped_at"] else f"{age(worker['silent_seconds'])} ago"
-    first = (worker["id"], worker["device"], heard)
-    leases = [
-        (
-            f"{lease['method']}, seed {lease['seed']}"
-            + (" (cancelling)" if lease["cancel_requested"] else ""),
-            _left(lease["seconds_left"]),
-        )
-        for lease in worker["leases"]
-    ]
-    for number, cells in enumerate(leases or [("–", "–")]):
-        yield (*(first if number == 0 else ("", "", "")), *cells)
+def _workers(workers: list[dict[str, Any]]) -> Listing:
+    from api.client.listing import Column, Listing
+
+    table = Listing(
+        [
+            Column("worker"),
+            Column("device", rank=3, moves=True),
+            Column("last seen", rank=1),
+            Column("runs", rank=2, moves=True),
+            Column("lease", rank=4, moves=True),
+        ],
+        title="workers",
+    )
+    for worker in workers:
+        seen = "stopped" if worker["stopped_at"] else f"{age(worker['silent_seconds'])} ago"
+        leases = [(_lease_name(lease), _left(lease["seconds_left"])) for lease in worker["leases"]]
+        for number, lease in enumerate(leases or [("–", "–")]):
+            table.add(*((worker["id"], worker["device"], seen) if number == 0 else ("", "", "")), *lease)
+    return table
+
+
+def _queues(queues: list[dict[str, Any]]) -> Listing:
+    from api.client.listing import Column, Listing
+
+    table = Listing(
+        [
+            Column("queue"),
+            Column("queued", right=True),
+            Column("ready", right=True),
+            Column("oldest ready", right=True),
+        ],
+        title="queues",
+    )
+    for queue in queues:
+        oldest = age(queue["oldest_seconds"])
+        table.add(queue["name"], str(queue["length"]), str(queue["ready"]), oldest)
+    if not queues:
+        table.add("all", "0", "0", "–")
+    return table
+
+
+def _setbacks(setbacks: list[dict[str, Any]]) -> Listing:
+    from api.client.listing import Column, Listing
+
+    table = Listing(
+        [
+            Column("run"),
+            Column("attempts", right=True),
+            Column("next"),
+            Column("reason", rank=1, moves=True, wraps=True),
+        ],
+        title="to be tried again",
+    )
+    for run in setbacks:
+        due = "now" if run["seconds_left"] <= 0 else f"in {age(run['seconds_left'])}"
+        table.add(f"{run['method']}, seed {run['seed']}", str(run["attempts"]), due, run["reason"] or "–")
+    return table
+
+
+def _lease_name(lease: dict[str, Any]) -> str:
+    cancelling = " (cancelling)" if lease["cancel_requested"] else ""
+    return f"{lease['method']}, seed {lease['seed']}{cancelling}"
 
 
 def _left(seconds: float) -> str:
-    return f"{age(seconds)} left" if seconds > 0 else f"ran out {age(-seconds)} ago"
+    return f"{age(seconds)} left" if seconds > 0 else f"expired {age(-seconds)} ago"
 
 
 def age(seconds: float | None) -> str:
-    """A duration in one unit, as people say it."""
+    """A duration in its largest useful unit; a dash for none."""
     if seconds is None:
         return "–"
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (status,)

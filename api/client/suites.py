@@ -1,19 +1,24 @@
-"""A suite on a service: what it will cost, submitting it, watching it, and its tables beside the published ones."""
+"""A suite on a service: its cost, its submission, its progress, and its tables next to the published ones."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.client.models import Job, Leaderboard
+from api.client.output import progress_line
+from api.client.polling import Pauses
 from api.client.sdk import Client
-from api.client.tables import LeaderboardTable, reported_table
+from api.client.tables import leaderboard_table, reported_table
 from cil_core.spec.suites import Suite
+
+MAX_PAGE = 200
+"""Jobs in one answer."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,11 @@ class Cost:
     """What a suite will take.
 
     Attributes:
-        finished: runs that need not be executed again.
-        runs: runs in all.
-        seconds: computing left, as far as it is known from finished runs of the same recipe on the same track.
-        unknown: runs left of which nothing is known.
+        finished: runs that are finished already.
+        runs: all runs.
+        seconds: computing time of the others, as far as finished runs of the same recipe on the same track
+            show it.
+        unknown: runs left without such a finished run.
     """
 
     finished: int
@@ -36,21 +42,18 @@ class Cost:
         left = self.runs - self.finished
         if not left:
             return f"{self.runs} runs, all of them finished"
-        known = (
-            f"about {_duration(self.seconds)} of computing for those that ran here before"
-            if left > self.unknown
-            else ""
-        )
-        unknown = f"{self.unknown} of them of recipes that never ran here" if self.unknown else ""
-        return f"{self.runs} runs, {left} to execute: {', '.join(filter(None, (known, unknown)))}"
+        parts = [f"{self.runs} runs, {left} to execute"]
+        if left > self.unknown:
+            parts.append(f"about {_duration(self.seconds)} of computing for {left - self.unknown} of them")
+        if self.unknown:
+            parts.append(f"no estimate for {self.unknown} (recipes without a finished run here)")
+        return "; ".join(parts)
 
 
 def cost(client: Client, suite: Suite) -> Cost:
-    """What a suite would take on a service as it stands."""
+    """What a suite would take on a service now."""
     finished, seconds, unknown = 0, 0.0, 0
-    known = {
-        track["slug"] for track in client.get("/tracks")["items"]
-    }  # not a track of a dataset that nobody registered
+    known = {track["slug"] for track in client.get("/tracks")["items"]}  # a dataset may not be registered
     boards = {
         slug: {_key(entry.recipe): entry for entry in client.leaderboard(slug).items}
         for slug in suite.tracks
@@ -69,46 +72,70 @@ def cost(client: Client, suite: Suite) -> Cost:
 
 
 def submit(client: Client, suite: Suite) -> list[Job]:
-    """Every job of a suite; what was submitted before is found again, not repeated."""
+    """Submit every job of a suite; finished runs are reused."""
     return [client.submit_json(job.model_dump(mode="json", exclude_none=True)) for job in suite.jobs()]
 
 
 def watch(client: Client, jobs: Sequence[Job], console: Console, poll_seconds: float = 0.5) -> list[Job]:
-    """The jobs when all have ended; meanwhile a bar, and a line for each job that ends."""
+    """The jobs when all have ended; meanwhile a bar, and a line for each job that ends.
+
+    Args:
+        client: of the service that has the jobs.
+        jobs: as they were submitted.
+        console: where progress is shown.
+        poll_seconds: the first pause between two requests; pauses grow while nothing changes.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", markup=False),
     )
-    several, told = len({job.track for job in jobs}) > 1, set[str]()
+    latest = {job.id: job for job in jobs}
+    reported, pauses = set[str](), Pauses(poll_seconds)
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("runs", total=sum(len(job.runs) for job in jobs), now="")
         while True:
-            jobs = [job if job.is_finished else client.job(job.id) for job in jobs]
-            for job in jobs:
-                if job.is_finished and job.id not in told:
-                    progress.console.print(_line(job, several), highlight=False)
-                    told.add(job.id)
-            now = sorted(
-                {
-                    f"{job.method} (seed {run.seed})"
-                    for job in jobs
-                    for run in job.runs
-                    if run.state == "running"
-                }
-            )
-            progress.update(
-                bar, completed=sum(run.is_finished for job in jobs for run in job.runs), now=", ".join(now)
-            )
-            if len(told) == len({job.id for job in jobs}):
-                return jobs
-            time.sleep(poll_seconds)
+            for job in latest.values():
+                if job.is_finished and job.id not in reported:
+                    progress_line(progress.console, _line(job, several=len({job.track for job in jobs}) > 1))
+                    reported.add(job.id)
+            done = sum(run.is_finished for job in latest.values() for run in job.runs)
+            progress.update(bar, completed=done, now=_running(latest.values()))
+            if len(reported) == len(latest):
+                return [latest[job.id] for job in jobs]
+            pauses.sleep(latest.copy())
+            latest |= _changed(client, latest)
+
+
+def _changed(client: Client, latest: Mapping[str, Job]) -> dict[str, Job]:
+    """The unfinished jobs as they are now: one list for all, and one request per job that has ended."""
+    waiting = {job.id: job for job in latest.values() if not job.is_finished}
+    oldest = min(job.created_at for job in waiting.values()) - timedelta(milliseconds=1)
+    users = {job.user_id for job in waiting.values()}
+    of_user: dict[str, str] = {}
+    if len(users) == 1 and (user := users.pop()):
+        of_user["user"] = user
+    found: dict[str, Job] = {}
+    for job in client.jobs(created_after=oldest.isoformat(), limit=MAX_PAGE, **of_user):
+        if job.id in waiting:
+            found[job.id] = client.job(job.id) if job.is_finished else job
+        if len(found) == len(waiting):
+            break
+    return found | {job_id: client.job(job_id) for job_id in waiting if job_id not in found}
+
+
+def _running(jobs: Iterable[Job]) -> str:
+    """The first running runs, in little space."""
+    running = sorted(
+        {f"{job.method} seed {run.seed}" for job in jobs for run in job.runs if run.state == "running"}
+    )
+    return running[0] + (f" and {len(running) - 1} more" if running[1:] else "") if running else ""
 
 
 def failures(jobs: Sequence[Job]) -> list[str]:
-    """Every run that did not succeed, and why."""
+    """Every run that did not succeed, with its message."""
     return [
         f"{job.method} on {job.track}, seed {run.seed}: {run.state}: {run.message}"
         for job in jobs
@@ -118,10 +145,10 @@ def failures(jobs: Sequence[Job]) -> list[str]:
 
 
 def tables(boards: Sequence[Leaderboard]) -> RenderableType:
-    """Every track's entries and, where papers report on it, their figures with the gaps to ours."""
+    """The entries of every track and, where papers report on it, their figures with the gaps to ours."""
     shown: list[RenderableType] = []
     for board in boards:
-        shown.append(LeaderboardTable(board))
+        shown.append(leaderboard_table(board))
         if board.reported:
             shown.append(reported_table(board))
     return Group(*shown)
@@ -133,10 +160,13 @@ def _key(recipe: dict[str, Any]) -> str:
 
 def _line(job: Job, several: bool) -> str:
     accuracies = [run.average_accuracy for run in job.runs if run.average_accuracy is not None]
-    mean = (
-        f"average incremental accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else ""
-    )
-    return f"  {job.method:12} {f'{job.track}  ' if several else ''}{job.state}{' (as before)' if job.reused else ''}  {mean}"
+    parts = [
+        f"{job.method:12}",
+        job.track if several else "",
+        f"{job.state}{' (as before)' if job.reused else ''}",
+        f"average accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else "",
+    ]
+    return "  " + "  ".join(part for part in parts if part)
 
 
 def _duration(seconds: float) -> str:

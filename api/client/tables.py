@@ -1,27 +1,26 @@
-"""How the command line shows answers: tables and sparklines."""
+"""Answers as tables of the command line."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
-from rich.text import Text
 
+from api.client.listing import GAP, Column, Listing
 from api.client.models import Classifier, Entry, Job, Leaderboard, Run, Statistic
-from api.shared.variants import brief, titled
+from api.shared.variants import brief
 
 BARS = "▁▂▃▄▅▆▇█"
 MISSING = "–"
-ROOM_FOR_COSTS = 130
-"""Columns of a terminal in which a leaderboard also shows memory, parameters and time."""
-
-_SHOWN = frozenset({"average_accuracy", "last_accuracy", "forgetting"})
-_COSTS = ("curve by", "exemplars", "memory MB", "params M", "train s")
+_LEGEND = (
+    "Accuracies in %; ± half the 95 % interval over n seeds; upper bounds have no rank; "
+    "✓✓: a second run reproduced the results."
+)
+_STANDARD_METRICS = frozenset({"average_accuracy", "last_accuracy", "forgetting"})
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -30,7 +29,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def percent(statistic: Statistic | None) -> str:
-    """A mean as per cent, with half its 95 % interval where there are enough seeds."""
+    """A mean in per cent, with half its 95 % interval if it has one."""
     if statistic is None:
         return MISSING
     if statistic.interval is None:
@@ -38,138 +37,147 @@ def percent(statistic: Statistic | None) -> str:
     return f"{100 * statistic.mean:.1f} ± {50 * (statistic.interval[1] - statistic.interval[0]):.1f}"
 
 
-@dataclass(frozen=True)
-class LeaderboardTable:
-    """A leaderboard as papers print it; where there is room, with what the methods cost."""
-
-    board: Leaderboard
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, as wide as the terminal allows."""
-        costs = options.max_width >= ROOM_FOR_COSTS
-        also = (
-            self.board.sort
-            if self.board.sort not in _SHOWN
-            and any(self.board.sort in entry.metrics for entry in self.board.items)
-            else None
-        )
-        table = _table(self.board.slug)
-        table.caption = "accuracies in %, ± half the 95 % interval over n seeds; upper bounds unranked; ✓✓: a second run got the same results"
-        table.add_column("#", justify="right", no_wrap=True)
-        table.add_column("method")
-        for heading in (
-            "avg acc ↑",
-            "last acc ↑",
-            "forgetting ↓",
-            "n",
-            *([also.replace("_", " ")] if also else []),
-            *(_COSTS if costs else ()),
-        ):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("A_t", no_wrap=True)
-        for entry in self.board.items:
-            asked = [percent(entry.metrics.get(also))] if also else []
-            table.add_row(
-                *_result_cells(entry),
-                *asked,
-                *(_cost_cells(entry) if costs else ()),
-                sparkline([point.mean for point in entry.curve]),
-            )
-        yield table
+def local_time(moment: datetime) -> str:
+    """A moment to the minute in the time zone of this machine, with the zone's name."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
-def reported_table(board: Leaderboard) -> Table:
-    """What papers and users report on a track, each beside our best entry of the method."""
+def leaderboard_table(board: Leaderboard) -> Listing:
+    """A leaderboard as papers print it and, in a wide terminal, what the methods cost."""
+    extra = board.sort if board.sort not in _STANDARD_METRICS else None
+    if not any(extra in entry.metrics for entry in board.items):
+        extra = None
+    columns = [
+        Column("#", right=True),
+        Column("method"),
+        Column("variant", rank=11, moves=True),
+        Column("avg acc ↑", right=True),
+        Column("last acc ↑", right=True),
+        Column("forgetting ↓", right=True, rank=5),
+        Column("n", right=True, rank=3),
+        *([Column(extra.replace("_", " "), right=True, rank=1)] if extra else []),
+        Column("curve by", rank=8),
+        Column("exemplars", right=True, rank=7),
+        Column("memory MB", right=True, rank=6),
+        Column("params M", right=True, rank=9),
+        Column("train s", right=True, rank=10),
+        Column("A_t", rank=4),
+    ]
+    table = Listing(columns, title=board.slug, notes=[_LEGEND])
+    for entry in board.items:
+        sorted_by = [percent(entry.metrics.get(extra))] if extra else []
+        curve = sparkline([point.mean for point in entry.curve])
+        table.add(*_result_cells(entry), *sorted_by, *_cost_cells(entry), curve)
+    return table
+
+
+def reported_table(board: Leaderboard) -> Listing:
+    """What papers and users report on a track, next to our best entry of the same method."""
     entries = {entry.id: entry for entry in board.items}
-    table = _table(f"reported on {board.slug}")
-    table.caption = " ".join(dict.fromkeys(f"{row.source}. {row.caveat}" for row in board.reported))
-    table.add_column("method")
-    for heading in ("reported avg", "reported last", "our avg", "gap"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Listing(
+        [
+            Column("method"),
+            Column("reported avg", right=True),
+            Column("reported last", right=True, rank=1),
+            Column("our avg", right=True),
+            Column("gap", right=True),
+        ],
+        title=f"reported on {board.slug}",
+        notes=[*dict.fromkeys(f"{row.source}. {row.caveat}" for row in board.reported)],
+    )
     for row in board.reported:
         ours = entries.get(row.entry or "")
-        mine = percent(ours.metrics["average_accuracy"]) if ours else MISSING
+        our_average = percent(ours.metrics["average_accuracy"]) if ours else MISSING
         gap = MISSING if row.gap is None else f"{100 * row.gap:+.2f}"
-        table.add_row(
-            row.title, f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}", mine, gap
-        )
+        reported = (f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}")
+        table.add(row.title, *reported, our_average, gap)
     return table
 
 
-def jobs_table(jobs: Iterable[Job]) -> Table:
-    """Jobs, one a row."""
-    table = _table(None, "method", "track", "state", "runs", "submitted", "name", identifier="job")
+def jobs_table(jobs: Iterable[Job]) -> Listing:
+    """Jobs, one per row."""
+    table = Listing(
+        [
+            Column("job"),
+            Column("method"),
+            Column("track", rank=2, moves=True),
+            Column("state"),
+            Column("runs", right=True, rank=1),
+            Column("submitted", rank=4, moves=True),
+            Column("name", rank=3, moves=True, wraps=True),
+        ]
+    )
     for job in jobs:
-        done = sum(run.state == "succeeded" for run in job.runs)
-        table.add_row(
-            job.id,
-            job.method,
-            job.track,
-            job.state,
-            f"{done}/{len(job.runs)}",
-            f"{job.created_at:%Y-%m-%d %H:%M}",
-            Text(job.name or ""),
-        )
+        succeeded = sum(run.state == "succeeded" for run in job.runs)
+        runs = f"{succeeded}/{len(job.runs)}"
+        table.add(job.id, job.method, job.track, job.state, runs, local_time(job.created_at), job.name or "")
     return table
 
 
-def job_table(job: Job) -> Table:
+def job_table(job: Job) -> Listing:
     """One job's runs."""
-    place = "" if job.queue_position is None else f", {job.queue_position} runs before it"
-    title = f"{job.id}: {job.method} on {job.track}, {job.state}{place}"
-    table = _table(title, "seed", "state", "attempt", "avg acc", "last acc", "note", identifier="run")
+    position = "" if job.queue_position is None else f", {job.queue_position} runs before it"
+    table = Listing(
+        [
+            Column("run"),
+            Column("seed", right=True),
+            Column("state"),
+            Column("attempt", right=True, rank=2),
+            Column("avg acc", right=True, rank=1),
+            Column("last acc", right=True, rank=1),
+            Column("note", rank=3, moves=True, wraps=True),
+        ],
+        title=f"{job.id}: {job.method} on {job.track}, {job.state}{position}",
+    )
     for run in job.runs:
         accuracies = [
             MISSING if value is None else f"{100 * value:.2f}"
             for value in (run.average_accuracy, run.last_accuracy)
         ]
         note = run.message or ("reused" if run.reused else "")
-        table.add_row(run.id, str(run.seed), run.state, str(run.attempt), *accuracies, Text(note))
+        table.add(run.id, str(run.seed), run.state, str(run.attempt), *accuracies, note)
     return table
 
 
 def run_tables(run: Run) -> RenderableType:
-    """One run: its accuracy matrix under each classifier, and its attempts."""
-    attempts = _table(
-        f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}",
-        "attempt",
-        "worker",
-        "device",
-        "outcome",
-        "reason",
+    """One run: its attempts, and its accuracy matrix under each classifier."""
+    attempts = Listing(
+        [
+            Column("attempt", right=True),
+            Column("worker"),
+            Column("device"),
+            Column("outcome"),
+            Column("reason", rank=1, moves=True, wraps=True),
+        ],
+        title=f"{run.id}: {run.method} on {run.track}, seed {run.seed}, {run.state}",
     )
     for attempt in run.attempts:
-        attempts.add_row(
-            str(attempt.number), attempt.worker, attempt.device, attempt.outcome, Text(attempt.message or "")
-        )
-    return Group(attempts, *(_matrix(name, found) for name, found in run.classifiers.items()))
+        message = attempt.message or ""
+        attempts.add(str(attempt.number), attempt.worker, attempt.device, attempt.outcome, message)
+    return Group(attempts, *(Matrix(name, found) for name, found in run.classifiers.items()))
 
 
-def fields_table(properties: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]) -> Table:
+def fields_table(properties: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]) -> Listing:
     """Hyper-parameters with their defaults and sources."""
-    table = _table(None, "field", "default", "meaning and source")
+    table = Listing(
+        [
+            Column("field"),
+            Column("default", rank=2, moves=True),
+            Column("meaning and source", rank=1, moves=True, wraps=True),
+        ]
+    )
     for name, schema in properties.items():
-        table.add_row(name, Text(json.dumps(defaults.get(name))), Text(schema.get("description", "")))
-    return table
-
-
-def _table(title: str | None, *headings: str, identifier: str | None = None) -> Table:
-    """An empty table in the style of all; an identifier is never cut, so that it can be copied."""
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    if identifier:
-        table.add_column(identifier, no_wrap=True, overflow="fold")
-    for heading in headings:
-        table.add_column(heading)
+        table.add(name, json.dumps(defaults.get(name)), schema.get("description", ""))
     return table
 
 
 def _result_cells(entry: Entry) -> list[str]:
-    name = titled(entry.title, brief(entry.variant))
-    name += " ✓✓" if entry.trust == "replayed" else ""
-    accuracies = [
-        percent(entry.metrics.get(name)) for name in ("average_accuracy", "last_accuracy", "forgetting")
-    ]
-    return [MISSING if entry.rank is None else str(entry.rank), name, *accuracies, str(len(entry.runs))]
+    title = f"{entry.title} ✓✓" if entry.trust == "replayed" else entry.title
+    variant = "" if entry.variant == "default" else brief(entry.variant)
+    rank = MISSING if entry.rank is None else str(entry.rank)
+    metrics = ("average_accuracy", "last_accuracy", "forgetting")
+    values = [percent(entry.metrics.get(name)) for name in metrics]
+    return [rank, title, variant, *values, str(len(entry.runs))]
 
 
 def _cost_cells(entry: Entry) -> list[str]:
@@ -183,16 +191,37 @@ def _cost_cells(entry: Entry) -> list[str]:
     ]
 
 
-def _matrix(name: str, found: Classifier) -> Table:
-    """Accuracy on each task (columns) after each task (rows), in per cent."""
-    table = _table(f"{name}{' (ranks)' if found.ranks else ''}: accuracy on each task in %", "after")
-    for task in range(len(found.test_images)):
-        table.add_column(f"task {task + 1}", justify="right")
-    table.add_column("A_t", justify="right")
-    for task, row in enumerate(found.correct):
-        cells = [f"{100 * right / images:.1f}" for right, images in zip(row, found.test_images, strict=False)]
-        missing = [""] * (len(found.test_images) - len(cells))
-        table.add_row(
-            f"task {task + 1}", *cells, *missing, f"{100 * sum(row) / sum(found.test_images[: len(row)]):.2f}"
+@dataclass(frozen=True)
+class Matrix:
+    """Accuracy on each task (columns) after each task (rows), in as many blocks as the width requires."""
+
+    classifier: str
+    found: Classifier
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The blocks, one below the other."""
+        tasks = len(self.found.test_images)
+        column = len(f"task {tasks}") + GAP
+        per_block = max((options.max_width - column - len("100.00")) // column, 1)
+        for start in range(0, tasks, per_block):
+            yield self._block(range(start, min(start + per_block, tasks)), tasks)
+
+    def _block(self, shown: range, tasks: int) -> Listing:
+        ranks = " (ranks)" if self.found.ranks else ""
+        table = Listing(
+            [Column("after"), *(Column(f"task {task + 1}", right=True) for task in shown)],
+            title=f"{self.classifier}{ranks}: accuracy on each task in %",
         )
-    return table
+        is_last = shown.stop == tasks
+        if is_last:
+            table.columns = [*table.columns, Column("A_t", right=True)]
+        for after, row in enumerate(self.found.correct):
+            average = f"{100 * sum(row) / sum(self.found.test_images[: len(row)]):.2f}"
+            cells = [_accuracy(row, self.found.test_images, task) for task in shown]
+            table.add(f"task {after + 1}", *cells, *([average] if is_last else []))
+        return table
+
+
+def _accuracy(correct: Sequence[int], images: Sequence[int], task: int) -> str:
+    """In per cent; empty for a task that was not learned yet."""
+    return f"{100 * correct[task] / images[task]:.1f}" if task < len(correct) else ""

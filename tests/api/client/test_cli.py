@@ -131,10 +131,10 @@ def test_a_method_is_described_with_the_sources_of_its_defaults(connected) -> No
     ("arguments", "complaint"),
     [
         (("submit", "--method", "icarl"), "give --method and --track"),
-        ((*SUBMIT[:-1], "1,b"), "comma-separated whole numbers, not '1,b'"),
+        ((*SUBMIT[:-1], "1,b"), "whole numbers between commas, not '1,b'"),
         ((*SUBMIT, "--set", "temperature"), "--set takes name=value, not 'temperature'"),
-        (("submit", "job.json", "--seeds", "1"), "goes without --seeds"),
-        (("submit", "job.json"), "is not JSON"),
+        (("submit", "job.json", "--seeds", "1"), "cannot be combined with --seeds"),
+        (("submit", "job.json"), "is not readable as JSON"),
         (("submit", "missing.json"), "missing.json"),
         (("leaderboard", DIGITS, "--format", "csv", "--json"), "not both"),
         (("jobs", "--limit", "0"), "greater than or equal to 1"),
@@ -158,11 +158,11 @@ def test_what_the_server_refuses_ends_with_code_3_and_names_the_field(connected)
 def test_without_a_server_it_ends_with_code_4(cil, served) -> None:
     done = cil("jobs")
     assert done.code == 4
-    assert "no server is known" in done.err
+    assert "no server is configured" in done.err
 
 
 def test_login_remembers_a_server_that_answers(cil, served, monkeypatch) -> None:
-    monkeypatch.setattr("api.client.transport.TRIES", 1)
+    monkeypatch.setattr("api.client.http_session.TRIES", 1)
     assert cil("login", "http://127.0.0.1:9").code == 4
     assert cil("jobs").code == 4
     assert cil("login", served.url, "--token", served.service.token).code == 0
@@ -173,7 +173,7 @@ def test_login_remembers_a_server_that_answers(cil, served, monkeypatch) -> None
 def test_status_shows_who_holds_what_what_waits_and_why_something_was_lost(connected, service) -> None:
     began = time.monotonic()
     empty = connected("status").out
-    assert "No worker was heard of" in empty
+    assert "No worker was online" in empty
     assert re.search(r"all +0 +0 +–", empty)
     connected(*SUBMIT)
     with service.database.transaction() as session:
@@ -183,9 +183,9 @@ def test_status_shows_who_holds_what_what_waits_and_why_something_was_lost(conne
         runs.fail(session, lost, runs.FailureClass.infrastructure, "killed by SIGKILL", {})
     service.claim()
     shown = connected("status").out
-    heard = re.search(r"worker-1 +cpu +([\d.]+) s ago +replay, seed 2 +\d+ (s|min|h) left", shown)
+    seen = re.search(r"worker-1 +cpu +([\d.]+) s ago +replay, seed 2 +\d+ (s|min|h) left", shown)
     waits = re.search(r"cil +2 +1 +([\d.]+) s", shown)
-    assert max(float(heard[1]), float(waits[1])) <= time.monotonic() - began
+    assert max(float(seen[1]), float(waits[1])) <= time.monotonic() - began
     assert re.search(r"replay, seed 1 +1 +in \d s +.*killed by SIGKILL", shown)
     assert json.loads(connected("status", "--json").out)["queues"][0]["length"] == 2
 
@@ -216,4 +216,4 @@ def test_methods_are_ranked_over_tracks(connected, service) -> None:
     assert "ranks over 2 tracks" in shown
     assert re.search(r"(Replay|iCaRL) +\d\.\d\d", shown)
     wrong = connected("compare")
-    assert (wrong.code, "give entries, or tracks" in wrong.err) == (2, True)
+    assert (wrong.code, "give either entries or tracks" in wrong.err) == (2, True)

@@ -16,7 +16,7 @@ def _nowhere(nowhere):
 
 
 def known(path: Path, name: str) -> None:
-    Connection(server=f"http://{name}", token=f"token of {name}").write(path)
+    Connection(server=f"http://{name}", token=f"token-of-{name}").write(path)
 
 
 def test_without_any_server_it_says_where_it_looked():
@@ -35,7 +35,7 @@ def test_nearer_places_go_before_farther_ones(monkeypatch):
     known(Path("var/demo/connection.json"), "demo")
     assert find().server == "http://demo"
     known(Path("var/serve/connection.json"), "serve")
-    assert find() == Connection(server="http://serve", token="token of serve")
+    assert find() == Connection(server="http://serve", token="token-of-serve")
     known(Path("data/connection.json"), "data")
     monkeypatch.setenv("CIL_DATA_DIR", "data")
     assert find().server == "http://data"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from api.client.snapshot import COLUMNS
+from api.client.snapshot_tables import COLUMNS
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ def test_a_changed_or_missing_file_is_noticed_before_anything_is_loaded(exported
     whole = (exported / "snapshot.jsonl").read_text()
     (exported / "snapshot.jsonl").write_text(whole.replace('"seed":1', '"seed":3', 1))
     changed = connected("import", str(exported), "--database-url", sqlite_url)
-    assert (changed.code, "snapshot.jsonl is not as its manifest says" in changed.err) == (2, True)
+    assert (changed.code, "snapshot.jsonl was changed" in changed.err) == (2, True)
     (exported / "snapshot.jsonl").unlink()
     assert "snapshot.jsonl is missing" in connected("import", str(exported), "--database-url", sqlite_url).err
     (exported / "manifest.json").write_text("{}")
-    assert "holds no snapshot" in connected("import", str(exported), "--database-url", sqlite_url).err
+    assert "is not a snapshot" in connected("import", str(exported), "--database-url", sqlite_url).err
 
 
 def test_a_directory_that_is_there_is_not_touched(exported, connected):
     before = (exported / "manifest.json").read_bytes()
     done = connected("export", "--out", str(exported))
-    assert (done.code, "is there already" in done.err) == (1, True)
+    assert (done.code, "exists already" in done.err) == (1, True)
     assert (exported / "manifest.json").read_bytes() == before
 
 

@@ -1,6 +1,6 @@
-"""Watching a job: its events as a table that lives, or as lines where there is no terminal.
+"""Watching a job: its events as a live table, or as lines where standard error is not a terminal.
 
-`JobView` is what the events have told so far: a row a run, with the accuracy after each task.
+`JobProgress` is what the events have reported so far: a row per run, with the accuracy after each task.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
+from api.client.listing import Column, Listing
 from api.client.models import Event, Job
+from api.client.output import progress_line
 from api.client.sdk import Client
 from api.client.tables import sparkline
 
 
 @dataclass
-class RunView:
-    """How far a run has come."""
+class RunProgress:
+    """How far a run is.
+
+    Attributes:
+        curves: by classifier and task, the accuracy over all seen classes.
+    """
 
     seed: int
     state: str
     tasks: int | None = None
-    curves: dict[str, dict[int, float]] = field(
-        default_factory=dict
-    )  # classifier → task → accuracy over all seen classes
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -36,21 +38,21 @@ class RunView:
         return [first[task] for task in sorted(first)]
 
 
-class JobView:
-    """A job as its events tell it.
+class JobProgress:
+    """A job as its events report it.
 
     Args:
-        job: the job as it was when the first event was read.
+        job: the job before the first event.
     """
 
     def __init__(self, job: Job) -> None:
         self.title = f"{job.id}: {job.method} on {job.track}"
         self.runs = {
-            run.id: RunView(run.seed, run.state, note="reused" if run.reused else "") for run in job.runs
+            run.id: RunProgress(run.seed, run.state, note="reused" if run.reused else "") for run in job.runs
         }
 
     def apply(self, event: Event) -> None:
-        """Take in an event."""
+        """Update the run of an event."""
         run = self.runs.get(event.run_id or "")
         if run is None:
             return
@@ -71,41 +73,38 @@ class JobView:
             case "run_succeeded" | "run_failed" | "run_cancelled" | "run_dead":
                 run.state = event.kind.removeprefix("run_")
 
-    def table(self) -> Table:
-        """The present state, one row a run."""
-        table = Table("seed", "state", "tasks", "A_t", "now", title=self.title)
+    def table(self) -> Listing:
+        """The current state, one row per run."""
+        columns = [
+            Column("seed", right=True),
+            Column("state"),
+            Column("tasks", right=True),
+            Column("A_t", rank=2),
+            Column("now", rank=1, moves=True, wraps=True),
+        ]
+        table = Listing(columns, title=self.title)
         for run in self.runs.values():
             tasks = f"{len(run.curve)}/{run.tasks}" if run.tasks else ""
-            table.add_row(
-                str(run.seed),
-                run.state,
-                tasks,
-                sparkline(run.curve),
-                Text(run.note, overflow="ellipsis", no_wrap=True),
-            )
+            table.add(str(run.seed), run.state, tasks, sparkline(run.curve), run.note)
         return table
 
 
-def watch(client: Client, job: Job, console: Console) -> None:
-    """Show what happens to a job until it has ended."""
+def watch_job(client: Client, job: Job, console: Console) -> None:
+    """Show a job's events until it has ended."""
     if not console.is_terminal:
         for event in client.follow(job.id):
-            console.print(
-                f"{event.run_id or event.kind} {event.kind if event.run_id else ''} {describe(event)}".rstrip(),
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            words = (event.run_id, event.kind, describe(event))
+            progress_line(console, " ".join(word for word in words if word))
         return
-    view = JobView(job)
-    with Live(view.table(), console=console, refresh_per_second=8, transient=True) as live:
+    progress = JobProgress(job)
+    with Live(progress.table(), console=console, refresh_per_second=8, transient=True) as live:
         for event in client.follow(job.id):
-            view.apply(event)
-            live.update(view.table())
+            progress.apply(event)
+            live.update(progress.table())
 
 
 def accuracies(event: Event) -> dict[str, float]:
-    """By classifier, the accuracy over all seen classes that a `task_evaluated` tells."""
+    """By classifier, the accuracy over all seen classes in a `task_evaluated` event."""
     images = sum(event.payload["test_images"])
     return {name: sum(counts["correct"]) / images for name, counts in event.payload["results"].items()}
 
@@ -117,14 +116,15 @@ def describe(event: Event) -> str:
         case "run_claimed":
             return f"attempt {payload['attempt']} on {payload['device']}"
         case "task_started":
-            return f"task {payload['task'] + 1}: {payload['seen'] - payload['known']} new classes, {payload['train_images']} images"
+            new_classes = payload["seen"] - payload["known"]
+            return f"task {payload['task'] + 1}: {new_classes} new classes, {payload['train_images']} images"
         case "epoch_finished":
             losses = ", ".join(f"{name} {value:.3f}" for name, value in payload["losses"].items())
-            return f"task {payload['task'] + 1}, {payload['phase']}: epoch {payload['epoch'] + 1} of {payload['epochs']}, {losses}"
+            epoch = f"epoch {payload['epoch'] + 1} of {payload['epochs']}"
+            return f"task {payload['task'] + 1}, {payload['phase']}: {epoch}, {losses}"
         case "task_evaluated":
-            return f"task {payload['task'] + 1}: " + ", ".join(
-                f"{name} {value:.1%}" for name, value in accuracies(event).items()
-            )
+            results = ", ".join(f"{name} {value:.1%}" for name, value in accuracies(event).items())
+            return f"task {payload['task'] + 1}: {results}"
         case "job_finished":
             return str(payload["state"])
     return str(payload.get("message") or "")
