@@ -18,7 +18,9 @@ def test_a_short_one_stays_as_it_is(variant: str) -> None:
 
 def test_a_long_one_says_how_many_changes_follow() -> None:
     assert brief(LONG) == "small, first_task.epochs=12 and 3 more"
-    assert brief(LONG, max_length=70) == "small, first_task.epochs=12, first_task.milestones=[4, 8] and 2 more"
+    assert (
+        brief(LONG, max_length=70) == "small, first_task.epochs=12, first_task.milestones=[4, 8] and 2 more"
+    )
     assert brief(LONG, max_length=len(LONG)) == LONG
 
 
