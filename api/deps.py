@@ -14,7 +14,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
 from api.http import problems
@@ -183,17 +182,6 @@ def writing(database: Database, principal: Principal) -> Iterator[Session]:
         if principal.use_is_due:
             accounts.note_use(session, principal.token_id)
         yield session
-
-
-def one_of(*allowed: str) -> AfterValidator:
-    """For `Annotated`: a query parameter takes these values only, or none if it may be left out, and says so when it gets another."""
-
-    def check(given: str | None) -> str | None:
-        if given is not None and given not in allowed:
-            raise ValueError(f"{given[:80]!r} is not allowed; allowed: {', '.join(allowed)}")
-        return given
-
-    return AfterValidator(check)
 
 
 def _unauthenticated(detail: str, hint: str) -> Problem:

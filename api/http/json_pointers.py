@@ -8,7 +8,7 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -37,13 +37,18 @@ def body_faults(errors: Sequence[ErrorDetails], body: object, model: type[BaseMo
 
 
 def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
-    """One fault for each thing pydantic found in the query or the headers."""
+    """One fault per error in the query or the headers."""
     return [
         Fault(detail=_detail(error), header=str(error["loc"][-1]).title())
         if error["loc"][0] == "header"
         else Fault(detail=_detail(error), parameter=str(error["loc"][1]))
         for error in errors
     ]
+
+
+def unknown_parameter(known: Iterable[str]) -> str:
+    """What is wrong with a query parameter that is not `known`."""
+    return f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}"
 
 
 def _body_fault(error: ErrorDetails, body: object, model: type[BaseModel]) -> Fault:

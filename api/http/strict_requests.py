@@ -1,46 +1,47 @@
-"""`StrictRoute`: refuses what FastAPI would let pass.
+"""`StrictRoute`: refuses what FastAPI would accept.
 
-* query parameters that the route does not know, and one given twice unless it is a list
-* a body that is not declared as JSON, is nested too deeply, names a key twice or holds a character no database stores
+* unknown query parameters, and repeated ones, unless they are lists
+* a body that is not sent as JSON, is nested too deeply, repeats a key or contains a character that databases reject
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, get_origin
 
-from fastapi import Request, Response
+from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
 from api.http import problems
-from api.http.json_pointers import pointer
+from api.http.json_pointers import pointer, unknown_parameter
 from api.http.problems import Fault, Problem
 
 MAX_DIGITS = 300
-"""A longer integer is beyond every limit; it is read as infinity, which no field takes."""
+"""A longer integer exceeds every limit; it is read as infinity, which no field accepts."""
+
+_NOT_IN_QUERY = (params.Path, params.Header, params.Cookie)
 
 
 class StrictRequest(Request):
     """A request whose body is read as strict JSON."""
 
     async def json(self) -> Any:
-        """The body; raises `Problem` for what is not strict JSON."""
+        """The body; raises `Problem` if it is not strict JSON."""
         return parse(await self.body(), self.app.state.settings.max_json_depth)
 
 
 class StrictRoute(APIRoute):
-    """The route class of every route of the API."""
+    """The class of every route."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler behind the strict checks."""
+        """FastAPI's handler, preceded by the strict checks."""
         handler = super().get_route_handler()
-        known = {
-            field.alias: get_origin(field.field_info.annotation) is list
-            for field in _query_fields(self.dependant)
-        }
+        known = query_fields(self.dependant)
 
         async def strict(request: Request) -> Response:
             _check_query(request, known)
@@ -54,13 +55,23 @@ class StrictRoute(APIRoute):
         return strict
 
 
+def query_fields(dependant: Dependant) -> dict[str, bool]:
+    """The query parameters of a route by name; whether each one may repeat."""
+    return {
+        field.alias: get_origin(field.field_info.annotation) is list
+        for field in get_flat_params(dependant)
+        if not isinstance(field.field_info, _NOT_IN_QUERY)
+    }
+
+
 def parse(text: bytes, max_depth: int) -> Any:
     """A strict JSON value.
 
-    NaN and infinity pass through here, so that whoever checks the fields can say which field must be finite.
+    NaN and infinity pass: the check of the fields then names the field that must be finite.
 
     Raises:
-        Problem: the text is not JSON, names a key twice, is nested deeper than `max_depth` or holds U+0000 or half a surrogate pair.
+        Problem: the text is not JSON, repeats a key, is nested deeper than `max_depth`, or contains U+0000 or half
+            a surrogate pair.
     """
     try:
         value = json.loads(
@@ -95,16 +106,14 @@ def _check_values(value: object, max_depth: int) -> None:
             character == "\0" or "\ud800" <= character <= "\udfff" for character in at
         ):
             printable = pointer(where).encode("ascii", "backslashreplace").decode()
-            raise _invalid(printable, "text holds neither U+0000 nor half a surrogate pair")
+            raise _invalid(printable, "U+0000 and unpaired surrogates are not allowed")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(
-            f"the key {next(name for name in names if names.count(name) > 1)[:80]!r} stands twice in one object"
-        )
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"duplicate key {name[:80]!r}")
     return found
 
 
@@ -120,21 +129,22 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _check_query(request: Request, known: dict[str, bool]) -> None:
-    """Refuse parameters that are not `known`, and repeated ones that may not be: `known` says of each whether it may."""
-    given = [name for name, _ in request.query_params.multi_items()]
-    faults = [
-        Fault(
-            parameter=name,
-            detail=f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}"
-            if name not in known
-            else "given more than once",
-        )
-        for name in dict.fromkeys(given)
-        if name not in known or (given.count(name) > 1 and not known[name])
+def _check_query(request: Request, fields: Mapping[str, bool]) -> None:
+    """Refuse unknown parameters, and repeated ones that may not repeat.
+
+    Args:
+        request: the request.
+        fields: known parameters by name; whether each one may repeat.
+    """
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    faults = [Fault(parameter=name, detail=unknown_parameter(fields)) for name in given if name not in fields]
+    faults += [
+        Fault(parameter=name, detail="given more than once")
+        for name, times in given.items()
+        if times > 1 and fields.get(name) is False
     ]
     faults += [
-        Fault(parameter=name, detail="text holds no U+0000")
+        Fault(parameter=name, detail="U+0000 is not allowed")
         for name, value in request.query_params.multi_items()
         if "\0" in value
     ]
@@ -142,9 +152,3 @@ def _check_query(request: Request, known: dict[str, bool]) -> None:
         raise Problem(
             problems.INVALID_QUERY, f"query parameter {faults[0].parameter!r}: {faults[0].detail}", faults
         )
-
-
-def _query_fields(dependant: Dependant) -> Iterator[Any]:
-    yield from dependant.query_params
-    for inner in dependant.dependencies:
-        yield from _query_fields(inner)

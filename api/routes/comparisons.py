@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from api.deps import DatabaseDep
 from api.http import problems
-from api.http.parameters import Baseline, Classifier, Entries, Slugs
+from api.http.parameters import ComparisonParameters, TracksParameters
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
 from store.leaderboard.budgets import Budgets, budgets
@@ -18,23 +20,23 @@ _REFUSED = documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.NOT_C
 
 
 @router.get("", operation_id="compareEntries", responses=_REFUSED)
-def read_comparison(
-    entry: Entries, database: DatabaseDep, baseline: Baseline = None, classifier: Classifier = None
-) -> Comparison:
+def read_comparison(query: Annotated[ComparisonParameters, Query()], database: DatabaseDep) -> Comparison:
     """Curves, matrices, paired tests over shared seeds against a baseline, and what differs between recipes and environments."""
     with database.reading() as session:
-        return compare(session, entry, baseline=baseline, classifier=classifier)
+        return compare(session, query.entry, baseline=query.baseline, classifier=query.classifier)
 
 
 @router.get("/budgets", operation_id="compareMethodsOverBudgets", responses=_REFUSED)
-def read_budgets(track: Slugs, database: DatabaseDep) -> Budgets:
+def read_budgets(query: Annotated[TracksParameters, Query()], database: DatabaseDep) -> Budgets:
     """Accuracy over memory of the methods that stand on all these tracks, which differ in nothing but memory and backbone: AUC-A and AUC-L."""
     with database.reading() as session:
-        return budgets(session, track)
+        return budgets(session, query.track)
 
 
 @router.get("/tracks", operation_id="compareMethodsOverTracks", responses=_REFUSED)
-def read_tracks_comparison(track: Slugs, database: DatabaseDep) -> TracksComparison:
+def read_tracks_comparison(
+    query: Annotated[TracksParameters, Query()], database: DatabaseDep
+) -> TracksComparison:
     """Average ranks of the methods that stand on all these tracks, with Friedman's test and Nemenyi's critical difference."""
     with database.reading() as session:
-        return compare_tracks(session, track)
+        return compare_tracks(session, query.track)

@@ -16,12 +16,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import DatabaseDep, FeedDep
 from api.http import problems
-from api.http.parameters import JobId
+from api.http.parameters import JobId, Parameters
 from api.http.problems import Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.live.event_feed import EventFeed
@@ -37,14 +38,19 @@ PING = timedelta(seconds=15)
 """An idle stream sends a comment so often: proxies keep it open, and a listener that left is noticed."""
 
 MAX_SEQUENCE = 2**31 - 1
-Sequence = Annotated[
-    int,
-    Query(
+
+
+class EventsParameters(Parameters):
+    """Where to start, and how many events to return."""
+
+    cursor: int = Field(
+        default=0,
         ge=0,
         le=MAX_SEQUENCE,
-        description="Start after this event: the sequence number of the last one that is known.",
-    ),
-]
+        description="Start after the event with this sequence number.",
+    )
+    limit: int = Field(default=500, ge=1, le=1000, description="Events per page; the stream has no limit.")
+
 
 _STREAM = {
     "schema": {"type": "string"},
@@ -74,21 +80,20 @@ async def read_events(
     job_id: JobId,
     database: DatabaseDep,
     feed: FeedDep,
-    cursor: Sequence = 0,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Events a page; the stream has no limit.")] = 500,
+    query: Annotated[EventsParameters, Query()],
     last_event_id: Annotated[
         int | None,
         Header(
             ge=0,
             le=MAX_SEQUENCE,
-            description="As a browser sends it when it reconnects; goes before `cursor`.",
+            description="Sent by a browser that reconnects; takes precedence over `cursor`.",
         ),
     ] = None,
 ) -> Response:
     """What happens to a job, from its submission to its end."""
-    after = cursor if last_event_id is None else last_event_id
+    after = query.cursor if last_event_id is None else last_event_id
     if _representation(request.headers.get("accept", "*/*")) == "application/json":
-        page = await run_in_threadpool(_page, database, job_id, after, limit)
+        page = await run_in_threadpool(_page, database, job_id, after, query.limit)
         return JSONResponse(page.model_dump(mode="json"))
     address = request.client.host if request.client else "unknown"
     feed.check_room(address)

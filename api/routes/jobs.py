@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
-from annotated_types import Ge, Lt
 from fastapi import APIRouter, BackgroundTasks, Body, Query, Request, Response
-from pydantic import AwareDatetime
 
 from api.deps import CursorsDep, DatabaseDep, RingerDep, Submitter
 from api.examples import JOBS
@@ -15,21 +12,16 @@ from api.http import problems
 from api.http.cursors import link_next
 from api.http.idempotent import REPLAYED, IdempotencyKey
 from api.http.links import locate
-from api.http.parameters import JobId
+from api.http.parameters import JobId, JobsParameters, SubmissionParameters
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.jobs import JobAnswer, Jobs, job_answer, job_brief
 from api.submission import SubmissionsDep
 from cil_core.spec.jobs import JobSpec
-from store.database.states import JobState
-from store.queries.jobs import MAX_PAGE, JobFilter, get_job, list_jobs
+from store.queries.jobs import get_job, list_jobs
 from store.queries.queues import queue_position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
-
-Moment = Annotated[
-    AwareDatetime, Ge(datetime(1970, 1, 1, tzinfo=UTC)), Lt(datetime(3000, 1, 1, tzinfo=UTC))
-]  # others overflow when brought to UTC
 
 
 @router.post(
@@ -52,11 +44,11 @@ async def submit_job(
     background: BackgroundTasks,
     ringer: RingerDep,
     submissions: SubmissionsDep,
-    force: Annotated[bool, Query(description="Execute runs even if their results exist.")] = False,
+    query: Annotated[SubmissionParameters, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Submit a method on a track: one run per seed."""
-    accepted = await submissions.submit(principal, spec, idempotency_key, force=force)
+    accepted = await submissions.submit(principal, spec, idempotency_key, force=query.force)
     background.add_task(ringer.ring, accepted.queues)
     response.headers.update(REPLAYED[accepted.replayed])
     locate(request, response, accepted.path)
@@ -72,22 +64,11 @@ def read_jobs(
     response: Response,
     database: DatabaseDep,
     cursors: CursorsDep,
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    method: Annotated[str | None, Query(max_length=40)] = None,
-    track: Annotated[str | None, Query(max_length=200)] = None,
-    user: Annotated[str | None, Query(max_length=40, description="A user's id.")] = None,
-    created_after: Annotated[
-        Moment | None, Query(description="A moment with a time zone, e.g. 2026-01-31T12:00:00Z.")
-    ] = None,
-    cursor: Annotated[
-        str | None, Query(max_length=1000, description="`next_cursor` of the page before.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    query: Annotated[JobsParameters, Query()],
 ) -> Jobs:
     """Jobs, the newest first."""
-    filters = JobFilter(state=state, method=method, track=track, user=user, created_after=created_after)
     with database.reading() as session:
-        page = list_jobs(session, filters, cursors.check(cursor), limit)
+        page = list_jobs(session, query.filters, cursors.check(query.cursor), query.limit)
     next_cursor = cursors.sign(page.next_cursor)
     link_next(request, response, next_cursor)
     return Jobs(items=[job_brief(job) for job in page.items], next_cursor=next_cursor)

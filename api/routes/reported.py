@@ -11,6 +11,7 @@ from api.http import problems
 from api.http.cursors import invalid_cursor, link_next
 from api.http.idempotent import REPLAYED, IdempotencyKey, idempotent
 from api.http.links import locate
+from api.http.parameters import ResultsParameters
 from api.http.problems import Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.reported import ResultAnswer, ResultRequest, Results, result_answer
@@ -76,18 +77,15 @@ def read_results(
     response: Response,
     database: DatabaseDep,
     cursors: CursorsDep,
-    track: Annotated[str | None, Query(max_length=200, description="Only results on this track.")] = None,
-    cursor: Annotated[
-        str | None, Query(max_length=1000, description="`next_cursor` of the page before.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    query: Annotated[ResultsParameters, Query()],
 ) -> Results:
     """Reported results, the newest first."""
-    this_list, after = f"results {track or ''} ", cursors.check(cursor)
+    this_list, after = f"results {query.track or ''} ", cursors.check(query.cursor)
     if after is not None and not after.startswith(this_list):
         raise invalid_cursor("the cursor belongs to another list; start from the first page")
+    after, limit = after and after.removeprefix(this_list), query.limit
     with database.reading() as session:
-        found = reported.list_reports(session, track, after and after.removeprefix(this_list), limit + 1)
+        found = reported.list_reports(session, query.track, after, limit + 1)
     next_cursor = cursors.sign(this_list + found[limit - 1].id) if len(found) > limit else None
     link_next(request, response, next_cursor)
     return Results(items=[result_answer(row) for row in found[:limit]], next_cursor=next_cursor)

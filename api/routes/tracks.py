@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.deps import AnswersDep, DatabaseDep, RevisionsDep, one_of
+from api.deps import AnswersDep, DatabaseDep, RevisionsDep
 from api.exports import WRITERS
 from api.http import caching, problems
-from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
+from api.http.parameters import LeaderboardFileParameters
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
 from api.schemas.leaderboards import (
@@ -31,14 +31,6 @@ from store.leaderboard.leaderboard import entries
 from store.leaderboard.tracks import list_tracks, revision
 
 router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
-
-FORMATS = ("json", *WRITERS)
-
-Format = Annotated[
-    str,
-    one_of(*FORMATS),
-    Query(description="How the leaderboard is written.", json_schema_extra={"enum": list(FORMATS)}),
-]
 
 
 @router.get(
@@ -62,28 +54,22 @@ async def read_leaderboard(
     answers: AnswersDep,
     revisions: RevisionsDep,
     request: Request,
-    sort: Sort = "average_accuracy",
-    classifier: Classifier = None,
-    exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False,
-    format: Format = "json",  # noqa: A002 - the parameter's public name
+    query: Annotated[LeaderboardFileParameters, Query()],
 ) -> Response:
-    """The entries of a track over their seeds: mean, standard deviation and 95 % interval of every reported number, curves, memory, time."""
-    asked = _Asked(slug, sort, classifier, exemplar_free, best_per_method, format)
-    tag = asked.tag(await revisions.get(slug))
+    """The entries of a track: mean, standard deviation and 95 % interval over seeds, curves, memory, time."""
+    board = _Board(slug, query)
+    tag = board.tag(await revisions.get(slug))
     if caching.holds(request, tag):
         return caching.unchanged(tag)
     if (body := answers.get(tag)) is None:
-        tag, fresh = await run_in_threadpool(asked.written, database)
+        tag, fresh = await run_in_threadpool(board.render, database)
         answers.keep(tag, body := fresh)
-    if format == "json":
+    if query.format == "json":
         return Response(body, media_type="application/json", headers={"ETag": tag})
-    _, media_type, ending = WRITERS[format]
-    return Response(
-        body,
-        media_type=media_type,
-        headers={"Content-Disposition": f'inline; filename="{_file_name(slug)}.{ending}"', "ETag": tag},
-    )
+    _, media_type, ending = WRITERS[query.format]
+    disposition = f'inline; filename="{slug.replace(":", "_")}.{ending}"'
+    headers = {"Content-Disposition": disposition, "ETag": tag}
+    return Response(body, media_type=media_type, headers=headers)
 
 
 @router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
@@ -118,53 +104,38 @@ def read_orders(slug: str, database: DatabaseDep) -> Orders:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What somebody asks of a leaderboard."""
+class _Board:
+    """One view of a track's leaderboard."""
 
     slug: str
-    sort: str
-    classifier: str | None
-    exemplar_free: bool
-    best_per_method: bool
-    format: str
+    query: LeaderboardFileParameters
 
     def tag(self, revision: str) -> str:
-        return caching.weak(
-            self.slug,
-            self.sort,
-            self.classifier,
-            self.exemplar_free,
-            self.best_per_method,
-            self.format,
-            revision,
-        )
+        return caching.weak(self.slug, *self.query.model_dump().values(), revision)
 
-    def written(self, database: Database) -> tuple[str, bytes]:
-        """Its tag and its body, of one moment."""
+    def render(self, database: Database) -> tuple[str, bytes]:
+        """Its tag and its body, read in one transaction."""
+        query = self.query
         with database.reading() as session:
             tag = self.tag(revision(session, self.slug))
             track = track_named(session, self.slug)
             found = entries(
                 session,
                 self.slug,
-                self.classifier,
-                sort=self.sort,
-                exemplar_free=self.exemplar_free,
-                best_per_method=self.best_per_method,
+                query.classifier,
+                sort=query.sort,
+                exemplar_free=query.exemplar_free,
+                best_per_method=query.best_per_method,
             )
-            if self.format != "json":
-                return tag, WRITERS[self.format][0](found, self.slug).encode()
+            if query.format != "json":
+                return tag, WRITERS[query.format][0](found, self.slug).encode()
             reported = beside_reported(session, self.slug, found)
         whole = Leaderboard(
             track=track,
             slug=self.slug,
-            sort=self.sort,
-            classifier=self.classifier,
+            sort=query.sort,
+            classifier=query.classifier,
             items=found,
             reported=reported,
         )
         return tag, whole.model_dump_json().encode()
-
-
-def _file_name(slug: str) -> str:
-    return slug.replace(":", "_")

@@ -11,7 +11,7 @@ TEXTS = {
     "infinity": ('"temperature": 1e999', 422, "/method/temperature", "finite"),
     "a huge number": ('"temperature": 1e300', 422, "/method/temperature", "less than or equal to 100"),
     "a huge integer": ('"temperature": ' + "9" * 5000, 422, "/method/temperature", "finite"),
-    "a key twice": ('"loss": "ce", "loss": "bce"', 400, "", "'loss' stands twice"),
+    "a key twice": ('"loss": "ce", "loss": "bce"', 400, "", "duplicate key 'loss'"),
     "U+0000": ('"loss": "a\\u0000b"', 400, "/method/loss", "U+0000"),
     "half a surrogate pair": ('"loss": "\\ud800"', 400, "/method/loss", "surrogate"),
     "deep nesting": ('"loss": ' + "[" * 20 + "]" * 20, 400, None, "16 levels"),

@@ -108,9 +108,9 @@ def test_what_does_not_exist_is_not_found(client, path):
     assert answer.json()["type"] == "/problems/not-found"
 
 
-def test_the_wrong_verb_is_told_which_ones_are_right(client):
+def test_an_unsupported_method_lists_the_allowed_ones(client):
     answer = client.delete("/api/v1/jobs")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
     assert answer.json()["type"] == "/problems/method-not-allowed"
 
 
