@@ -10,6 +10,7 @@ Decisions:
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -17,6 +18,8 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
+
+from cil_core.spec.base import one_line
 
 FORMATS = ("json", "text")
 
@@ -56,7 +59,7 @@ def configure(written: str | None = None, stream: TextIO | None = None) -> None:
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, written: str) -> None:
         renderer = (
-            structlog.processors.JSONRenderer(ensure_ascii=False)
+            structlog.processors.JSONRenderer(serializer=_json)
             if written == "json"
             else structlog.dev.ConsoleRenderer(colors=False)
         )
@@ -80,6 +83,10 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """The finished line, without secrets."""
         return redacted(super().format(record))
+
+
+def _json(event: Any, **options: Any) -> str:
+    return one_line(json.dumps(event, ensure_ascii=False, **options))
 
 
 def _event_first(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

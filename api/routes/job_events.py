@@ -27,6 +27,7 @@ from api.http.problems import Problem, documented
 from api.http.strict_requests import StrictRoute
 from api.live.event_feed import EventFeed
 from api.schemas.jobs import Events, event_answer
+from cil_core.spec.base import one_line
 from store.database.errors import NotFound
 from store.database.session import Database
 from store.queries.progress import Progress, progress
@@ -113,7 +114,9 @@ async def _stream(
             if event is None:
                 yield format_sse_event(comment="ping")
                 continue
-            yield format_sse_event(data_str=event_answer(event).model_dump_json(), id=str(event.sequence))
+            yield format_sse_event(
+                data_str=one_line(event_answer(event).model_dump_json()), id=str(event.sequence)
+            )
             after = event.sequence
     yield _end(after)
 

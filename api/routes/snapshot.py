@@ -12,6 +12,7 @@ from api.deps import DatabaseDep, SettingsDep, rates_of, within
 from api.http import problems
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
+from cil_core.spec.base import one_line
 from store.database.session import Database
 from store.snapshot import records
 
@@ -47,4 +48,4 @@ def read_snapshot(request: Request, database: DatabaseDep, settings: SettingsDep
 
 def _lines(database: Database) -> Iterator[bytes]:
     for record in records(database):
-        yield json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        yield one_line(json.dumps(record, ensure_ascii=False, separators=(",", ":"))).encode() + b"\n"

@@ -32,6 +32,13 @@ def said(written: str, say: object) -> str:
     return out.getvalue()
 
 
+def test_a_line_of_json_has_no_character_that_some_readers_take_for_its_end(root: logging.Logger) -> None:
+    text = "a\x85b\u2028c\u2029d é"
+    line = said("json", lambda: logging.getLogger("api.x").warning(text))
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["event"] == text
+
+
 def test_a_line_is_json_with_what_is_bound_and_what_is_given(root: logging.Logger) -> None:
     with bound_contextvars(request_id="r1"):
         line = said(
