@@ -33,7 +33,7 @@ def body_faults(errors: Sequence[ErrorDetails], body: object, model: type[BaseMo
         body: what was sent.
         model: what it should have been.
     """
-    return [_body_fault(error, body, model) for error in errors]
+    return [_body_fault(error, body, model) for error in errors if not _follows(error, errors)]
 
 
 def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
@@ -49,6 +49,14 @@ def query_faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
 def unknown_parameter(known: Iterable[str]) -> str:
     """What is wrong with a query parameter that is not `known`."""
     return f"unknown query parameter; known: {', '.join(sorted(known)) or 'none'}"
+
+
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is too short only because pydantic does not count its invalid items, which have their own errors."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in errors
+    )
 
 
 def _body_fault(error: ErrorDetails, body: object, model: type[BaseModel]) -> Fault:

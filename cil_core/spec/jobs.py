@@ -12,9 +12,9 @@ import hashlib
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.base import PRINTABLE, Frozen, Submitted
 from cil_core.spec.recipes import Recipe
 
 DEFAULT_CLASS_ORDER = 1993
@@ -27,7 +27,16 @@ _SLUG = re.compile(
 )
 
 
-class Protocol(Frozen):
+def _kind_of_order(order: object) -> str:
+    return "classes" if isinstance(order, list | tuple) else "seed"
+
+
+_ClassOrder = Annotated[
+    Annotated[int, Tag("seed")] | Annotated[tuple[int, ...], Tag("classes")], Discriminator(_kind_of_order)
+]
+
+
+class Protocol(Submitted, Frozen):
     """How classes arrive: `first` classes, then `increment` per task; a smaller last task takes what is left."""
 
     first: int = Field(
@@ -36,7 +45,7 @@ class Protocol(Frozen):
         description="Classes of the first task. B0-Inc10 is first=10, B50-Inc10 is first=50.",
     )
     increment: int = Field(ge=1, le=100_000, description="Classes of every later task.")
-    class_order: int | tuple[int, ...] = Field(
+    class_order: _ClassOrder = Field(
         default=DEFAULT_CLASS_ORDER,
         description="Seed of numpy's RandomState permutation, or the classes themselves in the order in which they arrive.",
     )
@@ -63,7 +72,7 @@ class Protocol(Frozen):
         return (self.first, *[self.increment] * full, *([rest] if rest else []))
 
 
-class MemoryBudget(Frozen):
+class MemoryBudget(Submitted, Frozen):
     """How much a method may keep between tasks: an upper bound, never a duty."""
 
     kind: Literal["none", "total", "per_class", "bytes", "aligned"] = Field(
@@ -104,7 +113,7 @@ class MemoryBudget(Frozen):
         return f"m{self.amount}" + {"per_class": "pc", "bytes": "b", "aligned": "a"}.get(self.kind, "")
 
 
-class Track(Frozen):
+class Track(Submitted, Frozen):
     """What must be equal for two methods to be comparable."""
 
     dataset: str = Field(pattern=rf"^(folder:)?{_NAME}$", max_length=80)
@@ -191,7 +200,7 @@ def _track_or_slug(value: object) -> object:
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class RunSpec(Frozen):
+class RunSpec(Submitted, Frozen):
     """One run: one recipe on one track with one seed. What the engine executes."""
 
     method: Recipe
@@ -201,18 +210,18 @@ class RunSpec(Frozen):
     _track_by_slug = field_validator("track", mode="before")(_track_or_slug)
 
 
-class JobSpec(Frozen):
+class JobSpec(Submitted, Frozen):
     """What a user submits: a recipe on a track, with one run a seed."""
 
     method: Recipe
     track: Track
     seeds: tuple[Seed, ...] = Field(
-        min_length=1,
         max_length=100,
         description="One run each; they drive initialisation, data order and augmentation.",
+        json_schema_extra={"minItems": 1},
     )
-    name: str | None = Field(
-        default=None, max_length=120, description="A note for people; it changes nothing."
+    name: Annotated[str, Field(max_length=120), PRINTABLE] | None = Field(
+        default=None, description="A note for people; it changes nothing."
     )
 
     _track_by_slug = field_validator("track", mode="before")(_track_or_slug)
@@ -220,9 +229,11 @@ class JobSpec(Frozen):
     @field_validator("seeds")
     @classmethod
     def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds:  # `min_length` would count the valid seeds, and complain again about an invalid one
+            raise ValueError("at least one seed is required")
         repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if repeated:
-            raise ValueError(f"each seed stands once; repeated: {', '.join(map(str, repeated))}")
+            raise ValueError(f"duplicate seeds: {', '.join(map(str, repeated))}")
         return seeds
 
     def runs(self) -> tuple[RunSpec, ...]:

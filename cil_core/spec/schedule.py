@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.base import Frozen, Submitted
 
 
 def _all_may_be_left_out(schema: dict[str, Any]) -> None:
@@ -17,7 +17,7 @@ def _all_may_be_left_out(schema: dict[str, Any]) -> None:
         field.pop("default", None)  # it depends on the recipe, whose own defaults say it
 
 
-class Schedule(Frozen):
+class Schedule(Submitted, Frozen):
     """How one phase is optimised; the learning rate changes at epoch boundaries only.
 
     In a recipe's JSON every field may be left out: it is then what the preset or the published recipe has there.

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.base import Frozen, Submitted
 from cil_core.spec.catalog import BACKBONES, BackboneCard, DatasetCard
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.schedule import Schedule
@@ -62,7 +62,7 @@ SMALL = Schedule(epochs=20, batch_size=32, lr=0.05, milestones=(12, 17), weight_
 """For datasets of a few thousand small images, such as digits: a few hundred steps a task."""
 
 
-class Recipe(Frozen):
+class Recipe(Submitted, Frozen):
     """A method and all its hyper-parameters, schedule included.
 
     Class attributes:

@@ -4,15 +4,18 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cil_core.spec.base import Frozen, canonical_json
 from cil_core.spec.jobs import JobSpec, MemoryBudget, Protocol, RunSpec, Track
+from cil_core.spec.recipes import RECIPES
+from cil_core.spec.schedule import Schedule
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 
@@ -265,8 +268,8 @@ def test_json_has_no_nan(value: float) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"seeds": []}, "at least 1 item"),
-        ({"seeds": [1, 2, 1, 2]}, "repeated: 1, 2"),
+        ({"seeds": []}, "at least one seed is required"),
+        ({"seeds": [1, 2, 1, 2]}, "duplicate seeds: 1, 2"),
         ({"seeds": [-1]}, "greater than or equal to 0"),
         ({"seeds": [2**32]}, "less than 4294967296"),
         ({"seeds": [1.5]}, "valid integer"),
@@ -280,11 +283,79 @@ def test_json_has_no_nan(value: float) -> None:
         ({"track": "nonsense"}, "is not a track slug"),
         ({"track": {}}, "Field required"),
         ({"name": "x" * 121}, "at most 120 characters"),
+        ({"name": ""}, "it is blank"),
+        ({"name": " \u200b\u3000"}, "it is blank"),
+        ({"name": "two\nlines"}, r"character 4 is U\+000A"),
+        ({"name": "two\u2028lines"}, r"U\+2028 \(LINE SEPARATOR\)"),
+        ({"name": "\x1b[31mred"}, r"U\+001B"),
+        ({"name": "\x9b31mred"}, r"U\+009B"),
+        ({"name": "evil\u202egnp.exe"}, r"U\+202E \(RIGHT-TO-LEFT OVERRIDE\)"),
+        ({"name": "\u2067isolated"}, r"U\+2067"),
     ],
 )
 def test_a_bad_job_is_refused_with_the_reason(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         JobSpec.model_validate(job(**change))
+
+
+@pytest.mark.parametrize("name", ["lr sweep", "é 日本語 👩\u200d👩\u200d👧", "می\u200cخواهم", " padded "])
+def test_a_name_may_use_every_script(name: str) -> None:
+    assert JobSpec.model_validate(job(name=name)).name == name
+
+
+def numbers_in(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Every field of a model whose JSON is a number: its name, and `integer` or `number`."""
+    for name, schema in model.model_json_schema()["properties"].items():
+        for option in [schema, *schema.get("anyOf", []), *schema.get("oneOf", [])]:
+            if option.get("type") in {"integer", "number"}:
+                yield name, option["type"]
+
+
+MODELS = (RunSpec, MemoryBudget, Protocol, Schedule, Track, *RECIPES)
+WRONG: dict[str, tuple[object, ...]] = {"integer": (True, "1", 1.0), "number": (True, "1")}
+NUMBERS = [
+    (model, field, kind, value)
+    for model in MODELS
+    for field, kind in numbers_in(model)
+    for value in WRONG[kind]
+]
+
+
+@pytest.mark.parametrize(("model", "field", "kind", "value"), NUMBERS)
+def test_nothing_is_converted_to_a_number(
+    model: type[BaseModel], field: str, kind: str, value: object
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({field: value})
+    at_field = [error["type"] for error in refused.value.errors() if error["loc"][0] == field]
+    assert ("int_type" if kind == "integer" else "float_type") in at_field
+
+
+@pytest.mark.parametrize("milestones", [[True], [1.0], ["1"]])
+def test_milestones_are_integers(milestones: list[object]) -> None:
+    with pytest.raises(ValidationError, match="valid integer"):
+        Schedule.model_validate({"epochs": 5, "milestones": milestones})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": [2**32]},
+        {"seeds": [True]},
+        {"seeds": [1, 2.0]},
+        {"track": {**Track.from_slug(DIGITS).model_dump(), "protocol": {"first": 2, "increment": True}}},
+        {
+            "track": {
+                **Track.from_slug(DIGITS).model_dump(),
+                "protocol": {"first": 2, "increment": 2, "class_order": True},
+            }
+        },
+    ],
+)
+def test_one_invalid_number_is_one_error(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        JobSpec.model_validate(job(**change))
+    assert refused.value.error_count() == 1
 
 
 @pytest.mark.parametrize(
