@@ -23,7 +23,6 @@ from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.jobs import RunSpec
 from cil_core.spec.jobs import Track as TrackSpec
 from store.access import accounts
-from store.access.accounts import Role
 from store.database.base import is_in
 from store.database.clock import now
 from store.database.errors import ResultConflict
@@ -302,9 +301,7 @@ def _takes_its_seed(session: Session, run: Run, finished_at: datetime) -> bool:
 def _load_report(session: Session, record: Mapping[str, Any]) -> bool:
     if session.get(ReportedResult, record["id"]) is not None:
         return False
-    user = accounts.user_named(session, record["user"]) or accounts.create_user(
-        session, record["user"], Role.viewer
-    )
+    user = accounts.imported_user(session, record["user"])
     values = {name: record[name] for name in _OF_A_REPORT}
     return (
         insert_if_absent(

@@ -293,7 +293,7 @@ def _proposed(session: Session, slug: str, method: str | None) -> dict[str, str]
 
 def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:
     """A job's spec as a form: every value spelled out."""
-    job = JobSpec.model_validate(spec)
+    job = JobSpec.model_validate({**spec, "name": None})  # an older job may have a name that is refused today
     values = {
         _OWN + name: value if isinstance(value := _plain(job.method, name), str) else json.dumps(value)
         for name in knob_names(type(job.method))
@@ -304,7 +304,7 @@ def _as_submitted(spec: Mapping[str, Any]) -> dict[str, str]:
         "preset": preset,
         "track": job.track.slug,
         "seeds": ", ".join(map(str, job.seeds)),
-        "name": job.name or "",
+        "name": spec.get("name") or "",
         **values,
     }
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from cil_core.spec.base import PRINTABLE, Submitted
 from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import BY_NAME
 from store.database.models import ReportedResult
@@ -27,7 +28,7 @@ def _web_address(text: str) -> str:
     return text
 
 
-class ResultRequest(BaseModel):
+class ResultRequest(Submitted):
     """What somebody reports for one method on one track. Accuracies are fractions: 64.4 % is 0.644."""
 
     model_config = ConfigDict(
@@ -48,9 +49,11 @@ class ResultRequest(BaseModel):
     )
 
     track: Track = Field(description="A slug or a whole track.")
-    title: str = Field(min_length=1, max_length=80, description="The method as its authors name it.")
-    citation: str = Field(
-        min_length=1, max_length=500, description="Where the numbers stand, or how they were computed."
+    title: Annotated[str, Field(min_length=1, max_length=80), PRINTABLE] = Field(
+        description="The method as its authors name it."
+    )
+    citation: Annotated[str, Field(min_length=1, max_length=500), PRINTABLE] = Field(
+        description="The source of the numbers, or how they were computed."
     )
     method: str | None = Field(
         default=None,
@@ -60,7 +63,9 @@ class ResultRequest(BaseModel):
     link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(
         default=None, description="To code or paper, http or https."
     )
-    note: str | None = Field(default=None, max_length=500, description="What a reader should know.")
+    note: Annotated[str, Field(max_length=500), PRINTABLE] | None = Field(
+        default=None, description="What a reader should know."
+    )
     seeds: int | None = Field(
         default=None, ge=1, le=10_000, description="Over how many runs the numbers are means."
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cil_core.spec.base import PRINTABLE, Submitted
 from store.access.accounts import Scope
 from store.database.models import Token
 
 
-class TokenRequest(BaseModel):
+class TokenRequest(Submitted):
     """A token to be made."""
 
     model_config = ConfigDict(
@@ -18,7 +20,7 @@ class TokenRequest(BaseModel):
         json_schema_extra={"examples": [{"name": "laptop", "scopes": ["jobs:write"], "days": 90}]},
     )
 
-    name: str = Field(min_length=1, max_length=80, description="A note for you.")
+    name: Annotated[str, Field(min_length=1, max_length=80), PRINTABLE] = Field(description="A note for you.")
     scopes: list[Scope] = Field(
         min_length=1, max_length=10, description="What it shall allow: at most what the token you use allows."
     )

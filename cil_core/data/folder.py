@@ -23,7 +23,7 @@ from cil_core.data.augment import Transform
 from cil_core.data.images import decode, side
 from cil_core.data.listing import Listing, list_images
 from cil_core.data.source import Arrays, Source
-from cil_core.spec.base import Frozen
+from cil_core.spec.base import Frozen, Line
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import PREFIX, arrays_directory, is_local, registration_file
 from cil_core.spec.errors import DataError
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+)*")
 class Preparation(Frozen):
     """What an operator states about a directory of images; the rest is measured."""
 
-    title: str | None = Field(default=None, description="By default the name.")
+    title: Line | None = Field(default=None, description="By default the name.")
     size: int | None = Field(
         default=None,
         ge=4,

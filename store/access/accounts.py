@@ -21,6 +21,7 @@ from enum import StrEnum
 from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+from cil_core.spec.base import printable_line
 from store.database.clock import now
 from store.database.errors import AlreadyExists, NotFound
 from store.database.ids import new_id
@@ -36,6 +37,10 @@ _WHOSE = (
     .where(Token.sha256 == bindparam("sha256"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
     .where(or_(Token.expires_at.is_(None), Token.expires_at > now()))
 )
+
+
+MAX_NAME = 64
+"""Characters of a user's name."""
 
 
 class Scope(StrEnum):
@@ -98,12 +103,28 @@ def create_user(session: Session, name: str, role: Role = Role.submitter) -> Use
     """Add a user.
 
     Raises:
+        ValueError: the name has no visible character, more than 64 characters, or one that is not printable.
         AlreadyExists: the name is taken.
     """
+    if len(name) > MAX_NAME:
+        raise ValueError(f"a user's name has at most {MAX_NAME} characters; {len(name)} were given")
+    try:
+        printable_line(name)
+    except ValueError as error:
+        raise ValueError(f"not a user's name: {error}") from error
     user_id = new_id("usr")
     if not insert_if_absent(session, User, id=user_id, name=name, role=role):
-        raise AlreadyExists(f"there is a user named {name!r} already")
+        raise AlreadyExists(f"a user named {name!r} already exists")
     return session.get_one(User, user_id)
+
+
+def imported_user(session: Session, name: str) -> User:
+    """The user of this name, created as a viewer if missing.
+
+    For records of another service: its older names are taken as they are.
+    """
+    insert_if_absent(session, User, id=new_id("usr"), name=name, role=Role.viewer)
+    return session.scalars(select(User).where(User.name == name)).one()
 
 
 def user_named(session: Session, name: str) -> User | None:

@@ -92,6 +92,13 @@ def test_what_was_told_stands_elsewhere_as_it_was(
     assert json.loads(json.dumps(list(records(elsewhere))))[1:] == told[1:]
 
 
+def test_an_imported_name_that_is_refused_today_still_loads(
+    told: list[dict[str, Any]], elsewhere: Database
+) -> None:
+    next(record for record in told if record["kind"] == "reported")["user"] = "ada\nlovelace"
+    assert load_into(elsewhere, told)["reported"] == 1
+
+
 def test_loading_again_changes_nothing(told: list[dict[str, Any]], elsewhere: Database) -> None:
     load_into(elsewhere, told)
     before = board(elsewhere)

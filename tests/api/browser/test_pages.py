@@ -200,7 +200,7 @@ def test_a_form_that_is_wrong_says_where(visit: Any, site: Any) -> None:
     page.get_by_label("Token").fill(site.service.token)
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_label("Seeds")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#fault-seeds")).to_contain_text("each seed stands once")
+    expect(page.locator("#fault-seeds")).to_contain_text("duplicate seeds: 1")
 
 
 def test_a_job_is_cancelled(visit: Any, site: Any, client: Any, a_job: Any) -> None:

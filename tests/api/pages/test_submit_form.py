@@ -121,7 +121,7 @@ def test_of_a_schedule_only_what_was_changed_is_sent(client):
         ({"recipe.temperature": "-1"}, "temperature: Input should be greater than"),
         ({"recipe.temperature": "warm"}, "temperature: Input should be a valid number"),
         ({"recipe.first_task": "{"}, "first_task: Input should be"),
-        ({"seeds": "1, 1"}, "seeds: each seed stands once"),
+        ({"seeds": "1, 1"}, "seeds: duplicate seeds: 1"),
         ({"seeds": ""}, "seeds: "),
         ({"seeds": "one"}, "seeds: Input should be a valid integer"),
         ({"track": "nowhere"}, "track: 'nowhere' is not a track slug"),

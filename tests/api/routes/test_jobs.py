@@ -13,6 +13,20 @@ def ids(answer):
     return [job["id"] for job in answer.json()["items"]]
 
 
+@pytest.mark.parametrize("seed", [2**32, True, 1.0, "1", -1])
+def test_one_invalid_seed_is_one_error(client, a_job, seed):
+    answer = client.post("/api/v1/jobs", json=a_job() | {"seeds": [seed]})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/seeds/0"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\u2028b", "a\r\nb", "\x1b[2J", "\u202egnp.exe"])
+def test_a_name_that_cannot_be_shown_on_one_line_is_refused(client, a_job, name):
+    answer = client.post("/api/v1/jobs", json=a_job() | {"name": name})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/name"]
+
+
 def test_a_finished_run_tells_its_numbers_matrices_and_environment(client, service, a_job):
     job = client.post("/api/v1/jobs", json=a_job("icarl", (4,))).json()
     service.complete_all()

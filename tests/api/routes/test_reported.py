@@ -84,6 +84,10 @@ def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
         ({"link": "javascript:alert(1)"}, "/link", "'javascript:alert(1)' is not an http or https address"),
         ({"track": "nosuch-b0-inc2-m50-convnet"}, "/track/dataset", "unknown dataset 'nosuch'; known: "),
         ({"ranked": True}, "/ranked", "unknown field 'ranked'"),
+        ({"title": "two\nlines"}, "/title", "character 4 is U+000A"),
+        ({"citation": "\u202efdp"}, "/citation", "U+202E (RIGHT-TO-LEFT OVERRIDE)"),
+        ({"title": "\u3000"}, "/title", "it is blank"),
+        ({"seeds": True}, "/seeds", "valid integer"),
     ],
 )
 def test_what_contradicts_itself_is_refused_with_both_figures(reporter, change, pointer, complaint):
@@ -95,6 +99,11 @@ def test_what_contradicts_itself_is_refused_with_both_figures(reporter, change, 
         if fault["pointer"] == pointer and complaint in fault["detail"]
     ], answer.json()
     assert reporter.get("/api/v1/results").json()["items"] == []
+
+
+def test_an_invalid_value_in_a_list_of_one_is_one_error(reporter):
+    answer = reporter.post("/api/v1/results", json={**RESULT, "curve": [2.0]})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/curve/0"]
 
 
 def test_reporting_needs_its_own_scope_and_the_same_key_reports_once(client, reporter, service):

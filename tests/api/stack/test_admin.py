@@ -57,7 +57,10 @@ def test_a_disabled_user_is_refused(admin: Admin, database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("create-user", "ada"), "there is a user named 'ada' already"),
+        (("create-user", "ada"), "a user named 'ada' already exists"),
+        (("create-user", "  "), "it is blank"),
+        (("create-user", "a" * 65), "at most 64 characters"),
+        (("create-user", "ada\nroot"), "U+000A"),
         (("create-token", "bob"), "there is no user named 'bob'"),
         (("create-token", "ada", "--scope", "everything"), "unknown scope 'everything'"),
         (("revoke", "ada", "tok_1"), "there is no token 'tok_1'"),

@@ -39,6 +39,12 @@ def who(database: Database, token: str) -> accounts.Principal | None:
         return accounts.authenticate(session, token)
 
 
+@pytest.mark.parametrize("name", ["", " ", "a" * 65, "a\nb", "a\u2028b", "\x1b[2J", "\u202enimda"])
+def test_a_name_that_cannot_be_shown_on_one_line_is_refused(database: Database, name: str) -> None:
+    with database.transaction() as session, pytest.raises(ValueError, match="user's name"):
+        accounts.create_user(session, name)
+
+
 def test_a_token_stands_for_its_user_with_the_scopes_it_was_given(database: Database, ada: str) -> None:
     issued = issue(database, ada, "jobs:write", "tokens:write")
     principal = who(database, issued.plain)
