@@ -1,4 +1,7 @@
-"""Commands of the server's install: `cil up`, `cil demo` and `cil import`. Importing this module imports only typer: what a command needs is imported when it runs."""
+"""Commands of the server's installation: `cil up`, `cil demo` and `cil import`.
+
+Importing this module imports only typer: each command imports what it needs when it runs.
+"""
 
 # ruff: noqa: PLC0415 - see above
 from __future__ import annotations
@@ -15,28 +18,32 @@ if TYPE_CHECKING:
 
 DataDir = Annotated[
     Path,
-    typer.Option("--data-dir", help="Database, datasets, checkpoints and logs; carries on where it was."),
+    typer.Option(
+        "--data-dir", help="Holds database, datasets, checkpoints and logs; a later start continues from it."
+    ),
 ]
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Of the API; 0 takes a free one.", min=0, max=65_535)] = 8000,
-    host: Annotated[str, typer.Option(help="Where the API listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the API; 0 picks a free one.", min=0, max=65_535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address the API listens on.")] = "127.0.0.1",
     data_dir: DataDir = Path("var/serve"),
     workers: Annotated[
-        int, typer.Option(help="Worker processes; 0 serves without executing.", min=0, max=64)
+        int, typer.Option(help="Worker processes; with 0 no run is executed.", min=0, max=64)
     ] = 1,
     slots: Annotated[
-        int, typer.Option(help="Runs each worker executes at a time; 0: one a core.", min=0, max=64)
+        int, typer.Option(help="Runs per worker at a time; 0 means one per core.", min=0, max=64)
     ] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
 ) -> None:
     """Start the whole service on this machine: Redis, database, API, workers."""
-    from api.stack.embedded import CannotStartError, Stack
+    from api.stack.embedded import Stack
+    from api.stack.errors import CannotStartError
 
     def ready(connection: Connection) -> None:
         typer.echo(
-            f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n(both are in {data_dir / 'connection.json'}; Ctrl-C stops)"
+            f"cil-leaderboard is ready: {connection.server}\ntoken: {connection.token}\n"
+            f"(both are in {data_dir / 'connection.json'}; Ctrl-C stops the service)"
         )
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
@@ -67,15 +74,18 @@ def _cores() -> int:
 
 
 def import_snapshot(
-    directory: Annotated[Path, typer.Argument(help="What `cil export` wrote.", exists=True, file_okay=False)],
+    directory: Annotated[
+        Path, typer.Argument(help="Folder that `cil export` wrote.", exists=True, file_okay=False)
+    ],
     database_url: Annotated[
         str,
         typer.Option(
-            envvar="CIL_DATABASE_URL", help="Database of the service; brought to the newest schema first."
+            envvar="CIL_DATABASE_URL",
+            help="Database of the service; it is migrated to the newest schema first.",
         ),
     ],
 ) -> None:
-    """Load a snapshot into a database, all or nothing; what is there already is left as it is."""
+    """Load a snapshot into a database, all or nothing; existing records stay unchanged."""
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     import migrations

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from api.client import Client, suites
 from api.client.connection import FILE, Connection
-from api.stack.processes import dying_with
+from api.stack.processes import die_with
 from cil_core.spec.suites import Suite
 
 STYLE_SHEET = re.compile(r'<link rel="stylesheet" href="([^"]+)"[^>]*>')
@@ -32,8 +32,8 @@ def run_demo(data_dir: Path, suite: Suite) -> int:
     """Run the demo.
 
     Args:
-        data_dir: where the service keeps everything.
-        suite: what it submits.
+        data_dir: holds all data of the service.
+        suite: the jobs to submit.
 
     Returns:
         0 if every run succeeded, else 1.
@@ -49,22 +49,21 @@ def run_demo(data_dir: Path, suite: Suite) -> int:
     for failure in failures:
         console.print(Text(failure, style="red"))
     if not failures:
-        console.print(
-            f"All {sum(len(job.runs) for job in jobs)} runs succeeded. `make serve` opens these results as a running service."
-        )
+        count = sum(len(job.runs) for job in jobs)
+        console.print(f"All {count} runs succeeded. `make serve` shows these results as a running service.")
     return 1 if failures else 0
 
 
 @contextmanager
 def serving(data_dir: Path, console: Console) -> Iterator[Connection]:
-    """`cil up` on a free port, stopped at the end."""
+    """`cil up` on a free port, stopped when the context ends."""
     console.print(f"Starting the service on {data_dir} ...")
     command = [sys.executable, "-m", "api.client", "up", "--port", "0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=dying_with(os.getpid()))  # noqa: S603, PLW1509 - our own command; one thread
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with(os.getpid()))  # noqa: S603, PLW1509 - a command of this package; one thread
     try:
         greeting = process.stdout.readline() if process.stdout else ""
         connection = Connection.read(data_dir / FILE) if greeting else None
-        if connection is None:  # it has said why
+        if connection is None:  # it has printed the reason
             raise SystemExit(process.wait() or 1)
         console.print(greeting.strip())
         yield connection
@@ -82,5 +81,5 @@ def _save_page(server: str, track: str, data_dir: Path) -> list[Path]:
         picture = http.get(f"/tracks/{track}/curves.svg").raise_for_status().text
     written = {data_dir / "leaderboard.html": page, data_dir / "curves.svg": picture}
     for path, text in written.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return [*written]

@@ -1,40 +1,40 @@
 """`Stack`: the whole service on one machine, with nothing else installed. `cil up` runs it.
 
-One supervisor starts Redis, brings the database to the newest schema, starts the API and the workers, and starts again whatever dies. Everything it
-keeps lies in one data directory, so a later start carries on where this one was, killed or not.
+One supervisor starts Redis, brings the database to the newest schema, starts the API and the workers, and restarts what dies.
+Its data directory holds all state: a later start continues from there, also after a kill or a power cut.
 
 Decisions:
     * `CIL_DATABASE_URL` and `CIL_REDIS_URL`, where given, replace the embedded SQLite file and Redis server.
     * Its processes die with the supervisor (Linux: PR_SET_PDEATHSIG). Leftovers of a killed one are found by process id *and* start time.
-    * `connection.json` (URL and token, for its owner only) is there exactly while the service runs, so that `cil` never asks one that has stopped. The
-      token itself is kept, and is the same at the next start.
-    * The API starts while the database is migrated: it opens the database only when it is asked something.
+    * `connection.json` (URL and token, for its owner only) exists exactly while the service runs, so that `cil` never calls a stopped one.
+      The token itself is kept for the next start.
+    * The API starts while the database is migrated: it opens the database at its first request.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
 from alembic.util import CommandError
-from sqlalchemy.exc import ArgumentError, OperationalError
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 import migrations
 from api.client.connection import FILE, Connection, link_running
 from api.shared.private_files import write_private
-from api.stack import ports, redis_server
-from api.stack.processes import Service, stop_leftovers
+from api.stack import ports, redis_server, state_files
+from api.stack.errors import CannotStartError
+from api.stack.processes import IDENTITIES, Service, stop_leftovers
 from store.access import accounts
 from store.access.accounts import Role, Scope
 from store.database.session import Database, sqlite_url
@@ -44,12 +44,8 @@ log = logging.getLogger(__name__)
 READY_SECONDS = 60
 STOP_SECONDS = 30
 API_STOP_SECONDS = 3
-"""How long open event streams may hold up the API's end."""
+"""How long open event streams may delay the API's exit."""
 LOCAL_USER = "local"
-
-
-class CannotStartError(Exception):
-    """The stack cannot be started; the message says why and what to do."""
 
 
 @dataclass
@@ -81,16 +77,24 @@ class Stack:
             CannotStartError: the data directory is in use, the port is taken, or a service does not come up.
         """
         self.data_dir = self.data_dir.resolve()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        with _only_one(self.data_dir), self._stopped_at_the_end():
-            stop_leftovers(self._pid_file)
-            connection = self._start()
-            if not self.stopping:
-                self._publish(connection)
-                ready(connection)
-            while not self.stopping:
-                self._supervise()
-                time.sleep(0.2)
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            with _exclusive(self.data_dir), self._stopping_services():
+                self._serve(ready)
+        except OSError as error:
+            path = error.filename or self.data_dir
+            reason = error.strerror or error
+            raise CannotStartError(f"{path}: {reason}; move it away or change its permissions") from error
+
+    def _serve(self, ready: Callable[[Connection], None]) -> None:
+        stop_leftovers(self._pid_file)
+        connection = self._start()
+        if not self.stopping:
+            self._publish(connection)
+            ready(connection)
+        while not self.stopping:
+            self._supervise()
+            time.sleep(0.2)
 
     # ------------------------------------------------------------------ starting
 
@@ -104,7 +108,7 @@ class Stack:
             **os.environ,
             "CIL_DATA_DIR": str(self.data_dir),
             "CIL_DATABASE_URL": database_url,
-            "CIL_SECRET_KEY": self._secret(),
+            "CIL_SECRET_KEY": state_files.secret_key(self.data_dir / "secret"),
         }
         environment["CIL_REDIS_URL"] = os.environ.get("CIL_REDIS_URL") or self._start_redis()
         self._start_api(environment)
@@ -115,8 +119,10 @@ class Stack:
         return connection
 
     def _start_redis(self) -> str:
-        server = redis_server.configure(self.data_dir / "redis")
-        self._launch("redis", server.command, dict(os.environ))
+        folder = self.data_dir / "redis"
+        server = redis_server.configure(folder)
+        repair = partial(redis_server.set_aside_damage, folder)
+        self._launch("redis", server.command, dict(os.environ), repair)
         return server.url
 
     def _start_api(self, environment: dict[str, str]) -> None:
@@ -146,68 +152,69 @@ class Stack:
                 f"worker-{number}", [sys.executable, "-m", "api.client", "worker", *options], environment
             )
 
-    def _launch(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        service = Service(name, command, environment, self.data_dir / "logs" / f"{name}.log")
+    def _launch(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        repair: Callable[[str], None] | None = None,
+    ) -> None:
+        service = Service(name, command, environment, self.data_dir / "logs" / f"{name}.log", repair)
         service.start()
         self.services.append(service)
-        self._note_processes()
-
-    def _secret(self) -> str:
-        path = self.data_dir / "secret"
-        if not path.exists():
-            write_private(path, secrets.token_hex(32))
-        return path.read_text()
+        self._write_process_list()
 
     def _token(self, database_url: str) -> str:
-        """The token of the last start if it is still good, else a new one."""
-        kept = self.data_dir / "token"
+        """The token of the last start if it is still valid, else a new one."""
+        path = self.data_dir / "token"
+        kept = state_files.read_word(path)
         database = Database(database_url)
         try:
             with database.transaction() as session:
-                if kept.exists() and accounts.authenticate(session, kept.read_text()):
-                    return kept.read_text()
+                if kept is not None and accounts.authenticate(session, kept):
+                    return kept
                 user = accounts.user_named(session, LOCAL_USER) or accounts.create_user(
                     session, LOCAL_USER, Role.admin
                 )
                 token = accounts.issue_token(session, user.id, "cil up", [Scope.admin]).plain
         finally:
             database.dispose()
-        write_private(kept, token)
+        write_private(path, token)
         return token
 
     def _wait_until_ready(self, server: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline and not self.stopping:
             self._supervise()
-            with contextlib.suppress(httpx.TransportError):  # it is not listening yet
+            with contextlib.suppress(httpx.TransportError):  # not listening yet
                 if httpx.get(f"{server}/readyz", timeout=2, trust_env=False).is_success:
                     return
             time.sleep(0.05)
         if not self.stopping:
             raise CannotStartError(
-                f"the API did not come up within {READY_SECONDS} s; see {self.data_dir / 'logs'}"
+                f"the API did not become ready within {READY_SECONDS} s; see {self.data_dir / 'logs'}"
             )
 
     def _publish(self, connection: Connection) -> None:
         connection.write(self.data_dir / FILE)
         try:
             link_running(self.data_dir / FILE)
-        except OSError as error:  # the service runs all the same
-            log.warning("`cil` will find this service in this directory only: %s", error)
+        except OSError as error:  # the service runs without it
+            log.warning("`cil` finds this service from this directory only: %s", error)
 
-    # ------------------------------------------------------------------ keeping alive, stopping
+    # ------------------------------------------------------------------ supervising, stopping
 
     def _supervise(self) -> None:
         if [service for service in self.services if service.revive()]:
-            self._note_processes()
+            self._write_process_list()
 
     @contextlib.contextmanager
-    def _stopped_at_the_end(self) -> Iterator[None]:
+    def _stopping_services(self) -> Iterator[None]:
         def stop(_signal: int, _frame: object) -> None:
             self.stopping = True
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        (self.data_dir / FILE).unlink(missing_ok=True)  # of a start that was killed
+        (self.data_dir / FILE).unlink(missing_ok=True)  # left by a killed start
         try:
             yield
         finally:
@@ -218,11 +225,11 @@ class Stack:
                 signal.signal(number, handler)
 
     def _stop_services(self) -> None:
-        """Workers first, so that they can give their runs back; Redis last. All of a kind at once."""
+        """Workers first, so that they can release their runs; Redis last. Services of one kind stop together."""
         for kind in ("worker", "api", "redis"):
             group = [service for service in self.services if service.name.startswith(kind)]
             for service in group:
-                service.ask_to_stop()
+                service.request_stop()
             for service in group:
                 service.wait(STOP_SECONDS)
         self._pid_file.unlink(missing_ok=True)
@@ -231,8 +238,9 @@ class Stack:
     def _pid_file(self) -> Path:
         return self.data_dir / "processes.json"
 
-    def _note_processes(self) -> None:
-        write_private(self._pid_file, json.dumps([service.identity() for service in self.services]))
+    def _write_process_list(self) -> None:
+        identities = [service.identity() for service in self.services]
+        write_private(self._pid_file, IDENTITIES.dump_json(identities).decode())
 
 
 def _migrate(database_url: str) -> None:
@@ -242,6 +250,10 @@ def _migrate(database_url: str) -> None:
         raise CannotStartError(f"CIL_DATABASE_URL: {error}") from error
     except OperationalError as error:
         raise CannotStartError(f"the database cannot be opened: {error.orig}") from error
+    except DatabaseError as error:
+        raise CannotStartError(
+            f"the database is damaged ({error.orig}): restore a backup, or move its file away to start empty"
+        ) from error
     except CommandError as error:
         raise CannotStartError(
             f"the database belongs to another version of this software: {error}"
@@ -249,12 +261,13 @@ def _migrate(database_url: str) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStartError(
-                f"a service is already running on {data_dir}; stop it, or give another --data-dir"
-            ) from None
+def _exclusive(data_dir: Path) -> Iterator[None]:
+    lock = FileLock(data_dir / "up.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise CannotStartError(
+            f"a service is already running on {data_dir}; stop it, or give another --data-dir"
+        ) from None
+    with lock:
         yield

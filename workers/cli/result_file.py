@@ -56,7 +56,7 @@ class ResultFile:
         if path.exists() and not os.access(path, os.W_OK):
             raise CannotWrite(f"{path} is not writable")
         if self._is_regular:
-            probe = path.with_name(f".{path.name[:40]}.probe") if path.exists() else path
+            probe = path.with_name(f".{path.name[:40]}.probe")
             try:
                 write_atomically(probe, b"\0" * _PROBE_BYTES)
             finally:

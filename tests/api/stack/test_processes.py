@@ -1,4 +1,4 @@
-"""Supervised processes: started again, stopped in good order, never left behind, and nobody else's process touched."""
+"""Supervised processes: restarted, stopped in order, never left behind, and no other process touched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def service(tmp_path: Path) -> Iterator[Callable[[list[str]], Service]]:
 
     yield make
     for one in made:
-        one.ask_to_stop()
+        one.request_stop()
         one.wait(0.1)
 
 
@@ -49,7 +49,7 @@ def lives(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_service_that_dies_is_started_again(service, eventually, caplog) -> None:
+def test_a_service_that_dies_is_restarted(service, eventually, caplog) -> None:
     one = service(ENDLESS)
     eventually(lambda: is_up(one))
     assert not one.revive()
@@ -58,22 +58,22 @@ def test_a_service_that_dies_is_started_again(service, eventually, caplog) -> No
     eventually(one.revive)
     assert one.process.pid != before
     assert one.process.poll() is None
-    assert "test ended (SIGKILL) and is started again" in caplog.text
+    assert "test exited (SIGKILL) and is restarted" in caplog.text
 
 
-def test_a_service_that_says_it_cannot_work_is_left_alone_with_its_reason(
+def test_a_service_that_cannot_work_is_not_restarted_and_its_reason_is_logged(
     service, eventually, caplog
 ) -> None:
     one = service([sys.executable, "-c", "print('cuda:7 does not exist'); raise SystemExit(2)"])
     eventually(lambda: one.process.poll() is not None)
     assert one.revive() is False
-    assert "test cannot work and is not started again: cuda:7 does not exist" in caplog.text
+    assert "test cannot work and is not restarted: cuda:7 does not exist" in caplog.text
     time.sleep(0.3)  # longer than the first pause
     assert one.revive() is False
     assert one.process.returncode == 2
 
 
-def test_quick_deaths_in_a_row_are_followed_by_growing_pauses(service, eventually) -> None:
+def test_pauses_grow_with_quick_deaths_in_a_row(service, eventually) -> None:
     one = service([sys.executable, "-c", "raise SystemExit(3)"])
     revived: list[float] = []
 
@@ -90,16 +90,16 @@ def test_quick_deaths_in_a_row_are_followed_by_growing_pauses(service, eventuall
 def test_a_stopped_service_stays_stopped(service, eventually) -> None:
     one = service(ENDLESS)
     eventually(lambda: is_up(one))
-    one.ask_to_stop()
+    one.request_stop()
     one.wait(10)
     assert one.process.returncode == -signal.SIGTERM
     assert not one.revive()
 
 
-def test_one_that_does_not_stop_is_killed(service, eventually) -> None:
+def test_a_service_that_ignores_sigterm_is_killed(service, eventually) -> None:
     one = service(STUBBORN)
     eventually(lambda: is_up(one))
-    one.ask_to_stop()
+    one.request_stop()
     one.wait(0.2)
     assert one.process.returncode == -signal.SIGKILL
 
@@ -108,7 +108,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_supervisor_alone(service) -> None:
     assert os.getsid(service(ENDLESS).process.pid) != os.getsid(0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 def test_a_service_dies_with_a_killed_supervisor(tmp_path, eventually) -> None:
     code = f"""
 import os, signal
@@ -127,15 +127,66 @@ signal.pause()
     eventually(lambda: not lives(pid))
 
 
-def test_leftovers_are_stopped_and_strangers_with_their_number_are_not(service, eventually, tmp_path) -> None:
+def test_leftovers_are_stopped_and_processes_that_reuse_their_ids_are_not(
+    service, eventually, tmp_path
+) -> None:
     left, stranger = service(ENDLESS), service(ENDLESS)
     file = tmp_path / "processes.json"
-    reused = stranger.identity() | {"created": stranger.identity()["created"] - 100}
+    reused = stranger.identity().model_dump()
+    reused["created"] -= 100
     gone = {"name": "gone", "pid": 2**22 + 1, "created": 1.0}
     never = {"name": "never", "pid": None, "created": None}
-    file.write_text(json.dumps([left.identity(), reused, gone, never]))
+    file.write_text(json.dumps([left.identity().model_dump(), reused, gone, never]))
     stop_leftovers(file)
     eventually(lambda: not lives(left.process.pid))
     assert stranger.process.poll() is None
     assert not file.exists()
     stop_leftovers(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'[{"name": "api", "pi',
+        b"{}",
+        b"[1]",
+        b"\x00" * 40,
+        b"\xff\xfe",
+        b'[{"name": "api"}]',
+        b"[" * 10_000,
+    ],
+)
+def test_a_damaged_process_list_is_deleted_with_a_warning(tmp_path, content, caplog) -> None:
+    file = tmp_path / "processes.json"
+    file.write_bytes(content)
+    stop_leftovers(file)
+    assert not file.exists()
+    assert f"{file} is damaged and deleted" in caplog.text
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**40])
+def test_an_impossible_process_id_is_ignored(tmp_path, pid) -> None:
+    file = tmp_path / "processes.json"
+    file.write_text(json.dumps([{"name": "api", "pid": pid, "created": 1.0}]))
+    stop_leftovers(file)
+    assert not file.exists()
+
+
+def test_a_service_is_repaired_after_three_failed_starts(tmp_path, eventually) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.touch()
+    code = f"import os, signal; os.path.exists({str(damaged)!r}) and (print('damaged'), os._exit(1)); print('up', flush=True); signal.pause()"
+    complaints: list[str] = []
+
+    def repair(line: str) -> None:
+        complaints.append(line)
+        damaged.unlink()
+
+    one = Service("test", [sys.executable, "-uc", code], dict(os.environ), tmp_path / "log", repair)
+    one.start()
+    eventually(lambda: (one.revive(), is_up(one))[1])
+    one.request_stop()
+    one.wait(5)
+    assert complaints == ["damaged"]
+    assert one.log_file.read_text().count("damaged") == 3

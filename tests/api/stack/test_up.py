@@ -1,4 +1,4 @@
-"""`cil up` where something is in its way, and with a database and a Redis of somebody else. The whole way is in tests/test_end_to_end.py."""
+"""`cil up` with damaged files, with obstacles, and with an external database and Redis. tests/test_end_to_end.py runs jobs on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis as redis_client
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 from sqlalchemy import text
 
-from api.stack import ports
+from api.stack import ports, redis_server
 
 Started = Callable[..., subprocess.Popen]
 
@@ -57,7 +60,7 @@ def up(tmp_path: Path) -> Iterator[Started]:
         process.communicate(timeout=60)
 
 
-def test_a_database_and_a_redis_of_somebody_else_are_used(
+def test_an_external_database_and_redis_are_used(
     up: Started, postgresql_url, redis_url, databases, tmp_path
 ) -> None:
     process = up("--port", "0", CIL_DATABASE_URL=postgresql_url, CIL_REDIS_URL=redis_url)
@@ -84,7 +87,7 @@ def test_a_database_and_a_redis_of_somebody_else_are_used(
         (("--port", "0", "--host", "192.0.2.1"), {}, "cannot listen on 192.0.2.1"),
     ],
 )
-def test_what_is_in_the_way_is_said_in_one_line_and_nothing_is_left_running(
+def test_an_obstacle_is_reported_in_one_line_and_nothing_is_left_running(
     up: Started, tmp_path, options, environment, complaint
 ) -> None:
     process = up(*options, **environment)
@@ -115,8 +118,83 @@ def test_a_taken_port_is_refused(up: Started) -> None:
     assert "give another --port" in errors
 
 
-def test_addresses_are_written_as_they_are_reached() -> None:
+def test_a_url_holds_the_address_that_reaches_the_service() -> None:
     assert ports.url("127.0.0.1", 80) == "http://127.0.0.1:80"
     assert ports.url("0.0.0.0", 80) == "http://127.0.0.1:80"
     assert ports.url("::", 80) == "http://[::1]:80"
     assert ports.url("cil.example.org", 80) == "http://cil.example.org:80"
+
+
+@pytest.fixture
+def damaged_redis_file(tmp_path: Path) -> bytes:
+    """Leaves an append-only file of a real server in the data directory, damaged in the middle; gives its content."""
+    folder = tmp_path / "data" / "redis"
+    folder.mkdir(parents=True)
+    server = redis_server.configure(folder)
+    with subprocess.Popen(server.command, stdout=subprocess.DEVNULL) as process:
+        with redis_client.from_url(server.url, retry=Retry(ConstantBackoff(0.1), 100)) as connection:
+            for number in range(50):
+                connection.set(f"key {number}", "value")
+        process.kill()
+    path = folder / "appendonly.aof"
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    return path.read_bytes()
+
+
+def test_a_stack_starts_on_the_files_that_a_power_cut_leaves(
+    up: Started, eventually, tmp_path: Path, damaged_redis_file: bytes
+) -> None:
+    data = tmp_path / "data"
+    (data / "processes.json").touch()
+    (data / "connection.json").write_text('{"server": "http://127')
+    (data / "token").write_bytes(b"\0\xff" * 20)
+    (data / "secret").touch()
+    (data / "up.lock").write_bytes(b"\0" * 10)
+    process = up("--port", "0")
+    assert "ready" in process.stdout.readline()
+    connection = json.loads((data / "connection.json").read_text())
+    headers = {"Authorization": f"Bearer {connection['token']}"}
+    assert httpx.get(f"{connection['server']}/readyz", trust_env=False).is_success
+    answer = httpx.post(f"{connection['server']}/jobs", json={}, headers=headers, trust_env=False)
+    assert answer.status_code == 422  # authenticated
+    eventually(lambda: list((data / "redis").glob("appendonly.aof.damaged-*")))
+    (kept,) = (data / "redis").glob("appendonly.aof.damaged-*")
+    assert kept.read_bytes() == damaged_redis_file
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"its append-only file, which is kept as {kept}" in errors
+    assert f"{data / 'processes.json'} is damaged" in errors
+    assert f"{data / 'secret'} is damaged" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("cil.sqlite3", b"no database" * 100, "the database is damaged (file is not a database)"),
+        ("token", None, "token: Is a directory; move it away"),
+        ("secret", None, "secret: Is a directory; move it away"),
+        ("processes.json", None, "processes.json: Is a directory; move it away"),
+        ("connection.json", None, "connection.json: "),
+        ("redis", b"", "redis: File exists; move it away"),
+        ("logs", b"", "logs: File exists; move it away"),
+    ],
+)
+def test_a_file_that_cannot_be_made_again_is_named(
+    up: Started, tmp_path: Path, name: str, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "data" / name
+    if content is None:
+        path.mkdir(parents=True)
+    else:
+        path.parent.mkdir()
+        path.write_bytes(content)
+    process = up("--port", "0")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert complaint in errors
+    assert "Traceback" not in errors
