@@ -1,12 +1,14 @@
-"""What the compose file and the images start exists, and is what the tests run; no secret stands in a file."""
+"""The compose file, the images and the forge's workflow: their commands exist, and no file holds a secret."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "api", "worker", "worker-gpu")
+OWN = ("migrate", "api", "worker", "worker-gpu")
 STAGES = dict(
     re.findall(r"^FROM \S+ AS (\w+)\n((?:(?!FROM ).*\n?)*)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 )
@@ -36,7 +38,7 @@ def migrate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_command_of_the_migrate_service_brings_a_database_to_the_newest_schema(
+def test_the_migrate_service_migrates_to_the_newest_schema(
     empty_database_url: str,
 ) -> None:
     import migrations
@@ -56,29 +58,29 @@ def test_the_command_of_the_migrate_service_brings_a_database_to_the_newest_sche
         (("sideways",), {"CIL_DATABASE_URL": "x"}),
     ],
 )
-def test_a_wrong_call_of_it_says_how_it_is_called(
+def test_a_wrong_call_of_migrations_prints_its_usage(
     arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     done = migrate(*arguments, **environment)
     assert (done.returncode, "usage: CIL_DATABASE_URL=" in done.stderr) == (2, True)
 
 
-def test_every_service_waits_for_what_it_needs_and_may_finish_what_it_does() -> None:
-    assert set(SERVICES) == {"postgres", "redis", *OURS}
+def test_every_service_waits_for_its_dependencies_and_has_time_to_stop() -> None:
+    assert set(SERVICES) == {"postgres", "redis", *OWN}
     for name in ("api", "worker", "worker-gpu"):
         needs = SERVICES[name]["depends_on"]
         assert needs["migrate"]["condition"] == "service_completed_successfully"
         assert needs["redis"]["condition"] == "service_healthy"
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= 30
     assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis"))
-    assert "HEALTHCHECK" in STAGES["api"]
+    assert all("HEALTHCHECK" in STAGES[name] for name in ("api", "worker"))
     volumes = {
         volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())
     }
     assert volumes == set(COMPOSE["volumes"])
 
 
-def test_redis_keeps_what_it_is_given() -> None:
+def test_redis_is_durable_and_evicts_nothing() -> None:
     assert SERVICES["redis"]["command"] == [
         "redis-server",
         "--appendonly",
@@ -88,14 +90,14 @@ def test_redis_keeps_what_it_is_given() -> None:
     ]
 
 
-def test_the_gpu_worker_starts_only_when_asked_for_and_gets_a_gpu() -> None:
+def test_the_gpu_worker_needs_its_profile_and_reserves_a_gpu() -> None:
     worker = SERVICES["worker-gpu"]
     assert worker["profiles"] == ["gpu"]
     (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
 
 
-def test_no_secret_stands_in_the_compose_file() -> None:
+def test_the_compose_file_holds_no_secret() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if any(word in name for word in ("PASSWORD", "SECRET")):
@@ -103,14 +105,53 @@ def test_no_secret_stands_in_the_compose_file() -> None:
             assert not re.search(r"://\w+:(?!\$\{)[^@]+@", str(value))
 
 
-def test_what_the_images_start_is_there() -> None:
-    assert set(STAGES) == {"base", "api", "worker"}
+CODE = ("api", "cil_core", "migrations", "store", "workers")
+
+
+@pytest.mark.parametrize(("stage", "extra"), [("api", "server"), ("worker", "worker")])
+def test_a_change_of_code_installs_no_dependency(stage: str, extra: str) -> None:
+    lines = STAGES[stage].splitlines()
+    dependencies = lines.index(f"RUN pip install -c constraints.txt -r {extra}.txt")
+    copied = [lines.index(f"COPY {package} {package}") for package in CODE]
+    install = lines.index("RUN pip install --no-deps .")
+    assert dependencies < min(copied) <= max(copied) < install
+    assert lines[:dependencies] == [f"COPY --from=requirements {extra}.txt ./"]
+    assert [line for line in STAGES["base"].splitlines() if line.startswith("COPY")] == [
+        "COPY constraints.txt ./"
+    ]
+
+
+def test_the_list_of_dependencies_is_that_of_the_package(tmp_path: Path) -> None:
+    (script,) = re.findall(r'^RUN python -c "(.+)"$', STAGES["requirements"], re.MULTILINE)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extra in ("server", "worker"):
+        wanted = project["dependencies"] + project["optional-dependencies"][extra]
+        assert (tmp_path / f"{extra}.txt").read_text().split("\n") == wanted
+
+
+def test_the_build_context_holds_what_the_images_copy() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {name for names in copied for name in names.split()} == allowed
+    assert all((ROOT / name).exists() for name in allowed)
+
+
+def test_the_workflow_of_the_forge_runs_what_continuous_integration_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_commands_of_the_images_exist() -> None:
+    assert set(STAGES) == {"requirements", "base", "api", "worker"}
     factory = re.search(r'"uvicorn", "([\w.]+):(\w+)", "--factory"', STAGES["api"])
     assert factory
     assert callable(getattr(importlib.import_module(factory[1]), factory[2]))
-    assert "'.[server]'" in STAGES["api"]
-    assert "torch" not in STAGES["api"]
-    assert "'.[worker]'" in STAGES["worker"]
+    (check,) = re.findall(r'HEALTHCHECK .*CMD \["python", "-m", "([\w.]+)"\]', STAGES["worker"])
+    assert callable(importlib.import_module(check).main)
     for command in (SERVICES["worker"]["command"], SERVICES["worker-gpu"]["command"]):
         words = [sys.executable, "-m", "api.client", command[1], "--help"]
         usage = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -158,7 +158,7 @@ def test_a_stack_starts_on_the_files_that_a_power_cut_leaves(
     connection = json.loads((data / "connection.json").read_text())
     headers = {"Authorization": f"Bearer {connection['token']}"}
     assert httpx.get(f"{connection['server']}/readyz", trust_env=False).is_success
-    answer = httpx.post(f"{connection['server']}/jobs", json={}, headers=headers, trust_env=False)
+    answer = httpx.post(f"{connection['server']}/api/v1/jobs", json={}, headers=headers, trust_env=False)
     assert answer.status_code == 422  # authenticated
     eventually(lambda: list((data / "redis").glob("appendonly.aof.damaged-*")))
     (kept,) = (data / "redis").glob("appendonly.aof.damaged-*")
