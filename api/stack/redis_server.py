@@ -36,6 +36,12 @@ class RedisServer:
     url: str
 
 
+def quoted(value: str) -> str:
+    """A value of Redis's configuration file in double quotes."""
+    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
+
+
 def configure(folder: Path) -> RedisServer:
     """Write the configuration of a server that keeps its data in `folder`.
 
@@ -50,7 +56,7 @@ def configure(folder: Path) -> RedisServer:
         f"bind {HOST}",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{_escaped(folder)}"',
+        f"dir {quoted(str(folder))}",
         "appendonly yes",
         "maxmemory-policy noeviction",
         'save ""',
@@ -79,7 +85,3 @@ def set_aside_damage(folder: Path, complaint: str) -> None:
                 "No run is lost: the queue is in the database.",
                 kept,
             )
-
-
-def _escaped(folder: Path) -> str:
-    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
