@@ -58,10 +58,10 @@ screenshots: demo ## the pages over the demo's data, into docs/screenshots
 	@sh tests/browser.sh
 	@$(BIN)/python docs/take_screenshots.py
 
-chaos: setup  ## hurt the real service for MINUTES on each database and count; e.g. `make chaos MINUTES=5 SEED=1`
+chaos: setup  ## inject faults for MINUTES per database and audit, every fault at least once (1 to 4 minutes); e.g. `make chaos MINUTES=5 SEED=1`
 	@OMP_NUM_THREADS=1 CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/chaos -q -m chaos
 
-mutations: setup  ## take the design of reliability away, a line at a time: the tests named in ARCHITECTURE must notice
+mutations: setup  ## remove each line that makes the service reliable: the tests named in ARCHITECTURE must fail
 	@$(BIN)/python -m tests.mutations
 
 clean:        ## remove what was built and what the demo left

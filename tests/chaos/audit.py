@@ -1,4 +1,4 @@
-"""What must be true when everything has calmed down, and the figures of how it went."""
+"""The invariants after the last fault, and the figures of a chaotic time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.chaos.stage import Stage
 ENDS = {f"run_{state}" for state in TERMINAL}
 
 Matrix = dict[tuple[int, str], list[int]]
-"""Right predictions for each earlier task, by (task, classifier)."""
+"""Correct predictions per earlier task, by (task, classifier)."""
 
 References = dict[tuple[str, int], Matrix]
-"""By method and seed: what the engine says when nobody disturbs it."""
+"""By method and seed: the results of the engine without faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Verdict:
         lines = [
             f"## {self.database}, {self.seconds:.0f} s of faults",
             "",
-            "| fault | took effect | met nobody |",
+            "| fault | took effect | hit nothing |",
             "|---|---:|---:|",
             faults,
             skipped,
@@ -77,7 +77,7 @@ def _times(seconds: list[float]) -> str:
 
 
 def unfinished(stage: Stage) -> list[str]:
-    """Runs that are not terminal, and where they stand."""
+    """Runs that are not terminal, with their states."""
     with stage.database.reading() as session:
         runs = session.scalars(select(Run).where(Run.finished_at.is_(None)))
         return [
@@ -87,7 +87,7 @@ def unfinished(stage: Stage) -> list[str]:
 
 
 def judge(stage: Stage, record: Record, references: References, seconds: float) -> Verdict:
-    """Look at every row and every process; to be called when the stage was stopped."""
+    """Audit every row and every process; call it after the stage has stopped."""
     with stage.database.reading() as session:
         jobs = session.scalars(select(Job).options(selectinload(Job.links))).all()
         runs = session.scalars(
@@ -102,9 +102,7 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
     known = {job.id for job in jobs}
     cancelled = {link.run_id for job in jobs if job.id in record.cancelled for link in job.links}
     lost = [
-        f"{name} ({job_id}) is not there"
-        for name, job_id in record.acknowledged.items()
-        if job_id not in known
+        f"{name} ({job_id}) is missing" for name, job_id in record.acknowledged.items() if job_id not in known
     ]
     lost += [f"{run.id} is {run.state}: {run.message}" for run in runs if not _ended_well(run, cancelled)]
     names = [job.name for job in jobs]
@@ -140,7 +138,10 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
 
 
 def _accepted(events: Iterable[Event]) -> Counter[str]:
-    """How often each task's result and the end were accepted, by the event log, which no key keeps unique; discarded results do not count."""
+    """How often each task's result and the end were accepted, by the event log, which no key keeps unique.
+
+    Discarded results do not count.
+    """
     accepted: Counter[str] = Counter()
     for event in events:
         if event.kind == "task_evaluated":

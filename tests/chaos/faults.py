@@ -1,7 +1,7 @@
-"""What is done to a stage, one fault at a time, and the people who use the service meanwhile.
+"""The faults that hit a stage, one at a time, and the users who work on the service meanwhile.
 
-What to do is read from a script (`tests/chaos/script.py`). Whether it meets anybody depends on the moment, so each fault says whether it took
-effect, and only then counts.
+The script (`tests/chaos/script.py`) says which fault comes next. Whether it hits anything depends on the moment: each fault
+returns whether it took effect, and only then counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.chaos.stage import Service, Stage
 TRACK = "digits-b0-inc2-m50-convnet"
 OUTSTANDING = 8
 PATIENCE = 3.0
-"""Seconds a fault waits for somebody to meet."""
+"""Seconds a fault waits for a process to hit."""
 
 
 @dataclass(slots=True)
@@ -44,10 +44,10 @@ class Blow:
 
 @dataclass(slots=True)
 class Record:
-    """What was done and what was answered."""
+    """The faults and the answers of the service."""
 
     faults: Counter[str] = field(default_factory=Counter)  # that took effect
-    missed: Counter[str] = field(default_factory=Counter)  # that met nobody
+    missed: Counter[str] = field(default_factory=Counter)  # that hit nothing
     skipped: dict[str, str] = field(default_factory=dict)
     blows: list[Blow] = field(default_factory=list)
     acknowledged: dict[str, str] = field(default_factory=dict)  # job by name
@@ -56,13 +56,13 @@ class Record:
 
 
 class Users:
-    """Submit without end, and cancel now and then."""
+    """They submit jobs without end, and cancel some."""
 
     def __init__(self, stage: Stage, record: Record) -> None:
         self.stage, self.record = stage, record
 
     def act(self, act: Act) -> None:
-        """Keep the queue filled; cancel if the script says so."""
+        """Keep the queue filled; cancel where the script says so."""
         if self._outstanding() < OUTSTANDING:
             self._submit(act)
         if self.record.acknowledged and act.cancels:
@@ -83,7 +83,7 @@ class Users:
             try:
                 self.stage.client.cancel(job_id)
             except ApiError as error:
-                if error.status != 409:  # it has ended
+                if error.status != 409:  # the job has ended
                     raise
             else:
                 self.record.cancelled.add(job_id)
@@ -100,8 +100,8 @@ class Faults:
     """Everything that can go wrong, by name.
 
     Args:
-        stage: where.
-        record: what was done.
+        stage: the service to hit.
+        record: counts the faults.
         absence: seconds for which Redis stays away.
     """
 
@@ -116,7 +116,7 @@ class Faults:
             "SIGSTOP worker past its lease": self.stall_worker,
             "Redis FLUSHALL": self.flush_redis,
             "Redis absent": self.absent_redis,
-            "doorbells duplicated and delayed": self.ring,
+            "wake-ups duplicated and delayed": self.ring,
             "disk full for checkpoints": self.fill_disk,
         }
         if stage.server:
@@ -125,13 +125,18 @@ class Faults:
             del self.every["disk full for checkpoints"]
             record.skipped["disk full for checkpoints"] = stage.no_small_disk
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that one fault takes at most, as long as something is there to hit."""
+        return PATIENCE + self.absence
+
     def inject(self, step: Step) -> None:
-        """The fault of a step; counted by whether it took effect."""
+        """Inject the fault of a step and count it by whether it took effect."""
         counter = self.record.faults if self.every[step.fault](step) else self.record.missed
         counter[step.fault] += 1
 
     def join(self) -> None:
-        """Wait for what happens in the background."""
+        """Wait for the actions in the background."""
         for thread in self.threads:
             thread.join()
 
@@ -171,7 +176,7 @@ class Faults:
     def stall_worker(self, step: Step) -> bool:
         """A worker stops for longer than its lease.
 
-        Not while it holds SQLite's one write lock, which would stop everybody until it goes on, on any design: then it is let go and stopped later.
+        Not while it holds SQLite's only write lock, which would block every process: then it continues and is stopped later.
         """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -197,14 +202,15 @@ class Faults:
         return self._lose_redis(self.absence)
 
     def _lose_redis(self, seconds: float) -> bool:
-        if not self._await(lambda: self.stage.redis.is_running):
+        if not self._await_redis():
             return False
         self.stage.redis.kill()
         self._later(seconds, self.stage.redis.start)
         return True
 
     def flush_redis(self, step: Step) -> bool:  # noqa: ARG002
-        self._await(lambda: self.stage.redis.is_running)
+        self._await_redis()
+        self._ring_once()  # something to lose, also right after an earlier flush
         try:
             with redis_client.from_url(self.stage.redis_url) as connection:
                 held = connection.dbsize()
@@ -214,10 +220,10 @@ class Faults:
         return bool(held)
 
     def ring(self, step: Step) -> bool:
-        """Three at once, and two that arrive when nobody expects them."""
+        """Three at once, and two later."""
         for delay in (1 + 2 * step.delay, 3 + 3 * step.delay):
             self._later(delay, self._ring_once)
-        self._await(lambda: self.stage.redis.is_running)
+        self._await_redis()
         return [self._ring_once() for _ in range(3)] == [True] * 3
 
     def restart_database(self, step: Step) -> bool:  # noqa: ARG002
@@ -260,10 +266,22 @@ class Faults:
             connection.close()
         return False
 
+    def _await_redis(self) -> bool:
+        """Whether Redis accepts connections, waiting for it as long as another fault may keep it away."""
+
+        def answers() -> bool:
+            try:
+                with redis_client.from_url(self.stage.redis_url) as connection:
+                    return bool(connection.ping())
+            except redis_client.RedisError:  # absent, or still loading its file
+                return False
+
+        return self._await(answers, self.longest_wait)
+
     @staticmethod
-    def _await(look: Callable[[], T]) -> T:
-        """What is found within the patience of a fault, or the last emptiness."""
-        deadline = time.monotonic() + PATIENCE
+    def _await(look: Callable[[], T], seconds: float = PATIENCE) -> T:
+        """The first finding that is not empty; after `seconds` the last one."""
+        deadline = time.monotonic() + seconds
         while not (found := look()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found

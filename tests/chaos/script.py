@@ -1,12 +1,12 @@
-"""What will be done, decided before anything is: a seed gives one script, whatever the machine does meanwhile.
+"""The script of a chaotic time: a seed gives one script, on every machine.
 
-Whom a step meets still depends on the moment; `among` chooses one of those who are there.
+Which process a step hits depends on the moment; `among` picks one of the candidates.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,14 +16,15 @@ RECIPES = [
     for name in ("finetune", "replay", "icarl")
 ]
 SEEDS = (1, 2, 3)
-
+EXTRA_ROUNDS = 10
+"""Rounds after the time is over for faults that have not taken effect yet."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a user does, should the queue have room, and how long the user then rests, as a share of the longest rest."""
+    """What a user does if the queue has room, and the rest that follows, as a share of the longest rest."""
 
     recipe: dict[str, Any]
     seeds: tuple[int, ...]
@@ -40,11 +41,11 @@ class Step:
     fault: str
     where: float
     delay: float
-    """Share of the longest delay of whatever the fault delays."""
+    """Share of the longest delay, for faults that delay something."""
 
 
 def script(seed: int, faults: Sequence[str]) -> Iterator[Step]:
-    """Steps without end; of every `len(faults)` steps each fault has one.
+    """Steps without end, in rounds: each round contains every fault once.
 
     Args:
         seed: decides everything.
@@ -57,8 +58,32 @@ def script(seed: int, faults: Sequence[str]) -> Iterator[Step]:
             yield Step(acts, fault, where=chance.random(), delay=chance.random())
 
 
+def played(
+    steps: Iterator[Step],
+    faults: Collection[str],
+    took_effect: Callable[[], Collection[str]],
+    is_over: Callable[[], bool],
+) -> Iterator[Step]:
+    """The steps to play: whole rounds until the time is over, at least one; then those whose fault has never taken effect.
+
+    Args:
+        steps: of a script.
+        faults: their names.
+        took_effect: the names of those that have taken effect by now.
+        is_over: whether the time is over.
+    """
+    extra = 0
+    for number, step in enumerate(steps):
+        if number and number % len(faults) == 0 and is_over():
+            if extra == EXTRA_ROUNDS or set(faults) <= set(took_effect()):
+                return
+            extra += 1
+        if not extra or step.fault not in took_effect():
+            yield step
+
+
 def among(candidates: Sequence[T], where: float) -> T:
-    """The one at a share of the way through."""
+    """The candidate at a share of the way through the list."""
     return candidates[int(where * len(candidates))]
 
 
