@@ -53,8 +53,30 @@ class EventsParameters(Parameters):
     limit: int = Field(default=500, ge=1, le=1000, description="Events per page; the stream has no limit.")
 
 
+_ID = {"type": "string", "pattern": "^[0-9]+$", "description": "The sequence number of the latest event."}
+_EVENT = {
+    "type": "object",
+    "title": "JobEvent",
+    "required": ["id", "data"],
+    "properties": {
+        "event": {"const": "message"},
+        "id": _ID,
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/EventAnswer"},
+        },
+    },
+}
+_END = {
+    "type": "object",
+    "title": "EndOfJob",
+    "description": "The job has ended and the stream closes.",
+    "required": ["event", "id", "data"],
+    "properties": {"event": {"const": "end"}, "id": _ID, "data": {"const": "{}"}},
+}
 _STREAM = {
-    "schema": {"type": "string"},
+    "itemSchema": {"oneOf": [_EVENT, _END]},
     "example": 'data: {"sequence": 1, "kind": "job_submitted", …}\nid: 1\n\nevent: end\ndata: {}\nid: 1\n\n',
 }
 

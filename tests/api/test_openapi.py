@@ -73,3 +73,11 @@ def test_writing_asks_for_a_bearer_token_and_has_examples(document):
     assert {"200", "202", "400", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(
         submit["responses"]
     )
+
+
+def test_an_event_of_the_stream_is_described_as_an_object(document):
+    answers = document["paths"]["/api/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]
+    event, end = answers["text/event-stream"]["itemSchema"]["oneOf"]
+    assert (event["type"], event["required"]) == ("object", ["id", "data"])
+    assert event["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/EventAnswer"}
+    assert end["properties"]["event"] == {"const": "end"}
