@@ -1,0 +1,32 @@
+"""The tables, one class each. Nothing is loaded lazily; every moment is UTC by the database's clock.
+
+Decisions:
+    * A job refers to runs (`job_runs`) and does not own them: a run that several jobs request is executed once.
+    * The database enforces the invariants too: checks here, triggers in the migrations. Terminal rows never change,
+      events are append-only, and only the attempt that holds a run inserts its results.
+    * `summaries` repeats `task_results`, so that a leaderboard is an indexed aggregate; it can be recomputed at any time.
+"""
+
+from store.database.models.catalog import Dataset, ReportedResult, Track
+from store.database.models.jobs import Event, Job, JobRun
+from store.database.models.results import Replay, Summary, TaskResult
+from store.database.models.runs import Attempt, Run, Worker
+from store.database.models.users import IdempotencyKey, Token, User
+
+__all__ = [
+    "Attempt",
+    "Dataset",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "JobRun",
+    "Replay",
+    "ReportedResult",
+    "Run",
+    "Summary",
+    "TaskResult",
+    "Token",
+    "Track",
+    "User",
+    "Worker",
+]
