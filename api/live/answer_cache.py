@@ -8,12 +8,12 @@ Decisions:
 
 from __future__ import annotations
 
-from store.leaderboard.lru_cache import Recent
+from store.leaderboard.lru_cache import SharedCache
 
 MAX_BYTES = 64 * 1024 * 1024
 
 
-class AnswerCache(Recent[str, bytes]):
+class AnswerCache(SharedCache[str, bytes]):
     """Bodies by tag.
 
     Args:

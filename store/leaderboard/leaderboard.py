@@ -26,7 +26,7 @@ from cil_core.spec.recipes import BY_NAME
 from store.database.errors import NotFound
 from store.database.models import Replay, Run, Summary, Track
 from store.leaderboard.entries import Entry, Found, describe_entry, value_of
-from store.leaderboard.lru_cache import Recent
+from store.leaderboard.lru_cache import SharedCache
 from store.leaderboard.ranking import Contender, comparable, placements
 
 _COSTS = ("counted_bytes", "kept_bytes", "parameters", "train_seconds")
@@ -46,7 +46,7 @@ _OF_AN_ENTRY = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_ve
 """The same for all runs of an entry: read once."""
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
-_RECENT: Recent[tuple[Any, ...], Entry] = Recent(1000)
+_RECENT: SharedCache[tuple[Any, ...], Entry] = SharedCache(1000)
 """An entry takes about ten kilobytes."""
 
 

@@ -1,48 +1,38 @@
-"""`Recent`: what was asked for last, up to a limit."""
+"""`SharedCache`: the values used last, up to a limit, for several threads."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
-    """Values by key; those that nobody has asked for the longest go first. Safe to use from several threads.
+class SharedCache(Generic[Key, Value]):
+    """Values by key; the least recently used ones are dropped first. Thread-safe.
 
     Args:
-        most: what all values together may weigh; one that weighs more alone is not kept.
+        most: the total weight of all values; a single value that weighs more is not kept.
         weight: of a value; each counts 1 if not given.
     """
 
     def __init__(self, most: int, weight: Callable[[Value], int] = lambda _: 1) -> None:
-        self._most = most
+        self._values: LRUCache[Key, Value] = LRUCache(most, weight)
         self._weight = weight
-        self._values: OrderedDict[Key, Value] = OrderedDict()
-        self._held = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Value | None:
-        """The value that was kept under this key."""
+        """The value under this key, which becomes the most recently used one."""
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
+            return self._values.get(key)
 
     def keep(self, key: Key, value: Value) -> None:
-        """Keep a value, in place of another under the same key."""
-        weight = self._weight(value)
-        if weight > self._most:
-            return
+        """Keep a value in place of any other under the same key."""
         with self._lock:
-            if key in self._values:
-                self._held -= self._weight(self._values.pop(key))
-            self._values[key] = value
-            self._held += weight
-            while self._held > self._most:
-                self._held -= self._weight(self._values.popitem(last=False)[1])
+            self._values.pop(key, None)
+            if self._weight(value) <= self._values.maxsize:
+                self._values[key] = value

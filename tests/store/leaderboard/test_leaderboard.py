@@ -13,7 +13,7 @@ from store.database.errors import NotFound
 from store.database.states import FailureClass
 from store.leaderboard.entries import Entry
 from store.leaderboard.leaderboard import SORTS, entries, entries_by_id
-from store.leaderboard.lru_cache import Recent
+from store.leaderboard.lru_cache import SharedCache
 from store.leaderboard.tracks import get_track, list_tracks
 from store.runs.summaries import summarize
 
@@ -184,7 +184,7 @@ def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scena
 
 def test_the_entries_kept_are_those_asked_for_last(filled: Scenario) -> None:
     first, second, third = board(filled)[:3]
-    recent: Recent[tuple[str], Entry] = Recent(most=2)
+    recent: SharedCache[tuple[str], Entry] = SharedCache(most=2)
     recent.keep(("first",), first)
     recent.keep(("second",), second)
     assert recent.get(("first",)) is first
