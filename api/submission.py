@@ -30,7 +30,7 @@ from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import JobSpec
 from store import runs
 from store.access.accounts import Principal, Scope
-from store.access.quotas import pending_runs, take_turn
+from store.access.quotas import pending_runs, serialise_submissions
 from store.database.models import Job
 from store.database.session import Database
 from store.database.states import RunState
@@ -206,7 +206,9 @@ def check_quota(session: Session, job: Job, user_id: str, limits: Settings) -> N
     Raises:
         Problem: too-many-runs.
     """
-    take_turn(session, user_id)  # only now: it makes the user's other submissions wait until the commit
+    serialise_submissions(
+        session, user_id
+    )  # only now: it makes the user's other submissions wait until the commit
     waiting = pending_runs(session, user_id)
     if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
         detail = (

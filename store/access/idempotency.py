@@ -1,9 +1,9 @@
-"""Idempotency keys: the same request, sent again, makes nothing twice.
+"""Idempotency keys: a repeated request creates nothing and gets the first answer.
 
 Decisions:
-    * The key is written in the transaction that does the work: there is no moment at which one exists without the other.
-    * A second request that comes while the first is at work waits for it, for a few seconds, and then gets its answer.
-    * A key belongs to its owner, and is forgotten after 24 hours.
+    * The key is written in the transaction that does the work: neither exists without the other.
+    * A request that arrives while the first one is in progress waits a few seconds for its answer.
+    * A key belongs to its owner and expires after 24 hours; the workers' caretakers delete expired keys.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from store.database.upsert import insert_if_absent
 LIFETIME = timedelta(hours=24)
 _PATIENCE = "5s"
 _LOCK_NOT_AVAILABLE = "55P03"
-"""As SQL states have it; the driver is not imported for a service on SQLite."""
+"""The SQLSTATE. The driver's own class would import PostgreSQL's driver for a service on SQLite."""
 
 
 def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | None:
-    """Take a key for the request being answered in this transaction.
+    """Take a key for the request that this transaction answers.
 
     Args:
-        session: a writing session; what is asked for is made in the same one, and then `keep` is called.
+        session: a writing session; the caller does the work in the same one and then calls `keep`.
         owner: whose key it is.
         key: as the client sent it.
         body_digest: digest of the request's meaning.
 
     Returns:
-        None if the key is new; else the id of what the first request made.
+        None if the key is new; else the id of what the first request created.
 
     Raises:
-        KeyReused: the key came with another body.
-        KeyInFlight: the first request is still being answered.
+        KeyReused: the first request with this key had another body.
+        KeyInFlight: the first request is still in progress.
     """
     mine = (IdempotencyKey.owner == owner, IdempotencyKey.key == key)
     with _limited_patience(session, key):
@@ -59,26 +59,26 @@ def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | N
 
 
 def keep(session: Session, owner: str, key: str, made: str) -> None:
-    """Bind a reserved key to what its request made."""
+    """Bind a reserved key to the id of what its request created."""
     bound = update(IdempotencyKey).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
     session.execute(bound.values(made=made), execution_options={"synchronize_session": False})
 
 
-def forget_old(session: Session) -> int:
+def delete_expired(session: Session) -> int:
     """Delete the keys that are older than 24 hours.
 
     Returns:
-        How many there were.
+        How many were deleted.
     """
-    old = (
+    expired = (
         delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-LIFETIME)).returning(IdempotencyKey.key)
     )
-    return len(session.scalars(old, execution_options={"synchronize_session": False}).all())
+    return len(session.scalars(expired, execution_options={"synchronize_session": False}).all())
 
 
 @contextmanager
 def _limited_patience(session: Session, key: str) -> Iterator[None]:
-    # SQLite has only one writer at a time: whoever is here does not wait for a key.
+    # SQLite has one writer at a time: a transaction that writes never waits for a key.
     if session.get_bind().dialect.name != "postgresql":
         yield
         return
@@ -88,7 +88,7 @@ def _limited_patience(session: Session, key: str) -> Iterator[None]:
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise KeyInFlight(
-                f"the first request with the idempotency key {key!r} has not been answered yet; try again shortly"
+                f"the first request with the idempotency key {key!r} is still in progress; try again in a few seconds"
             ) from error
         raise
     session.execute(text("SET LOCAL lock_timeout = DEFAULT"))

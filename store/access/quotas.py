@@ -1,4 +1,7 @@
-"""How much of the queue is one user's."""
+"""The share of the queue that one user may take.
+
+A submission calls `serialise_submissions` and then compares `pending_runs` with the limit, in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ _PENDING = (
 )
 
 
-def take_turn(session: Session, user_id: str) -> None:
-    """Let what one user submits be counted one after another until the end of the transaction: whoever counts then sees all that came before."""
+def serialise_submissions(session: Session, user_id: str) -> None:
+    """Make this user's other submissions wait until the transaction ends: a count includes all earlier ones."""
     session.execute(_USER, {"user": user_id})
 
 
 def pending_runs(session: Session, user_id: str) -> int:
-    """Runs that are queued or running for this user's jobs, each counted once."""
+    """The number of queued or running runs of this user's jobs; a run that several jobs share counts once."""
     return session.scalars(_PENDING, {"user": user_id}).one()

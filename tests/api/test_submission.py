@@ -8,7 +8,7 @@ import pytest
 
 from api.examples import JOBS
 from cil_core.spec.catalog import DATASETS
-from store.access.quotas import take_turn
+from store.access.quotas import serialise_submissions
 from store.datasets import register_dataset
 
 TRACK = "digits-b0-inc2-m50-convnet"
@@ -146,7 +146,7 @@ def test_submissions_that_wait_for_a_lock_do_not_delay_readers(served, service, 
     async def submit_and_read() -> tuple[int, bool, set[int]]:
         async with served.async_client() as client:
             with service.database.transaction() as session:
-                take_turn(session, service.user)  # every submission of this user needs this lock
+                serialise_submissions(session, service.user)  # every submission of this user needs this lock
                 submissions = [asyncio.create_task(send(client, seed)) for seed in range(60)]
                 await asyncio.sleep(2)
                 read = await client.get("/api/v1/jobs", timeout=20)

@@ -15,6 +15,7 @@ import time
 from pydantic import JsonValue
 
 from store import runs
+from store.access import idempotency
 from store.database.errors import NotFound
 from store.database.session import Database
 from store.runs import WorkerOffer
@@ -86,6 +87,7 @@ class Caretaker:
         if time.monotonic() - self._swept > _SWEEP_SECONDS:
             self._swept = time.monotonic()
             self._sweep()
+            self._delete_expired_keys()
 
     def _reap(self) -> None:
         with self._database.transaction() as session:
@@ -107,6 +109,12 @@ class Caretaker:
             log.info(
                 "%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes
             )
+
+    def _delete_expired_keys(self) -> None:
+        with self._database.transaction() as session:
+            deleted = idempotency.delete_expired(session)
+        if deleted:
+            log.info("%d expired idempotency keys deleted", deleted)
 
     def _show_up(self) -> None:
         with self._database.transaction() as session:

@@ -1,4 +1,4 @@
-"""The same request, sent again, makes nothing twice."""
+"""A repeated request creates nothing and gets the first answer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def post(scenario: Scenario, key: str = "k", body: str = "a" * 64, owner: str = "usr_ada") -> str:
-    """What a POST does: reserve, submit, keep; or answer with the job that is there."""
+    """What a POST does: reserve, submit, keep; or answer with the existing job."""
     with scenario.database.transaction() as session:
-        there = idempotency.reserve(session, owner, key, body)
-        if there is not None:
-            return there
+        existing = idempotency.reserve(session, owner, key, body)
+        if existing is not None:
+            return existing
         job = runs.submit(session, scenario.spec(seeds=(1,)), user_id=None, engine_version="1", force=True)
         idempotency.keep(session, owner, key, job.id)
         return job.id
@@ -59,7 +59,7 @@ def test_a_request_that_failed_leaves_its_key_free(scenario: Scenario) -> None:
     assert post(scenario, body="a" * 64).startswith("job_")
 
 
-def test_a_key_is_forgotten_after_a_day(scenario: Scenario) -> None:
+def test_a_key_expires_after_a_day(scenario: Scenario) -> None:
     first = post(scenario)
     age(scenario, timedelta(hours=23))
     assert post(scenario) == first
@@ -67,12 +67,12 @@ def test_a_key_is_forgotten_after_a_day(scenario: Scenario) -> None:
     assert post(scenario, body="b" * 64) != first
 
 
-def test_old_keys_are_cleared_away(scenario: Scenario) -> None:
+def test_expired_keys_are_deleted(scenario: Scenario) -> None:
     post(scenario, "old")
     age(scenario, timedelta(hours=25))
     post(scenario, "young")
     with scenario.database.transaction() as session:
-        assert idempotency.forget_old(session) == 1
+        assert idempotency.delete_expired(session) == 1
     assert scenario.count(IdempotencyKey) == 1
 
 
@@ -88,7 +88,7 @@ def test_a_hundred_concurrent_requests_with_one_key_make_one_job(scenario: Scena
     assert scenario.count(Job) == 1
 
 
-def test_whoever_waits_too_long_for_the_first_answer_is_told_so(
+def test_a_request_that_waits_too_long_for_the_first_answer_is_refused(
     postgresql_url: str, scenario_of: type[Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "_PATIENCE", "50ms")
@@ -106,7 +106,7 @@ def test_whoever_waits_too_long_for_the_first_answer_is_told_so(
     thread.start()
     assert reserved.wait(30)
     try:
-        with pytest.raises(KeyInFlight, match="has not been answered yet"):
+        with pytest.raises(KeyInFlight, match="is still in progress"):
             post(scenario)
     finally:
         answered.set()

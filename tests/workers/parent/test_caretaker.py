@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from store import runs
+from store.access import idempotency
 from store.database.clock import now
-from store.database.models import Run
+from store.database.models import IdempotencyKey, Run
 from store.runs import WorkerOffer
 from workers.parent.caretaker import Caretaker
 from workers.parent.listener import Doorbell
@@ -51,6 +52,32 @@ def test_it_takes_back_a_run_whose_lease_ran_out(workshop, caretaker, recipes):
     run = workshop.await_state(run_id, "queued")
     assert run.failure == "infrastructure"
     assert "dead" in run.message
+
+
+def test_it_deletes_expired_idempotency_keys(workshop, until):
+    with workshop.database.transaction() as session:
+        for key in ("old", "young"):
+            idempotency.reserve(session, "usr_ada", key, "a" * 64)
+        session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.key == "old")
+            .values(created_at=now(timedelta(hours=-25)))
+        )
+
+    def keys():
+        with workshop.database.reading() as session:
+            return session.scalars(select(IdempotencyKey.key)).all()
+
+    keeper = Caretaker(
+        WorkerOffer("keeper", "other", "cpu"),
+        {},
+        workshop.database,
+        Doorbell(workshop.redis.url, "other"),
+        workshop.settings(),
+    )
+    keeper.start()
+    assert until(lambda: keys() == ["young"])
+    keeper.close()
 
 
 def test_it_rings_again_for_a_run_that_nobody_claims(workshop, recipes, until):
