@@ -53,12 +53,9 @@ class ChannelMask(nn.Module):
         super().__init__()
         self.e = nn.Parameter(torch.rand(channels, generator=generator) * spread)
         self.slope = 1.0
-        self.binary = False
 
     def values(self) -> Tensor:
-        """M (c_l,): soft while training, 0 or 1 once `binary`."""
-        if self.binary:
-            return self.kept().to(self.e.dtype)
+        """M (c_l,), in (0, 1)."""
         mask: Tensor = _Mask.apply(self.e, self.slope)
         return mask
 
@@ -127,11 +124,6 @@ class Masks:
                     id(conv), conv.out_channels
                 )
         return kept / total
-
-    def binarise(self) -> None:
-        """From now on every mask is 0 or 1."""
-        for mask in self.masks:
-            mask.binary = True
 
     def prune(self) -> None:
         """Replace the extractor's layers by physically smaller ones that compute the same as under binary masks, and take the masks out."""
