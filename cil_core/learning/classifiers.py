@@ -73,6 +73,10 @@ class NearestMean:
         return lambda x, outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)  # noqa: ARG005
 
 
+CLASSIFIERS: dict[str, Callable[[], Classifier]] = {"linear": Logits, "nme": NearestMean}
+"""By the name of the accuracy curve; a method may know more (`Method.classifier`)."""
+
+
 def class_means(method: Classified, *, flip: bool = False) -> Tensor:
     """Unit-norm means of each class's unit exemplar features, shape (n, d).
 

@@ -9,8 +9,6 @@ Decisions:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +16,6 @@ from torch import Tensor, nn
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.learning.selection import SELECTIONS
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPolicy:
-    """What a method keeps: nothing, exemplars chosen by `selection` after each task, its own choice (online), or all data (upper bound)."""
-
-    keeps: Literal["nothing", "exemplars", "online", "everything"]
-    selection: str = "herding_greedy"
-
-
-NO_MEMORY = MemoryPolicy("nothing")
-HERDING = MemoryPolicy("exemplars")
-ONLINE = MemoryPolicy("online")
-EVERYTHING = MemoryPolicy("everything")
 
 
 class Memory(nn.Module):

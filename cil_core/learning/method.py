@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
-from cil_core.learning.classifiers import Classifier, Logits
-from cil_core.learning.memory import NO_MEMORY, Memory, MemoryPolicy, select
+from cil_core.learning.classifiers import CLASSIFIERS, Classifier
+from cil_core.learning.memory import Memory, select
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.learning.seeding import Randomness
 from cil_core.nets import pretrained
@@ -35,12 +35,11 @@ from cil_core.nets.heads import LinearHead
 from cil_core.nets.incremental import IncrementalNet, Net, Outputs, freeze
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.jobs import MemoryBudget
-from cil_core.spec.recipes import base
 
 EVALUATION_BATCH = 512
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What a method is told about its run.
 
@@ -71,15 +70,13 @@ class Method(nn.Module):
     """Base of all methods: plain training on the new data with cross-entropy over all seen classes.
 
     Class attributes:
-        policy: what is kept in memory.
-        classifiers: the accuracy curves, by classifier.
+        selection: how exemplars are chosen, a name in `SELECTIONS`.
         keeps_teacher: whether a frozen copy of the network is kept for the next task.
         plain_first_task: whether its first phase is nothing but cross-entropy on the first task's images, so that it may be shared (`first_task`).
         compilable: whether it trains whole backbones of one unchanging structure, so that compiling them gains anything.
     """
 
-    policy: MemoryPolicy = NO_MEMORY
-    classifiers: tuple[Classifier, ...] = (Logits(),)
+    selection: str = "herding_greedy"
     keeps_teacher: ClassVar[bool] = False
     plain_first_task: bool = False
     compilable: bool = True
@@ -88,6 +85,7 @@ class Method(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.context = context
+        self.classifiers = tuple(map(self.classifier, recipe.classifiers))
         card = context.dataset
         self.transform = Transform(card)
         self.memory = Memory(card.shape, self.transform, context.device)
@@ -152,23 +150,27 @@ class Method(nn.Module):
         """The teacher's logits (B, o), as constants."""
         return self.old_outputs(x).logits
 
+    def classifier(self, name: str) -> Classifier:
+        """The classifier of an accuracy curve that the recipe names.
+
+        Raises:
+            KeyError: if neither `CLASSIFIERS` nor the method knows the name.
+        """
+        return CLASSIFIERS[name]()
+
     def quota(self, seen: int) -> int:
         """Exemplars a class may keep when `seen` classes share the budget."""
         return self.context.budget.quota(seen, self.context.dataset.image_bytes)
 
     def remember(self, task: Task) -> None:
-        """Keep what the policy says: truncate old classes, select exemplars of the new ones with the final extractor."""
-        if self.policy.keeps == "exemplars":
+        """If the recipe uses memory: truncate old classes, select exemplars of the new ones with the final extractor."""
+        if self.recipe.uses_memory:
             self.memory.replace(self.preview(task))
-        elif self.policy.keeps == "everything":
-            self.memory.replace(self.memory.data + task.train)
 
     def preview(self, task: Task) -> ArrayDataset:
         """The memory as `remember` would leave it now: a class-balanced set of exemplars of all seen classes."""
         quota = self.quota(task.seen)
-        return self.memory.truncated(quota) + select(
-            task.train, quota, self.policy.selection, self.unit_features
-        )
+        return self.memory.truncated(quota) + select(task.train, quota, self.selection, self.unit_features)
 
     def raw_features(self, data: ArrayDataset) -> Tensor:
         """Features (N, d) of a dataset in its order: evaluation mode, no augmentation."""
@@ -228,9 +230,3 @@ def features_of(net: Net, data: ArrayDataset) -> Tensor:
     features = torch.cat([net.features(batch.x) for batch in data.batches(EVALUATION_BATCH)])
     net.train(was_training)
     return features
-
-
-def typed_recipe(method: Method) -> base.Recipe:
-    """The method's recipe as the base class."""
-    recipe: base.Recipe = method.recipe
-    return recipe

@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cil_core.learning.classifiers import Logits, NearestMean
 from cil_core.learning.gradients import flat_gradient, gradient_of, project_on_average, set_gradient
 from cil_core.learning.losses import task_cross_entropy
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.spec.recipes import AGEMRecipe
@@ -26,8 +24,6 @@ class AGEM(Method):
     """
 
     recipe: AGEMRecipe
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data; exemplars enter through the reference gradient alone."""

@@ -8,9 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from cil_core.data.arrays import ArrayDataset
-from cil_core.learning.classifiers import Logits, NearestMean
 from cil_core.learning.losses import shared_objective
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -30,8 +28,6 @@ class BiC(Method):
 
     recipe: BiCRecipe
     net: IncrementalNet[CorrectedHead]
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
     keeps_teacher = True
 
     def build(self, backbone: Backbone) -> IncrementalNet[CorrectedHead]:

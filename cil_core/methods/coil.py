@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cil_core.learning.classifiers import Logits, NearestMean, unit_means
+from cil_core.learning.classifiers import unit_means
 from cil_core.learning.losses import distillation, shared_objective
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.optimal_transport import carried_rows, class_cost, describe, transport_plan
 from cil_core.learning.phase import Batch, Losses, Step, Task
@@ -28,8 +27,6 @@ class COIL(Method):
 
     recipe: COILRecipe
     net: IncrementalNet[CosineHead]
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
     keeps_teacher = True
     prospective: Tensor  # Ŵ_new (k, d), made by `grow`; within a task only, so no buffer
     retrospective: Tensor  # Ŵ_old (o, d), made every few steps

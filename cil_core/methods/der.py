@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cil_core.data.arrays import ArrayDataset
-from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -31,8 +29,6 @@ class DER(Method):
 
     recipe: DERRecipe
     net: ExpandableNet
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
     unpruned: nn.Module | None
     masks: Masks | None
 

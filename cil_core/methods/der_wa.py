@@ -6,8 +6,6 @@ import copy
 
 import torch.nn.functional as F
 
-from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -25,8 +23,6 @@ class DERWA(Method):
 
     recipe: DERWARecipe
     net: ExpandableNet
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
 
     def build(self, backbone: Backbone) -> ExpandableNet:
         """One extractor so far."""

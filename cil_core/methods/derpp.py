@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cil_core.learning.losses import stored_logits_distance
-from cil_core.learning.memory import ONLINE
 from cil_core.learning.method import Method, RunContext
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.learning.reservoir import Reservoir, capacity
@@ -27,7 +26,6 @@ class DERpp(Method):
     """
 
     recipe: DERppRecipe
-    policy = ONLINE
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
@@ -71,6 +69,9 @@ class DERpp(Method):
             places,
             context.randomness.on_cpu("reservoir", task.index, step.iteration),
         )
+
+    def remember(self, task: Task) -> None:
+        """Select nothing: `record` has kept the memory up to date during training."""
 
 
 METHOD = DERpp

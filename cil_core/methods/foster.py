@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cil_core.data.arrays import ArrayDataset
-from cil_core.learning.classifiers import Classified, Logits, Scorer
+from cil_core.learning.classifiers import Classified, Classifier, Scorer
 from cil_core.learning.losses import balanced_distillation, distillation, effective_number_weights
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method, RunContext, features_of
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.expandable import ExpandableNet
@@ -48,8 +47,6 @@ class FOSTER(Method):
 
     recipe: FOSTERRecipe
     net: IncrementalNet[LinearHead]
-    policy = HERDING
-    classifiers = (Logits(), Boosted())
     keeps_teacher = True
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
@@ -58,6 +55,10 @@ class FOSTER(Method):
             ExpandableNet
         ] = []  # none or one; no submodule, since it lives from growth to the end of testing only
         self.weights = torch.ones(0)
+
+    def classifier(self, name: str) -> Classifier:
+        """`boosted` is a classifier of its own."""
+        return Boosted() if name == "boosted" else super().classifier(name)
 
     @property
     def boosted(self) -> ExpandableNet | None:

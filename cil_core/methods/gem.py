@@ -8,10 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from cil_core.learning.classifiers import Logits, NearestMean
 from cil_core.learning.gradients import flat_gradient, gradient_of, project_on_tasks, set_gradient
 from cil_core.learning.losses import task_cross_entropy
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.spec.recipes import GEMRecipe
@@ -27,8 +25,6 @@ class GEM(Method):
     """
 
     recipe: GEMRecipe
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """One phase on the new data, with projected gradients from the second task on."""

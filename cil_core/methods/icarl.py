@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch.nn.functional as F
 
-from cil_core.learning.classifiers import Logits, NearestMean
+from cil_core.learning.classifiers import Classifier, NearestMean
 from cil_core.learning.losses import distillation, icarl_binary_cross_entropy
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method, RunContext
 from cil_core.learning.phase import Batch, Losses, Step
 from cil_core.spec.recipes.rectification import ICaRLRecipe
@@ -29,9 +27,12 @@ class ICaRL(Method):
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
-        self.policy = replace(HERDING, selection=self.recipe.selection)
-        self.classifiers = (NearestMean(flip=self.recipe.nme_flip), Logits())
+        self.selection = self.recipe.selection
         self.plain_first_task = self.recipe.loss == "ce"
+
+    def classifier(self, name: str) -> Classifier:
+        """The recipe says whether class means include mirrored exemplars."""
+        return NearestMean(flip=self.recipe.nme_flip) if name == "nme" else super().classifier(name)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """One binary term, or cross-entropy and distillation."""

@@ -6,8 +6,6 @@ import copy
 
 import torch.nn.functional as F
 
-from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -27,9 +25,7 @@ class MEMO(Method):
 
     recipe: MEMORecipe
     net: ExpandableNet
-    policy = HERDING
     compilable = False  # a trunk and last stages, no whole backbones
-    classifiers = (Logits(), NearestMean())
 
     def build(self, backbone: Backbone) -> ExpandableNet:
         """The trunk and the first block."""

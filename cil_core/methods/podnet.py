@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_
 
-from cil_core.learning.classifiers import Logits, NearestMean
 from cil_core.learning.losses import (
     feature_distillation,
     neighbourhood_analysis,
     neighbourhood_analysis_as_coded,
     pooled_distance,
 )
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -39,9 +37,7 @@ class PODNet(Method):
     recipe: PODNetRecipe
     net: IncrementalNet[ProxyHead]
     teacher: IncrementalNet[ProxyHead] | None
-    policy = HERDING
     compilable = False  # it looks at every stage
-    classifiers = (Logits(), NearestMean())
     keeps_teacher = True
 
     def build(self, backbone: Backbone) -> IncrementalNet[ProxyHead]:

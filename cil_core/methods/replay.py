@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 
 
@@ -14,8 +12,6 @@ class Replay(Method):
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
     plain_first_task = True
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import sqrt
 from typing import Any
 
 import torch.nn.functional as F
 
-from cil_core.learning.classifiers import Logits, NearestMean, unit_means
+from cil_core.learning.classifiers import Classifier, NearestMean, unit_means
 from cil_core.learning.losses import feature_distillation, margin_ranking
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method, RunContext
 from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -33,8 +31,11 @@ class UCIR(Method):
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
-        self.policy = replace(HERDING, selection=self.recipe.selection)
-        self.classifiers = (Logits(), NearestMean(flip=self.recipe.nme_flip))
+        self.selection = self.recipe.selection
+
+    def classifier(self, name: str) -> Classifier:
+        """The recipe says whether class means include mirrored exemplars."""
+        return NearestMean(flip=self.recipe.nme_flip) if name == "nme" else super().classifier(name)
 
     def build(self, backbone: Backbone) -> IncrementalNet[ProxyHead]:
         """A cosine head: one proxy a class."""

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from cil_core.learning.classifiers import Logits, NearestMean
 from cil_core.learning.losses import shared_objective
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -28,8 +26,6 @@ class WA(Method):
 
     recipe: WARecipe
     net: IncrementalNet[LinearHead]
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
     keeps_teacher = True
     plain_first_task = True
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from cil_core.engine.evaluation import evaluate
-from cil_core.learning.classifiers import Boosted
 from cil_core.learning.losses import balanced_distillation, distillation, effective_number_weights
+from cil_core.methods.foster import Boosted
 from cil_core.nets.incremental import Outputs
 from cil_core.spec.catalog import BACKBONES, DATASETS
 from cil_core.spec.errors import InvalidSpec
