@@ -56,13 +56,13 @@ def ours(
     where = torch.device(device)
     batches = frozenset({BATCH} if compiled else ())
     context = RunContext(
-        CARD,
-        BACKBONE,
-        MemoryBudget(kind="total", amount=20),
-        (NEW, NEW),
-        Randomness(1, where),
-        where,
-        precision,
+        dataset=CARD,
+        backbone=BACKBONE,
+        budget=MemoryBudget(kind="total", amount=20),
+        task_sizes=(NEW, NEW),
+        randomness=Randomness(1, where),
+        device=where,
+        precision=precision,
         compiled_batches=batches,
     )
     method = create(ICaRLRecipe(first_task=ONE_EPOCH, later_tasks=ONE_EPOCH), context)

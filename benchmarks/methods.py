@@ -25,6 +25,7 @@ from benchmarks.common_loop import CommonLoop
 from benchmarks.report import Report, options
 from cil_core.data import load
 from cil_core.data.order import task_stream
+from cil_core.engine.machine import Machine
 from cil_core.engine.registry import create
 from cil_core.engine.run import context_of, learn_task, run
 from cil_core.learning.phase import Task
@@ -43,7 +44,7 @@ EXPANDING = frozenset(name for name, recipe in BY_NAME.items() if recipe.family 
 
 def our_accuracy(spec: RunSpec, data_root: Path) -> float:
     """Average incremental accuracy of our run, by its ranking classifier."""
-    done = [event for event in run(spec, data_root=data_root) if isinstance(event, TaskEvaluated)]
+    done = [event for event in run(spec, Machine(data_root=data_root)) if isinstance(event, TaskEvaluated)]
     rows = [event.results[spec.method.classifiers[0]] for event in done]
     return summarize(
         [row.correct for row in rows], [row.correct_top5 for row in rows], done[-1].test_images
@@ -173,7 +174,7 @@ def task_seconds(method: str, track: str) -> tuple[list[float], float]:
     """Seconds of each task, and of all training epochs together."""
     spec = RunSpec.model_validate({"method": {"name": method, "preset": "small"}, "track": track, "seed": 1})
     before, training, tasks = time.perf_counter(), 0.0, list[float]()
-    for event in run(spec, data_root=ROOT):
+    for event in run(spec, Machine(data_root=ROOT)):
         now = time.perf_counter()
         if isinstance(event, TaskStarted):
             tasks.append(0.0)

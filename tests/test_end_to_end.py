@@ -17,6 +17,7 @@ import pytest
 
 from api.client import Client, ClientError, Job
 from api.client.connection import Connection
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.events import RunFinished
 from cil_core.spec.jobs import RunSpec
@@ -124,7 +125,7 @@ def undisturbed_digest(seed: int) -> str:
     last = list(
         run(
             RunSpec.model_validate({"method": RECIPE, "track": TRACK, "seed": seed}),
-            data_root=Path("/nonexistent"),
+            Machine(data_root=Path("/nonexistent")),
         )
     )[-1]
     assert isinstance(last, RunFinished)

@@ -1,6 +1,14 @@
-"""A whole run, told on one page: `run(spec)` yields what happens while it happens.
+"""A whole run on one page: `run(spec, machine)` yields events as they happen.
 
-Pure: arguments in, events out. No environment, no clock, no global random state, no printing, no path guessing. It sets one switch of its process: cuDNN repeats itself.
+Pure: arguments in, events out. The engine reads no environment variable, clock or global random state, prints nothing and guesses
+no path. It sets one switch of its process: it forces deterministic cuDNN algorithms.
+
+Reproducibility:
+    * The same spec yields bit-equal events on the same device with the same number of CPU threads, the same versions of PyTorch and
+      its libraries, and the same CPU instruction set. Every operation then has the same shapes and takes the same code.
+    * Nothing is bit-equal across shapes, batch sizes, thread counts, devices or instruction sets, where libraries sum in another
+      order. Such values agree within a tolerance, and tests compare them with one.
+    * Copies are exact everywhere: growing a head, folding a checkpoint back in or moving a tensor changes no stored number.
 """
 
 from __future__ import annotations
@@ -13,11 +21,12 @@ import torch
 
 from cil_core import ENGINE_VERSION
 from cil_core.data import load
-from cil_core.data.order import RESIDENT_BYTES, TaskData, class_order, task_stream
+from cil_core.data.order import TaskData, class_order, task_stream
 from cil_core.engine.checkpoint import Checkpoints, Identity, restore
 from cil_core.engine.evaluation import evaluate
 from cil_core.engine.first_task import FirstTasks
 from cil_core.engine.footprint import measure
+from cil_core.engine.machine import Machine
 from cil_core.engine.registry import create
 from cil_core.engine.trainer import train
 from cil_core.learning.method import Method, RunContext
@@ -33,30 +42,17 @@ from cil_core.spec.metrics import matrix_digest
 from cil_core.spec.validation import check
 
 
-def run(
-    spec: RunSpec,
-    *,
-    data_root: Path,
-    device: str = "cpu",
-    checkpoints: Checkpoints | None = None,
-    resident_bytes: int = RESIDENT_BYTES,
-    first_tasks: Path | None = None,
-    compiled: bool = False,
-) -> Iterator[Event]:
+def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None) -> Iterator[Event]:
     """Execute a run.
 
     Args:
         spec: what to run.
-        data_root: where datasets lie on this machine, or are downloaded to.
-        device: `cpu` or `cuda:N`.
+        machine: where to run it.
         checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
-        resident_bytes: a dataset of more bytes stays in its files, and batches are read from there; changes no result.
-        first_tasks: where first tasks are shared with methods that begin alike; None shares nothing; changes no result.
-        compiled: whether backbones are compiled if the run is long enough to gain from it; changes results as another device does, by rounding.
 
     Yields:
-        RunStarted; for each task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. When it resumes, the results of the tasks that were
-        already finished follow RunStarted at once.
+        RunStarted; per task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. A resumed run repeats the results of finished
+        tasks right after RunStarted.
 
     Raises:
         InvalidSpec: the spec cannot be run.
@@ -64,32 +60,20 @@ def run(
         Diverged: a loss became NaN or infinite.
         CheckpointError: a checkpoint could not be written.
     """
-    torch.backends.cudnn.deterministic = True  # on a GPU only algorithms that give the same bits again
-    source = load(spec.track, data_root)
+    torch.backends.cudnn.deterministic = True
+    source = load(spec.track, machine.data_root)
     card, fingerprint = source.card, source.fingerprint
     check(spec.method, spec.track, {**DATASETS, card.name: card})
-    tasks = task_stream(source, spec.track, device, resident_bytes)
-    del source  # its images are the tasks' now
-    order = class_order(spec.track.protocol, card.classes)
-    sizes = spec.track.protocol.task_sizes(card.classes)
-    bounds = tuple(accumulate(sizes, initial=0))
-    weights = (
-        pretrained.fetch(pretrained.published(spec.track.backbone), data_root)
-        if spec.track.pretrained != "none"
-        else None
-    )
-    batches = (
-        batches_worth_compiling(spec.method, [len(task.train) for task in tasks])
-        if compiled
-        else frozenset[int]()
-    )
-    method = create(spec.method, context_of(spec, card, device, weights, batches))
+    tasks = task_stream(source, spec.track, machine.device, machine.resident_bytes)
+    del source  # the tasks own its images now
+    method = _create_method(spec, machine, card, tasks)
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
+    order, sizes = class_order(spec.track.protocol, card.classes), method.context.task_sizes
     yield RunStarted(
         engine_version=ENGINE_VERSION,
         spec_digest=identity.spec_digest,
-        device=device,
+        device=machine.device,
         dataset_fingerprint=fingerprint,
         task_sizes=sizes,
         class_order=order,
@@ -98,7 +82,8 @@ def run(
         compiled=bool(method.compiled_batches),
     )
     yield from finished
-    shared = FirstTasks(first_tasks, fingerprint, order) if first_tasks else None
+    shared = FirstTasks(machine.first_tasks, fingerprint, order) if machine.first_tasks else None
+    bounds = tuple(accumulate(sizes, initial=0))
     for index in range(len(finished), len(tasks)):
         task = Task(index, bounds[: index + 2], tasks[index].train)
         yield from learn_task(method, task, shared)
@@ -108,11 +93,19 @@ def run(
         if checkpoints:
             checkpoints.save(identity, method.state_dict(), finished)
         yield evaluated
-    yield RunFinished(
-        matrix_digest=matrix_digest(
-            [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
-        )
-    )
+    counts = [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
+    yield RunFinished(matrix_digest=matrix_digest(counts))
+
+
+def _create_method(spec: RunSpec, machine: Machine, card: DatasetCard, tasks: Sequence[TaskData]) -> Method:
+    """The method of `spec`, with the weights and compiled batch sizes that this run starts with."""
+    weights = None
+    if spec.track.pretrained != "none":
+        weights = pretrained.fetch(pretrained.published(spec.track.backbone), machine.data_root)
+    batches: frozenset[int] = frozenset()
+    if machine.compile:
+        batches = batches_worth_compiling(spec.method, [len(task.train) for task in tasks])
+    return create(spec.method, context_of(spec, card, machine.device, weights, batches))
 
 
 def context_of(
@@ -122,20 +115,26 @@ def context_of(
     weights: Path | None = None,
     compiled_batches: frozenset[int] = frozenset(),
 ) -> RunContext:
-    """What the method of `spec` is told about its run."""
+    """The context that the method of `spec` receives.
+
+    Args:
+        spec: the run.
+        dataset: card of the track's dataset.
+        device: `cpu` or `cuda:N`.
+        weights: see `RunContext`.
+        compiled_batches: see `RunContext`.
+    """
     track, where = spec.track, torch.device(device)
-    budget = effective_budget(spec.method, track, dataset)
-    sizes = track.protocol.task_sizes(dataset.classes)
     return RunContext(
-        dataset,
-        track.backbone,
-        budget,
-        sizes,
-        Randomness(spec.seed, where),
-        where,
-        track.precision,
-        weights,
-        compiled_batches,
+        dataset=dataset,
+        backbone=track.backbone,
+        budget=effective_budget(spec.method, track, dataset),
+        task_sizes=track.protocol.task_sizes(dataset.classes),
+        randomness=Randomness(spec.seed, where),
+        device=where,
+        precision=track.precision,
+        weights=weights,
+        compiled_batches=compiled_batches,
     )
 
 
@@ -152,7 +151,16 @@ def _resume(
 
 
 def learn_task(method: Method, task: Task, shared: FirstTasks | None = None) -> Iterator[Event]:
-    """One task from growth to memory; the trained network is then ready to be tested and retired. `shared` may save the training of the first."""
+    """Learn one task, from growth to memory; evaluation and `Method.finish_task` follow.
+
+    Args:
+        method: in the state that the previous task left.
+        task: the task to learn.
+        shared: where the first task may be loaded from instead of being trained.
+
+    Yields:
+        TaskStarted, then EpochFinished after every epoch of every phase.
+    """
     yield TaskStarted(
         task=task.index,
         known=task.known,

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.events import TaskEvaluated
 from cil_core.spec.jobs import RunSpec
@@ -48,7 +49,7 @@ def references() -> References:
             spec = RunSpec.model_validate({"method": recipe, "track": TRACK, "seed": seed})
             rows = [
                 event
-                for event in run(spec, data_root=Path("/nonexistent"))
+                for event in run(spec, Machine(data_root=Path("/nonexistent")))
                 if isinstance(event, TaskEvaluated)
             ]
             answers[spec.method.name, seed] = {

@@ -15,6 +15,7 @@ from torch import Tensor
 from cil_core.data import load
 from cil_core.data.order import task_stream
 from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.machine import Machine
 from cil_core.engine.registry import create
 from cil_core.engine.run import context_of, learn_task, run
 from cil_core.learning.method import Method
@@ -25,6 +26,7 @@ from cil_core.spec.recipes import BY_NAME
 from cil_core.spec.recipes.base import Recipe
 
 NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
+CPU = Machine(data_root=NOWHERE)
 
 every_method = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(BY_NAME)]
@@ -50,7 +52,7 @@ def short_spec(name: str, track: str, epochs: int = 3, seed: int = 7) -> RunSpec
 @cache
 def undisturbed(name: str) -> tuple[Event, ...]:
     """One run over three tasks of 4, 3 and 3 digits, shared by the tests that only look at its events."""
-    return tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), data_root=NOWHERE))
+    return tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), CPU))
 
 
 def evaluations(events: tuple[Event, ...]) -> list[TaskEvaluated]:
@@ -79,13 +81,13 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
 
 @every_method
 def test_the_same_seed_gives_the_same_matrix(name: str) -> None:
-    again = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), data_root=NOWHERE))
+    again = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50"), CPU))
     assert again == undisturbed(name)
 
 
 @every_method
 def test_another_seed_gives_other_losses_or_predictions(name: str) -> None:
-    other = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50", seed=8), data_root=NOWHERE))
+    other = tuple(run(short_spec(name, "digits-b4-inc3-m60-convnet-holdout50", seed=8), CPU))
     assert other[1:] != undisturbed(name)[1:]
 
 
@@ -93,14 +95,10 @@ def test_another_seed_gives_other_losses_or_predictions(name: str) -> None:
 @pytest.mark.parametrize("finished", [1, 2])
 def test_a_run_resumed_after_any_task_ends_bit_identically(name: str, finished: int, tmp_path: Path) -> None:
     spec = short_spec(name, "digits-b4-inc3-m60-convnet-holdout50")
-    for event in run(spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-1")):
+    for event in run(spec, CPU, Checkpoints(tmp_path / "attempt-1")):
         if isinstance(event, TaskEvaluated) and event.task == finished - 1:
             break
-    resumed = tuple(
-        run(
-            spec, data_root=NOWHERE, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"])
-        )
-    )
+    resumed = tuple(run(spec, CPU, Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"])))
     started = resumed[0]
     assert isinstance(started, RunStarted)
     assert started.resumed_at == finished
@@ -188,7 +186,7 @@ def test_the_teacher_is_bit_identical_after_training_against_it(name: str) -> No
 @every_method
 def test_it_runs_on_a_residual_backbone(name: str) -> None:
     track = "digits-b0-inc5-m60-resnet32-holdout50"
-    last = evaluations(tuple(run(short_spec(name, track, epochs=1), data_root=NOWHERE)))[-1]
+    last = evaluations(tuple(run(short_spec(name, track, epochs=1), CPU)))[-1]
     assert last.seen == 10
 
 
@@ -196,7 +194,7 @@ def test_it_runs_on_a_residual_backbone(name: str) -> None:
 def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    list(run(short_spec(name, "digits-b0-inc5-m60-convnet-holdout50", epochs=1), data_root=NOWHERE))
+    list(run(short_spec(name, "digits-b0-inc5-m60-convnet-holdout50", epochs=1), CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -204,5 +202,5 @@ def test_of_the_algorithms_of_a_gpu_only_those_that_repeat_themselves_are_allowe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    list(run(short_spec("finetune", "digits-b0-inc5-m0-convnet-holdout50", epochs=1), data_root=NOWHERE))
+    list(run(short_spec("finetune", "digits-b0-inc5-m0-convnet-holdout50", epochs=1), CPU))
     assert torch.backends.cudnn.deterministic

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.nets import compilation
 from cil_core.nets.backbones import PRECISIONS, build_backbone
@@ -30,10 +31,8 @@ def told(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None =
     return list(
         run(
             short_spec(name, TRACK),
-            data_root=NOWHERE,
-            device=DEVICE,
-            compiled=compiled,
-            checkpoints=checkpoints,
+            Machine(device=DEVICE, data_root=NOWHERE, compile=compiled),
+            checkpoints,
         )
     )
 
@@ -57,9 +56,8 @@ def test_a_compiled_run_gives_the_same_matrix(name: str, monkeypatch: pytest.Mon
 def test_a_resumed_run_ends_bit_identically(name: str, tmp_path: Path) -> None:
     for event in run(
         short_spec(name, TRACK),
-        data_root=NOWHERE,
-        device=DEVICE,
-        checkpoints=Checkpoints(tmp_path / "attempt-1"),
+        Machine(device=DEVICE, data_root=NOWHERE),
+        Checkpoints(tmp_path / "attempt-1"),
     ):
         if isinstance(event, TaskEvaluated) and event.task == 1:
             break

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from cil_core.engine.checkpoint import Checkpoints
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.events import RunFinished, RunStarted
 from cil_core.spec.jobs import RunSpec
@@ -66,15 +67,13 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
     checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
     started = time.monotonic()
     depends_on: Environment = {"precision": spec.track.precision}
-    events = run(
-        spec,
+    machine = Machine(
         device=order.device,
         data_root=order.data_root,
-        checkpoints=checkpoints,
         first_tasks=order.first_tasks,
-        compiled=order.compiled is not None,
+        compile=order.compiled is not None,
     )
-    for event in events:
+    for event in run(spec, machine, checkpoints):
         if isinstance(event, RunFinished):
             yield Finished(
                 event=event,

@@ -75,11 +75,11 @@ def run(
     except CannotWrite as error:
         typer.echo(f"cil run: --out: {error}", err=True)
         raise typer.Exit(2) from error
+    from cil_core.engine.machine import Machine
     from workers.cli.standalone import execute
 
-    raise typer.Exit(
-        execute(specs, device=device, data_root=data_dir / "datasets", out=result_file, compiled=compiled)
-    )
+    machine = Machine(device=device, data_root=data_dir / "datasets", compile=compiled)
+    raise typer.Exit(execute(specs, machine, result_file))
 
 
 def gc(

@@ -14,11 +14,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.errors import EngineError
 from cil_core.spec.events import Event, RunFinished, RunStarted, TaskEvaluated
@@ -53,17 +53,13 @@ class Result:
         return json.dumps(content, indent=2) + "\n"
 
 
-def execute(
-    specs: Sequence[RunSpec], *, device: str, data_root: Path, out: ResultFile, compiled: bool = False
-) -> int:
+def execute(specs: Sequence[RunSpec], machine: Machine, out: ResultFile) -> int:
     """Run every spec and write the result.
 
     Args:
         specs: runs of one job.
-        device: `cpu` or `cuda:N`.
-        data_root: the datasets' folder.
+        machine: where to run them.
         out: where the result goes.
-        compiled: whether backbones are compiled in runs that gain from it.
 
     Returns:
         The exit code: 0; 1 if a run failed or the result could not be written; 130 after Ctrl-C or SIGTERM.
@@ -76,7 +72,7 @@ def execute(
                 bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
                 try:
                     shown = partial(show, progress, bar)
-                    result.runs.append(_run(spec, device, data_root, compiled, shown))
+                    result.runs.append(_run(spec, machine, shown))
                 except Exception as error:  # noqa: BLE001 - recorded and reported; the other seeds run
                     _fail(spec, error, result, console)
                 _write(out.update, result, console)
@@ -89,14 +85,12 @@ def execute(
     return INTERRUPTED if interrupted else FAILED if result.failures or not is_written else 0
 
 
-def _run(
-    spec: RunSpec, device: str, data_root: Path, compiled: bool, shown: Callable[[Event], None]
-) -> dict[str, Any]:
+def _run(spec: RunSpec, machine: Machine, shown: Callable[[Event], None]) -> dict[str, Any]:
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
     digest, is_compiled = "", False
-    for event in run(spec, device=device, data_root=data_root, compiled=compiled):
+    for event in run(spec, machine):
         shown(event)
         if isinstance(event, RunStarted):
             is_compiled = event.compiled
@@ -115,7 +109,7 @@ def _run(
             for row, took in zip(rows, seconds, strict=True)
         ],
         "seconds": time.monotonic() - started,
-        "environment": describe(device) | peaks(device) | {"compiled": is_compiled},
+        "environment": describe(machine.device) | peaks(machine.device) | {"compiled": is_compiled},
     }
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cil_core.data import imagenet
 from cil_core.data.source import Source
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.catalog import DATASETS
 from cil_core.spec.data_root import arrays_directory
@@ -82,7 +83,7 @@ def test_a_run_streams_it(data_root: Path) -> None:
     schedule = {"epochs": 1, "batch_size": 16, "lr": 0.01, "milestones": []}
     method = {"name": "finetune", "first_task": schedule, "later_tasks": schedule}
     spec = RunSpec.model_validate({"method": method, "track": "imagenet100-b50-inc50-m0-convnet", "seed": 1})
-    *_, last = run(spec, data_root=data_root, resident_bytes=2**20)
+    *_, last = run(spec, Machine(data_root=data_root, resident_bytes=2**20))
     assert isinstance(last, RunFinished)
 
 

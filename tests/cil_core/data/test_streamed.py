@@ -12,6 +12,7 @@ from torch import Tensor
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.data.streamed import StreamedDataset
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.catalog import DATASETS
 from cil_core.spec.events import RunFinished
@@ -119,7 +120,7 @@ def test_a_run_that_streams_gives_the_same_matrix(name: str, track: str, tmp_pat
     )
 
     def digest(resident_bytes: int) -> str:
-        *_, last = run(spec, data_root=tmp_path, resident_bytes=resident_bytes)
+        *_, last = run(spec, Machine(data_root=tmp_path, resident_bytes=resident_bytes))
         assert isinstance(last, RunFinished)
         return last.matrix_digest
 

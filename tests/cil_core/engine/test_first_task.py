@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cil_core.engine.machine import Machine
 from cil_core.engine.registry import method_class
 from cil_core.engine.run import run
 from cil_core.spec.events import EpochFinished, Event, RunFinished, TaskEvaluated
@@ -24,7 +25,7 @@ def told(
     spec = RunSpec.model_validate(
         {"method": {"name": name, **schedules, **fields}, "track": track, "seed": seed}
     )
-    return list(run(spec, data_root=Path("/nonexistent"), first_tasks=shared))
+    return list(run(spec, Machine(data_root=Path("/nonexistent"), first_tasks=shared)))
 
 
 def was_shared(events: list[Event]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.nets import compilation
 from cil_core.nets.backbones import Backbone, build_backbone
@@ -108,7 +109,10 @@ def test_other_sizes_are_not_compiled() -> None:
 
 def told(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
     return list(
-        run(short_spec(name, "digits-b4-inc3-m50-convnet", epochs), data_root=NOWHERE, compiled=compiled)
+        run(
+            short_spec(name, "digits-b4-inc3-m50-convnet", epochs),
+            Machine(data_root=NOWHERE, compile=compiled),
+        )
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.models import vit_b_16
 
 from cil_core.data.folder import Preparation, register
+from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.nets import pretrained
 from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
@@ -145,7 +146,7 @@ def test_simplecil_trains_nothing_on_a_pretrained_track(
             "seed": 1,
         }
     )
-    events: list[Event] = list(run(spec, data_root=tmp_path))
+    events: list[Event] = list(run(spec, Machine(data_root=tmp_path)))
     assert isinstance(events[-1], RunFinished)
     assert not [event for event in events if isinstance(event, EpochFinished)]
     (last,) = [event for event in events if isinstance(event, TaskEvaluated) and event.task == 1]
