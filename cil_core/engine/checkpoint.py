@@ -1,12 +1,16 @@
 """Save and restore a run at task boundaries.
 
 Decisions:
-    * A checkpoint is two files: `task-003.pt` (the method's state dict) and `task-003.json` (the manifest: SHA-256, spec, finished results).
-      Each is written to a temporary name, flushed to disk and renamed; the manifest comes last, so one that exists is complete.
+    * A checkpoint is two files: `task-003.pt` holds the method's state dict, `task-003.json` the manifest
+      (SHA-256, spec, finished results). Each is written under a temporary name, flushed to disk and renamed.
+      The manifest comes last, so its checkpoint is complete.
     * Tensors are loaded with `weights_only=True`: a checkpoint cannot run code.
-    * A damaged checkpoint is reported and the one before it is used; the newest two of an attempt are kept for that.
-    * Structure follows state: modules create the parts that the state dict has weights for, then parameters take the shapes found there.
-    * No generator state is stored, because every generator is derived from the seed and its purpose (`seeding`).
+    * A damaged checkpoint is reported and the previous one is used; an attempt keeps its newest two for that
+      purpose.
+    * Structure follows state: modules first create the parts that the state dict has weights for, then
+      parameters adopt its shapes.
+    * No generator state is stored, because every generator is derived from the seed and its purpose
+      (`seeding`).
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ KEPT = 2
 
 
 class Manifest(Frozen):
-    """What stands beside the tensors of a checkpoint."""
+    """What a run needs to trust a checkpoint: its identity, checksum and finished results."""
 
     spec_digest: str
     engine_version: str
@@ -49,7 +53,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a checkpoint must agree with to be continued: spec, engine and data."""
+    """Spec, engine and data: a run resumes only from checkpoints with the same identity."""
 
     spec_digest: str
     engine_version: str
@@ -61,7 +65,7 @@ class Checkpoints:
 
     Args:
         directory: where this attempt writes; created when needed.
-        earlier: directories of earlier attempts, which are only read.
+        earlier: directories of earlier attempts, read only.
     """
 
     def __init__(self, directory: Path, earlier: Sequence[Path] = ()) -> None:
@@ -73,8 +77,14 @@ class Checkpoints:
     ) -> None:
         """Write the state after the last finished task.
 
+        Args:
+            identity: of this run.
+            state: the method's state dict.
+            finished: results of all finished tasks; their number names the files.
+
         Raises:
-            CheckpointError: if the disk refuses, with its reason; nothing half-written is left under a final name.
+            CheckpointError: if a file cannot be written, with the reason. No final name then refers to a
+            partial file.
         """
         content = io.BytesIO()
         torch.save(dict(state), content)
@@ -96,7 +106,11 @@ class Checkpoints:
             raise CheckpointError(f"cannot write checkpoint {stem}: {error.strerror or error}") from error
 
     def latest(self, identity: Identity) -> tuple[Checkpoint | None, tuple[str, ...]]:
-        """The newest valid checkpoint of this run, and why newer ones were passed over."""
+        """Find the newest valid checkpoint of this run.
+
+        Returns:
+            The checkpoint, or None; and one line per newer one that was skipped, with the reason.
+        """
         manifests = [
             path for folder in (self.directory, *self.earlier) for path in folder.glob("task-*.json")
         ]
@@ -122,18 +136,22 @@ def _read(path: Path, identity: Identity) -> Checkpoint:
         identity.engine_version,
         identity.dataset_fingerprint,
     ):
-        raise CheckpointError("it belongs to another spec, engine version or dataset")
+        raise CheckpointError("written for another spec, engine version or dataset")
     data = path.with_suffix(".pt").read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
-        raise CheckpointError("its tensors do not match their SHA-256")
+        raise CheckpointError("tensors do not match their SHA-256")
     return Checkpoint(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), manifest.finished)
 
 
 def restore(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Bring a freshly built module into a saved state, structure first.
+    """Restore a state dict, creating missing submodules first.
+
+    Args:
+        module: freshly built; it may have fewer submodules and other shapes than the saved one.
+        state: the saved state dict.
 
     Raises:
-        RuntimeError: if the state does not fit.
+        RuntimeError: if names or types of `state` do not fit the module.
     """
     _match_structure(module, state)
     _adopt_shapes(module, state)
@@ -152,7 +170,7 @@ def _match_structure(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _adopt_shapes(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give every parameter and buffer the shape and type it has in `state`."""
+    """Give every parameter the shape, and every buffer the shape and type, that it has in `state`."""
     for path, owner in module.named_modules():
         prefix = f"{path}." if path else ""
         for name, parameter in list(owner.named_parameters(recurse=False)):

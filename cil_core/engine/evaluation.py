@@ -1,4 +1,7 @@
-"""One pass over the test images gives every classifier's row of the task × task matrix. The only evaluation loop of the project."""
+"""`evaluate`, the only evaluation loop of the project: a row of the accuracy matrix per classifier.
+
+All classifiers share one pass over the test images.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +19,31 @@ TOP = 5
 
 @torch.no_grad()
 def evaluate(method: Method, tests: Sequence[ArrayDataset]) -> dict[str, Counts]:
-    """Right predictions among all seen classes, by classifier and task.
+    """Count correct predictions among all seen classes.
 
     Args:
         method: trained up to the last of these tasks.
         tests: test images of each task seen so far.
 
     Returns:
-        For each classifier, counts for each task: class is best, class is among the min(5, seen) best.
+        By classifier name, two counts per task: labels that are the best class, and labels among the
+        min(5, seen) best.
     """
     method.net.eval()
     scorers = {classifier.name: classifier.prepare(method) for classifier in method.classifiers}
-    rows: dict[str, list[Tensor]] = {name: [] for name in scorers}  # per task a (2,) tensor: top-1, top-5
+    rows: dict[str, list[Tensor]] = {name: [] for name in scorers}  # per task (2,): top-1, top-5
     for test in tests:
         counts = {name: torch.zeros(2, dtype=torch.long, device=test.labels.device) for name in scorers}
         for batch in test.batches(EVALUATION_BATCH):
             outputs = method.net(batch.x)
             for name, scorer in scorers.items():
-                counts[name] += _right(scorer(batch.x, outputs), batch.y)
+                counts[name] += _correct(scorer(batch.x, outputs), batch.y)
         for name, row in rows.items():
             row.append(counts[name])
     return {name: _as_counts(torch.stack(row)) for name, row in rows.items()}
 
 
-def _right(scores: Tensor, labels: Tensor) -> Tensor:
+def _correct(scores: Tensor, labels: Tensor) -> Tensor:
     best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices == labels[:, None]
     top1 = scores.argmax(dim=1) == labels
     return torch.stack([top1.sum(), (best.any(dim=1) | top1).sum()])

@@ -1,9 +1,15 @@
-"""Sharing the first task: methods that begin alike train it once, as the survey's authors did.
+"""Sharing the first task: methods that start alike train it once, as the survey's authors did.
 
-The first task of many methods is the same computation: cross-entropy on the same images, from the same initialisation. A method says of itself that its
-first phase is plain (`Method.plain_first_task`); that two runs then really begin alike is decided by a hash over everything the phase depends on: engine,
-data and order of its classes, seed, schedule, precision, compilation, device, threads and every initial weight. Equal hashes mean equal computations, so taking the
-trained weights from a file changes no result; a test trains every such method both ways.
+The first task of many methods is the same computation: cross-entropy on the same images, from the same
+initialisation.
+
+Decisions:
+    * A method declares that its first phase is plain (`Method.plain_first_task`). A hash then decides whether
+      two runs really start alike. It covers everything the phase depends on: engine, data, class order, seed,
+      schedule, precision, compilation, every initial weight, and what rounding depends on: PyTorch's version,
+      device, threads and CPU instruction set.
+    * Equal hashes mean equal computations, so loading the trained weights from a file changes no result. A
+      test runs every such method both ways.
 """
 
 from __future__ import annotations
@@ -24,10 +30,10 @@ from cil_core.spec.atomic_write import write_atomically
 
 
 class FirstTasks:
-    """The trained first phases of one machine.
+    """The trained first tasks of one machine.
 
     Args:
-        directory: where they are kept.
+        directory: where their weights are kept, one file each.
         fingerprint: of the dataset.
         class_order: of the track.
     """
@@ -37,9 +43,9 @@ class FirstTasks:
         self._data = [fingerprint, list(class_order)]
 
     def file_for(self, method: Method, phase: Phase) -> Path | None:
-        """Where the weights of this phase lie once somebody has trained it; None if the method begins in its own way.
+        """The file for the trained weights of this phase; None if the phase cannot be shared.
 
-        To be asked before the phase is trained: the name depends on the initial weights.
+        The file need not exist. Call this before training, because the name depends on the initial weights.
         """
         if (
             not method.plain_first_task
@@ -50,17 +56,29 @@ class FirstTasks:
         ):
             return None
         context = method.context
-        device = str(context.device.type)
         depends_on = [
-            ENGINE_VERSION, *self._data, context.task_sizes[0], len(phase.data), context.randomness.seed, context.precision, bool(method.compiled_batches),
-            device, torch.get_num_threads() if device == "cpu" else torch.cuda.get_device_name(context.device),
-            phase.schedule.model_dump(mode="json"), phase.data.transform.tokens, digest(phase.model.state_dict()),
-        ]  # fmt: skip
+            ENGINE_VERSION,
+            *self._data,
+            context.task_sizes[0],
+            len(phase.data),
+            context.randomness.seed,
+            context.precision,
+            bool(method.compiled_batches),
+            *_rounding(context.device),
+            phase.schedule.model_dump(mode="json"),
+            phase.data.transform.tokens,
+            digest(phase.model.state_dict()),
+        ]
         return self.directory / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()}.pt"
 
     @staticmethod
     def load(file: Path, phase: Phase) -> bool:
-        """Load trained weights; False if nobody has trained this phase, or the file is damaged, which training it again mends."""
+        """Load trained weights into the phase's model.
+
+        Returns:
+            Whether it succeeded. A missing or damaged file means that the phase must be trained; `save`
+            then replaces the file.
+        """
         try:
             kept = torch.load(file, map_location="cpu", weights_only=True)
             state = kept["state"]
@@ -68,7 +86,7 @@ class FirstTasks:
                 return False
         except FileNotFoundError:
             return False
-        except Exception:  # noqa: BLE001 - whatever a damaged file makes the loader raise, the phase can be trained instead
+        except Exception:  # noqa: BLE001 - a damaged file may raise anything; training replaces it
             return False
         phase.model.load_state_dict(state)
         phase.model.eval()
@@ -76,7 +94,7 @@ class FirstTasks:
 
     @staticmethod
     def save(file: Path, phase: Phase) -> None:
-        """Keep the weights of a trained phase for others.
+        """Store the weights of a trained phase for other methods.
 
         Raises:
             OSError: if the disk is full or read-only.
@@ -88,8 +106,15 @@ class FirstTasks:
         write_atomically(file, content.getvalue())
 
 
+def _rounding(device: torch.device) -> list[str | int]:
+    """What the rounding of a computation depends on: software, processor and threads."""
+    if device.type == "cpu":
+        return [torch.__version__, "cpu", torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    return [torch.__version__, device.type, torch.cuda.get_device_name(device)]
+
+
 def digest(state: dict[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and bits."""
+    """SHA-256 over names, types, shapes and bits of the tensors."""
     found = hashlib.sha256()
     for name, value in state.items():
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

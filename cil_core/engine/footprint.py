@@ -1,4 +1,4 @@
-"""What a method keeps between tasks, counted in both ways the field uses."""
+"""What a method keeps between tasks, counted as the survey of Zhou et al. (TPAMI 2024) does, and in full."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cil_core.spec.events import Footprint
 def measure(method: Method) -> Footprint:
     """The footprint after a task.
 
-    `counted_bytes` follows the survey: exemplars as uint8 and backbone parameters as float32, nothing else. `kept_bytes` is everything in the
-    state dict, except the teacher, which at this moment is a copy of the network.
+    `counted_bytes` follows the survey: exemplars as uint8 and backbone parameters as float32, nothing else.
+    `kept_bytes` is the size of the state dict without the teacher, which at this moment is a copy of the
+    network.
     """
     backbone = method.net.backbone_parameters()
     exemplars = len(method.memory)

@@ -18,7 +18,8 @@ class Machine:
         device: `cpu` or `cuda:N`.
         data_root: directory of the datasets and published weights; missing ones are downloaded to it.
         resident_bytes: a larger dataset stays in its files, and batches are read from there.
-        first_tasks: directory where methods that start alike share their trained first task; None disables sharing.
+        first_tasks: directory where methods that start alike share their trained first task; None disables
+            sharing.
         compile: whether to compile the backbones of runs that are long enough to gain from it.
     """
 

@@ -1,6 +1,7 @@
-"""From a recipe to the method that runs it: `cil_core/methods/<name>.py` holds one class that names its recipe.
+"""From a recipe to the method that runs it: each `cil_core/methods/<name>.py` assigns its class to `METHOD`.
 
-A hyphen of the name is an underscore in the module, and a name that Python reserves ends in one: `der-wa` is `der_wa.py`, `pass` is `pass_.py`.
+In module names a hyphen becomes an underscore and a Python keyword gets a trailing one: `der-wa` is
+`der_wa.py`, `pass` is `pass_.py`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ def module_name(name: str) -> str:
 
 @cache
 def method_class(name: str) -> type[Method]:
-    """The method of a recipe's name: the class called `METHOD` in its module.
+    """The method class of a recipe's name: `METHOD` in its module.
 
     Raises:
-        ModuleNotFoundError: if there is no such module.
+        ModuleNotFoundError: if no module has this name.
     """
     module = importlib.import_module(module_name(name))
     found: type[Method] = module.METHOD
@@ -32,5 +33,5 @@ def method_class(name: str) -> type[Method]:
 
 
 def create(recipe: base.Recipe, context: RunContext) -> Method:
-    """The method that runs `recipe`, on its device, before any class is known."""
+    """A new method that runs `recipe`, on the device of `context`, before the first task."""
     return method_class(recipe.name)(recipe, context).to(context.device)

@@ -1,14 +1,17 @@
 """A whole run on one page: `run(spec, machine)` yields events as they happen.
 
-Pure: arguments in, events out. The engine reads no environment variable, clock or global random state, prints nothing and guesses
-no path. It sets one switch of its process: it forces deterministic cuDNN algorithms.
+Pure: arguments in, events out. The engine reads no environment variable, clock or global random state. It
+prints nothing and guesses no path. It sets one switch of its process: it forces deterministic cuDNN
+algorithms.
 
 Reproducibility:
-    * The same spec yields bit-equal events on the same device with the same number of CPU threads, the same versions of PyTorch and
-      its libraries, and the same CPU instruction set. Every operation then has the same shapes and takes the same code.
-    * Nothing is bit-equal across shapes, batch sizes, thread counts, devices or instruction sets, where libraries sum in another
-      order. Such values agree within a tolerance, and tests compare them with one.
-    * Copies are exact everywhere: growing a head, folding a checkpoint back in or moving a tensor changes no stored number.
+    * The same spec yields bit-equal events on the same device, CPU instruction set and number of threads,
+      with the same versions of PyTorch and its libraries. Every operation then has the same shapes and runs
+      the same code.
+    * Across shapes, batch sizes, thread counts, devices or instruction sets, libraries sum in another order.
+      Values then agree within a tolerance only, and no code or test relies on more.
+    * Copies are exact everywhere: growing a head, restoring a checkpoint or moving a tensor keeps every
+      stored number.
 """
 
 from __future__ import annotations
@@ -51,8 +54,8 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
         checkpoints: where to save after every task and to look for earlier progress; None saves nothing.
 
     Yields:
-        RunStarted; per task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. A resumed run repeats the results of finished
-        tasks right after RunStarted.
+        RunStarted; per task TaskStarted, EpochFinished …, TaskEvaluated; RunFinished. A resumed run
+        repeats the results of finished tasks right after RunStarted.
 
     Raises:
         InvalidSpec: the spec cannot be run.

@@ -1,9 +1,10 @@
 """`train(phase)`: the only optimisation loop of the project.
 
 Decisions:
-    * Loss sums stay on the device; they are read once an epoch, which is also where divergence is noticed.
-    * Shuffling and augmentation draw from generators named by task, phase and epoch.
-    * No gradient outlives its phase: what is frozen then would keep it for good.
+    * Loss sums stay on the device and are read once per epoch, which is also when divergence is detected.
+    * Shuffling and augmentation draw from generators derived from task, phase and epoch.
+    * Gradients are released at the end of a phase; parameters that are frozen afterwards would keep theirs
+      forever.
 """
 
 from __future__ import annotations
@@ -32,16 +33,20 @@ class EpochReport:
 
 
 def train(phase: Phase, task: Task, randomness: Randomness, number: int = 0) -> Iterator[EpochReport]:
-    """Optimise `phase`, reporting after each epoch.
+    """Optimise `phase`.
 
     Args:
         phase: what to train.
-        task: the task it belongs to.
+        task: the task that the phase belongs to.
         randomness: source of the generators.
-        number: which phase of the task this is, so that phases draw different numbers.
+        number: position of the phase in its task, so that phases draw different numbers.
+
+    Yields:
+        One report per epoch.
 
     Raises:
-        Diverged: when a loss term is NaN or infinite, naming task, phase and epoch.
+        Diverged: if a loss term is NaN or infinite; the message names task, phase and epoch.
+        ValueError: if the phase has no parameter to train.
     """
     optimizer = make_optimizer(phase)
     schedule = phase.schedule
@@ -65,10 +70,10 @@ def train(phase: Phase, task: Task, randomness: Randomness, number: int = 0) -> 
 
 
 def make_optimizer(phase: Phase) -> torch.optim.Optimizer:
-    """The optimiser a phase asks for, over its parameters.
+    """The optimiser of a phase's schedule, over its parameters.
 
     Raises:
-        ValueError: if there is nothing to train.
+        ValueError: if the phase has no parameter to train.
     """
     params = (
         list(phase.params)
@@ -109,5 +114,6 @@ def _check_finite(means: dict[str, float], task: Task, phase: str, epoch: int) -
     if bad:
         terms = ", ".join(f"{name} = {value}" for name, value in bad.items())
         raise Diverged(
-            f"the loss diverged in task {task.index + 1}, phase {phase!r}, epoch {epoch + 1}: {terms}; a smaller learning rate may help"
+            f"the loss diverged in task {task.index + 1}, phase {phase!r}, epoch {epoch + 1}: {terms};"
+            " a smaller learning rate may help"
         )

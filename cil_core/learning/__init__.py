@@ -1,1 +1,1 @@
-"""The parts methods are composed of: the method base class, phases, memory, classifiers and losses."""
+"""What methods are composed of: the base class, phases, memory, classifiers and losses."""

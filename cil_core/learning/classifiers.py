@@ -1,6 +1,7 @@
 """From outputs to class scores: the network's own logits, or the nearest mean of exemplars.
 
-A classifier is prepared once after each task and then scores every test batch, so that one pass over the test set serves all of them.
+A classifier is prepared once after each task and then scores every test batch, so that all classifiers share
+one pass over the test set.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from cil_core.learning.memory import Memory
 from cil_core.nets.incremental import Net, Outputs
 
 Scorer = Callable[[Tensor, Outputs], Tensor]
-"""(Prepared images of a batch, outputs of the method's network for them) → scores (B, n); the largest wins."""
+"""(Prepared images, outputs of the method's network for them) → scores (B, n); the largest wins."""
 
 
 class Classified(Protocol):
-    """What a classifier needs of a method: `Method` offers it."""
+    """What a classifier needs from a method; `Method` satisfies it."""
 
     memory: Memory
 
@@ -41,7 +42,7 @@ class Classifier(Protocol):
     name: str
 
     def prepare(self, method: Classified) -> Scorer:
-        """What scores test batches until the next task."""
+        """The scorer of test batches until the next task."""
         ...
 
 
@@ -56,10 +57,10 @@ class Logits:
 
 
 class NearestMean:
-    """Nearest mean of exemplars (iCaRL): unit features against the unit mean of each class's unit exemplar features.
+    """Nearest mean of exemplars (iCaRL, Rebuffi et al. 2017, algorithm 1), on unit features and unit means.
 
     Args:
-        flip: average over each exemplar and its mirror image, as the official code does.
+        flip: whether to average over each exemplar and its mirror image, as the official code does.
     """
 
     name = "nme"
@@ -74,7 +75,7 @@ class NearestMean:
 
 
 CLASSIFIERS: dict[str, Callable[[], Classifier]] = {"linear": Logits, "nme": NearestMean}
-"""By the name of the accuracy curve; a method may know more (`Method.classifier`)."""
+"""Classifiers by the name of their accuracy curve; a method may add its own (`Method.classifier`)."""
 
 
 def class_means(method: Classified, *, flip: bool = False) -> Tensor:
@@ -96,7 +97,7 @@ def unit_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     Args:
         features: (N, d).
         labels: (N,), in 0 … classes − 1.
-        classes: how many there are.
+        classes: number of classes.
 
     Raises:
         ValueError: if a class has no sample.
@@ -104,7 +105,6 @@ def unit_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=classes)
     if bool((counts == 0).any()):
         raise ValueError(f"classes without a sample: {torch.nonzero(counts == 0).flatten().tolist()}")
-    sums = (
-        F.one_hot(labels, classes).T.to(features) @ features
-    )  # a product, because scattered additions are not deterministic on a GPU
+    # a matrix product, because scattered additions are not deterministic on a GPU
+    sums = F.one_hot(labels, classes).T.to(features) @ features
     return F.normalize(sums / counts[:, None], dim=1)

@@ -1,9 +1,14 @@
-"""Gradient surgery: a step that would harm the past is replaced by the nearest one that does not (GEM, A-GEM).
+"""Gradient surgery: replaces a gradient that conflicts with past tasks by the nearest one that does not.
+
+Sources: GEM (Lopez-Paz and Ranzato, NeurIPS 2017) and A-GEM (Chaudhry et al., ICLR 2019).
 
 Decisions:
-    * Gradients are flat vectors (p,) over the parameters in their order; a parameter that a loss does not reach counts as zero.
-    * GEM's dual problem is a non-negative least-squares problem in disguise, which scipy solves exactly by active sets: no general QP solver.
-    * A gradient that harms nothing is returned as it is, bit for bit. So is one that is not finite: the trainer reports divergence.
+    * Gradients are flat vectors (p,) over the parameters in their order. A parameter that a loss does not
+      reach has gradient zero.
+    * GEM's dual problem is equivalent to non-negative least squares, which scipy solves with active sets. No
+      general QP solver is needed.
+    * A gradient without conflict is returned unchanged. So is one that is not finite: the trainer reports
+      divergence.
 """
 
 from __future__ import annotations
@@ -19,17 +24,17 @@ SOLVER_STEPS = 1000
 
 
 def flat_gradient(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """The gradients that the last backward pass left, side by side, (p,)."""
+    """The gradients of the last backward pass, concatenated, (p,)."""
     return _flat([parameter.grad for parameter in parameters], parameters)
 
 
 def gradient_of(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
-    """The gradient (p,) of a loss; what the last backward pass left stays as it is."""
+    """The gradient (p,) of a loss; the parameters' `grad` stays unchanged."""
     return _flat(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
 
 
 def set_gradient(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:
-    """Replace the gradients by the pieces of `vector` (p,)."""
+    """Set the gradients to the slices of `vector` (p,)."""
     for parameter, piece in zip(
         parameters, vector.split([parameter.numel() for parameter in parameters]), strict=True
     ):
@@ -47,11 +52,14 @@ def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]
 
 
 def project_on_average(gradient: Tensor, reference: Tensor) -> Tensor:
-    """A-GEM: remove the part of `gradient` that points against `reference`, g − (g·r / r·r) r if g·r < 0.
+    """A-GEM (section 4): g − (g·r / r·r) r if g·r < 0, else g.
 
     Args:
         gradient: g (p,).
         reference: r (p,), the gradient on a sample of the memory.
+
+    Returns:
+        The projection (p,), or `gradient` itself if the two do not conflict.
     """
     overlap = gradient @ reference
     if not bool(overlap < 0):
@@ -60,16 +68,18 @@ def project_on_average(gradient: Tensor, reference: Tensor) -> Tensor:
 
 
 def project_on_tasks(gradient: Tensor, references: Tensor, margin: float, ridge: float) -> Tensor:
-    """GEM: the nearest g̃ with G g̃ ≥ 0, as g̃ = g + Gᵀ v with v = argmin ½ vᵀ(G Gᵀ + ridge I)v + (G g)ᵀ v subject to v ≥ margin.
+    """GEM (section 3): the nearest g̃ with G g̃ ≥ 0.
+
+    It is g̃ = g + Gᵀ v with v = argmin ½ vᵀ(G Gᵀ + ridge I)v + (G g)ᵀ v subject to v ≥ margin.
 
     Args:
         gradient: g (p,).
-        references: G (t, p), a row for each past task.
-        margin: γ ≥ 0, how strongly every past task is favoured once one is harmed.
+        references: G (t, p), one row per past task.
+        margin: γ ≥ 0, how strongly every past task is favoured once one conflicts.
         ridge: added to the diagonal for stability; constraints then hold up to −ridge · max(v).
 
     Returns:
-        g̃ (p,), or `gradient` itself if no task is harmed.
+        g̃ (p,), or `gradient` itself if no task conflicts.
     """
     harm = references @ gradient
     if bool((harm >= 0).all()) or not bool(torch.isfinite(harm).all()):
@@ -79,7 +89,10 @@ def project_on_tasks(gradient: Tensor, references: Tensor, margin: float, ridge:
 
 
 def _dual_solution(gradient: Tensor, references: Tensor, margin: float, ridge: float) -> Tensor:
-    """v (t,) of `project_on_tasks`: with u = v − margin ≥ 0 it minimises ‖[Gᵀ; √ridge I](u + margin) + [g; 0]‖², reduced to t rows by QR."""
+    """v (t,) of `project_on_tasks`.
+
+    With u = v − margin ≥ 0 it minimises ‖[Gᵀ; √ridge I](u + margin) + [g; 0]‖², reduced to t rows by QR.
+    """
     tasks = len(references)
     basis, triangle = torch.linalg.qr(references.T)  # (p, t) or narrower, (·, t)
     target = np.concatenate([(-basis.T @ gradient).numpy(force=True), np.zeros(tasks)])

@@ -1,10 +1,14 @@
-"""`Importance`: the diagonal Fisher information of a network's parameters, and the quadratic penalty it weighs (EWC).
+"""`Importance`: the diagonal Fisher information of a network and the quadratic penalty of EWC.
+
+Source: Kirkpatrick et al., PNAS 2017, equation 3.
 
 Decisions:
-    * F is the mean over images of the *squared gradient of each image*: squaring the gradient of a batch instead underestimates it by about
-      the batch size. That variant is offered for comparison with code that computes it.
-    * Images are seen in evaluation mode without augmentation, so that estimating F moves no batch-norm statistics.
-    * Of a tensor that has grown since, its first rows are weighed; new rows are free.
+    * F is the mean over images of each image's squared gradient. Squaring the gradient of a batch instead
+      underestimates F by about the batch size; `batch_fisher` does so for comparison with code that computes
+      it.
+    * The network is in evaluation mode and images are not augmented, so that estimating F changes no
+      batch-norm statistics.
+    * The penalty covers the first rows of a tensor that has grown since; new rows are free.
 """
 
 from __future__ import annotations
@@ -21,26 +25,29 @@ from cil_core.data.arrays import ArrayDataset
 from cil_core.nets.incremental import Net
 
 CHUNK = 32
-"""Images whose gradients are held at once: CHUNK times the network's parameters."""
+"""Images whose gradients are in memory at once: CHUNK times the network's parameters."""
 
 Labels = Literal["model", "data"]
-"""`model`: labels drawn from the network's own predictions, as the Fisher information is defined; `data`: the true labels (empirical Fisher)."""
+"""`model`: drawn from the network's predictions, as defined; `data`: true labels, the empirical Fisher."""
 
 
 class Importance(nn.Module):
-    """F_i ≥ 0 for every parameter, by the parameter's name; starts empty. Each is a buffer, so that the state dict holds it."""
+    """F_i ≥ 0 by parameter name; starts empty.
+
+    Each is a buffer, so that the state dict contains it.
+    """
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """Make room for every importance in `state`."""
+        """Create a buffer for every importance in `state`."""
         for key, value in state.items():
             self.register_buffer(key, torch.empty_like(value))
 
     def get(self, name: str) -> Tensor:
-        """The importance of the parameter `name`."""
+        """The importance of the parameter `name`; AttributeError if it has none."""
         return self.get_buffer(_key(name))
 
     def average(self, fresh: Mapping[str, Tensor], old_share: float) -> None:
-        """F ← α F + (1 − α) F_new on the rows both have; new rows take F_new.
+        """F ← α F + (1 − α) F_new on the rows that both have; new rows take F_new.
 
         Args:
             fresh: F_new by parameter name.
@@ -61,7 +68,7 @@ class Importance(nn.Module):
             self.register_buffer(_key(name), total)
 
     def penalty(self, model: nn.Module, anchor: nn.Module) -> Tensor:
-        """(1/2) Σ F_i (θ_i − θ*_i)², a scalar.
+        """The penalty (1/2) Σ F_i (θ_i − θ*_i)², a scalar.
 
         Args:
             model: θ; its tensors may have more rows than F.
@@ -87,13 +94,16 @@ def _key(name: str) -> str:
 
 
 def fisher(net: Net, data: ArrayDataset, labels: Labels, generator: torch.Generator) -> dict[str, Tensor]:
-    """Diagonal Fisher: mean over images of (∂ log p(y|x) / ∂θ)², by parameter name.
+    """The diagonal Fisher information: the mean over images of (∂ log p(y|x) / ∂θ)².
 
     Args:
         net: evaluated over all its classes.
         data: images to average over.
         labels: where y comes from.
         generator: draws y, on the device of `data`.
+
+    Returns:
+        By parameter name, a tensor in the parameter's shape.
     """
     parameters = {name: value.detach() for name, value in net.named_parameters()}
 
@@ -112,14 +122,19 @@ def fisher(net: Net, data: ArrayDataset, labels: Labels, generator: torch.Genera
 def batch_fisher(
     net: Net, data: ArrayDataset, batch_size: int, labels: Labels, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The square of each batch's mean gradient, averaged over batches: what common code calls the Fisher, smaller by about the batch size.
+    """The square of each batch's mean gradient, averaged over batches.
+
+    Common code calls it the Fisher; it is smaller by about the batch size.
 
     Args:
         net: see `fisher`.
         data: see `fisher`; shuffled by `generator`.
-        batch_size: images a batch.
+        batch_size: images per batch.
         labels: see `fisher`.
         generator: see `fisher`.
+
+    Returns:
+        See `fisher`.
     """
     parameters = dict(net.named_parameters())
     total = {name: torch.zeros_like(value) for name, value in parameters.items()}
@@ -143,7 +158,7 @@ def _labelled(
     *,
     shuffle: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images with the labels F is computed for; the network is in evaluation mode meanwhile."""
+    """Images with the labels that F is computed for, while the network is in evaluation mode."""
     was_training = net.training
     net.eval()
     for batch in data.batches(batch_size, generator if shuffle else None):

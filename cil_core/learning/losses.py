@@ -1,4 +1,6 @@
-"""Losses: tensors in, a scalar tensor out (or several, named). None of them sees a method, a network or a trainer.
+"""Losses: tensors in, a scalar tensor (or several, by name) out.
+
+They depend on no method, network or trainer.
 
 Notation: B images, o known classes, k new ones, n = o + k.
 """
@@ -24,9 +26,10 @@ def slice_cross_entropy(logits: Tensor, labels: Tensor, known: int) -> Tensor:
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy from the softened teacher to the softened student, without the factor T² (Hinton et al. 2015; PyCIL's form).
+    """Cross-entropy from the softened teacher to the softened student (Hinton et al. 2015).
 
-    At student = teacher its value is the teacher's entropy and its gradient is 0.
+    As in PyCIL, the factor T² is left out. At student = teacher its value is the teacher's entropy and its
+    gradient is 0.
 
     Args:
         student: logits (B, o).
@@ -40,16 +43,19 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
 def icarl_binary_cross_entropy(
     logits: Tensor, labels: Tensor, teacher: Tensor | None, classes: int
 ) -> Tensor:
-    """Per-class binary cross-entropy (iCaRL, algorithm 3), summed over seen classes and divided by images × `classes`.
+    """Per-class binary cross-entropy (iCaRL, algorithm 3).
 
-    New columns are trained towards the one-hot label, old columns towards the old network's sigmoid outputs, for every image: the labels
-    of exemplars are not used.
+    It is summed over seen classes and divided by images × `classes`.
+
+    New columns are trained towards the one-hot label, old columns towards the old network's sigmoid outputs,
+    for every image. The labels of exemplars have no effect.
 
     Args:
         logits: (B, n).
         labels: (B,).
         teacher: old logits (B, o), or None in the first task.
-        classes: classes of the whole protocol: the official code averages over all of them, which its learning rate of 2 relies on.
+        classes: classes of the whole protocol. The official code averages over all of them, and its learning
+            rate of 2 relies on that.
     """
     target = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
     if teacher is not None:
@@ -58,7 +64,7 @@ def icarl_binary_cross_entropy(
 
 
 def l2_distance(model: nn.Module, reference: nn.Module) -> Tensor:
-    """(1/2) ‖θ − θ_ref‖² over the parameters both have; of a grown tensor, its first rows (L2-SP, Li et al. 2018)."""
+    """(1/2) ‖θ − θ_ref‖² over common parameters (L2-SP, Li et al. 2018); first rows of a grown tensor."""
     old = dict(reference.named_parameters())
     terms = [
         (parameter[: len(old[name])] - old[name]).square().sum()
@@ -73,12 +79,12 @@ def l2_distance(model: nn.Module, reference: nn.Module) -> Tensor:
 def shared_objective(
     logits: Tensor, labels: Tensor, teacher: Tensor | None, temperature: float
 ) -> dict[str, Tensor]:
-    """(1 − λ) · CE over all seen classes + λ · KD_T over the old ones, with λ = o / n: what BiC, WA and COIL have in common.
+    """The objective of BiC, WA and COIL: (1 − λ) · CE over all classes + λ · KD_T over old ones, λ = o / n.
 
     Args:
         logits: (B, n).
         labels: (B,).
-        teacher: old logits (B, o), constants; None in the first task, where only cross-entropy is left.
+        teacher: old logits (B, o), constants; None in the first task, where only cross-entropy remains.
         temperature: T of the distillation.
     """
     classification = F.cross_entropy(logits, labels)
@@ -93,19 +99,24 @@ def shared_objective(
 
 
 def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean of 1 − cos(f, f_old) over a batch of features (B, d): the less-forget constraint of UCIR, POD-flat of PODNet."""
+    """Mean of 1 − cos(f, f_old) over a batch of features (B, d).
+
+    It is the less-forget constraint of UCIR (Hou et al. 2019) and POD-flat of PODNet (Douillard et al. 2020).
+    """
     return (1 - F.cosine_similarity(student, teacher, dim=1)).mean()
 
 
 def margin_ranking(similarities: Tensor, labels: Tensor, known: int, margin: float, hardest: int) -> Tensor:
-    """Keeps old exemplars away from the new classes (UCIR): mean of max(0, margin − a_y + a_c) over the most similar new classes c.
+    """Margin ranking of UCIR, which keeps old exemplars away from new classes.
+
+    It is the mean of max(0, margin − a_y + a_c) over the most similar new classes c.
 
     Args:
         similarities: cosines a (B, n), before any scale.
-        labels: (B,); images of new classes take no part. Without an old one the loss is 0.
+        labels: (B,); images of new classes have no effect. Without an image of an old class the loss is 0.
         known: o.
         margin: m.
-        hardest: new classes compared with; fewer if there are fewer.
+        hardest: number of new classes to compare with, at most all of them.
     """
     old = labels < known
     if not bool(old.any()):
@@ -116,16 +127,16 @@ def margin_ranking(similarities: Tensor, labels: Tensor, known: int, margin: flo
 
 
 def neighbourhood_analysis(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float) -> Tensor:
-    """NCA as PODNet states it: mean of [−log( exp(s (ŷ_y − δ)) / Σ over c ≠ y of exp(s ŷ_c) )]₊.
+    """NCA as the PODNet paper defines it: mean of [−log( exp(s (ŷ_y − δ)) / Σ over c ≠ y of exp(s ŷ_c) )]₊.
 
-    In the term s·δ the scale counts as a constant. Its gradient there has one way to shrink a margin that is not met yet, a scale of 0 or
-    below, and takes it: the similarities then rank classes upside down.
+    In the term s·δ the scale counts as a constant. With a gradient there, training could satisfy the margin
+    by a scale of 0 or below, which reverses the ranking of classes.
 
     Args:
         similarities: ŷ (B, n).
         labels: (B,).
         scale: s, a scalar.
-        margin: δ, asked of the right class only.
+        margin: δ, required of the correct class only.
     """
     own = F.one_hot(labels, similarities.shape[1]).bool()
     others = (scale * similarities).masked_fill(own, -torch.inf).logsumexp(dim=1)
@@ -137,8 +148,14 @@ def neighbourhood_analysis_as_coded(
 ) -> Tensor:
     """NCA as the official code and PyCIL compute it.
 
-    The margin is taken from every class, so it has no effect, and after the largest scaled similarity is subtracted the right class stays
-    in the denominator as exp(0). The arguments are those of `neighbourhood_analysis`.
+    The margin is subtracted from every class, so it has no effect. After the largest scaled similarity is
+    subtracted, the correct class remains in the denominator as exp(0).
+
+    Args:
+        similarities: see `neighbourhood_analysis`.
+        labels: see `neighbourhood_analysis`.
+        scale: see `neighbourhood_analysis`.
+        margin: see `neighbourhood_analysis`.
     """
     scaled = scale * (similarities - margin)
     scaled = scaled - scaled.max(dim=1, keepdim=True).values
@@ -147,12 +164,13 @@ def neighbourhood_analysis_as_coded(
 
 
 def pooled_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """POD-spatial (PODNet): distance between the pooled statistics of two networks' maps, averaged over images and stages.
+    """POD-spatial of PODNet: the distance between pooled maps, averaged over images and stages.
 
-    Maps are squared and summed over width and over height; the sums of an image, side by side, are scaled to unit norm.
+    Maps are squared and summed over width and over height. The concatenated sums of an image are scaled to
+    unit norm.
 
     Args:
-        student: maps (B, C, H, W) of each stage.
+        student: maps (B, C, H, W), one per stage.
         teacher: the same, constants.
     """
     distances = [
@@ -169,11 +187,11 @@ def _pooled(maps: Tensor) -> Tensor:
 
 
 def task_cross_entropy(logits: Tensor, labels: Tensor, bounds: Sequence[int]) -> Tensor:
-    """Softmax cross-entropy in which every image's label competes with the classes of its own task alone (GEM's and A-GEM's masks).
+    """Softmax cross-entropy in which a label competes only with the classes of its task (GEM, A-GEM).
 
     Args:
         logits: (B, n).
-        labels: (B,), of any tasks.
+        labels: (B,), of any task.
         bounds: class boundaries of the tasks, (0, first, …, n).
     """
     edges = torch.tensor(bounds[1:], device=labels.device)
@@ -185,12 +203,14 @@ def task_cross_entropy(logits: Tensor, labels: Tensor, bounds: Sequence[int]) ->
 
 
 def stored_logits_distance(logits: Tensor, stored: Tensor, widths: Tensor) -> Tensor:
-    """Squared distance to logits stored earlier (DER++): mean over each image's stored classes, then over images.
+    """Squared distance to stored logits (DER++, Buzzega et al. 2020).
+
+    It is averaged over each image's stored classes, then over images.
 
     Args:
         logits: (B, n).
-        stored: (B, m ≤ n); an entry from its row's width on means nothing.
-        widths: (B,), how many classes each row was stored for, at least 1.
+        stored: (B, m ≤ n); entries beyond a row's width are ignored.
+        widths: (B,), the number of classes stored in each row, at least 1.
     """
     valid = torch.arange(stored.shape[1], device=widths.device) < widths[:, None]
     squares = (logits[:, : stored.shape[1]] - stored).square().masked_fill(~valid, 0)
@@ -198,29 +218,37 @@ def stored_logits_distance(logits: Tensor, stored: Tensor, widths: Tensor) -> Te
 
 
 def frobenius_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """‖Φ − Φ_old‖_F over a whole batch of features (B, d): neither squared nor averaged, so it grows with the batch (PASS)."""
+    """‖Φ − Φ_old‖_F over a batch of features (B, d) (PASS, Zhu et al. 2021).
+
+    It is neither squared nor averaged, so it grows with the batch.
+    """
     distance: Tensor = (student - teacher).norm()
     return distance
 
 
 def effective_number_weights(counts: Tensor, beta: float) -> Tensor:
-    """Class weights (n,) that sum to n, in proportion to (1 − β) / (1 − β^N_c): the rarer a class, the larger (Cui et al., CVPR 2019).
+    """Class weights by the effective number of images, larger for rarer classes (Cui et al., CVPR 2019).
+
+    They are proportional to (1 − β) / (1 − β^N_c) and sum to n.
 
     Args:
         counts: N_c (n,), images of each class, at least 1.
-        beta: β in [0, 1); 0 weighs all classes alike.
+        beta: β in [0, 1); with 0 all weights are equal.
+
+    Returns:
+        (n,), float32.
     """
     weights = (1 - beta) / (1 - torch.pow(beta, counts.double()))
     return (len(counts) * weights / weights.sum()).float()
 
 
 def balanced_distillation(student: Tensor, teacher: Tensor, weights: Tensor, temperature: float) -> Tensor:
-    """Distillation with the teacher's probabilities weighed by class and normalised again (FOSTER, Wang et al., ECCV 2022).
+    """Distillation from class-weighted, renormalised teacher probabilities (FOSTER, Wang et al., ECCV 2022).
 
     Args:
         student: logits (B, n).
         teacher: logits (B, n), constants.
-        weights: (n,); with equal ones this is `distillation`.
+        weights: (n,); equal weights make it `distillation`.
         temperature: T of both softmaxes.
     """
     target = F.normalize(F.softmax(teacher / temperature, dim=1) * weights, p=1, dim=1)

@@ -1,8 +1,9 @@
-"""`Memory`: the exemplars, as raw uint8 images, class after class, each class in the order of its selection.
+"""`Memory`: the exemplars as raw uint8 images, grouped by class, each class in the order of its selection.
 
 Decisions:
-    * Quotas are rounded down, so a budget is never exceeded; a class with fewer images than its quota keeps them all.
-    * Old classes are only truncated to the first m of their order, never selected anew (iCaRL).
+    * Quotas are rounded down, so a budget is never exceeded; a class with fewer images than its quota keeps
+      them all.
+    * Old classes are truncated to the first m of their order, never selected again (iCaRL).
     * Everything is a buffer: the state dict is the checkpoint.
 """
 
@@ -24,7 +25,7 @@ class Memory(nn.Module):
     Args:
         image_shape: (C, H, W) of one image.
         transform: how images are prepared for training.
-        device: where they live.
+        device: of images and labels.
     """
 
     images: Tensor
@@ -53,20 +54,20 @@ class Memory(nn.Module):
         return self.data.select(torch.cat(kept)) if kept else self.data
 
     def replace(self, data: ArrayDataset) -> None:
-        """Keep exactly these images, in this order."""
+        """Replace the exemplars by a copy of `data`, in its order."""
         self.images, self.labels = data.pixels().clone(), data.labels.clone()
 
 
 def select(
     data: ArrayDataset, quota: int, selection: str, features: Callable[[ArrayDataset], Tensor]
 ) -> ArrayDataset:
-    """The best `quota` images of each class of `data`, class after class, in order of priority.
+    """The best `quota` images of each class of `data`, grouped by class, in order of priority.
 
     Args:
         data: candidates; classes are treated independently.
-        quota: images a class; a smaller class is kept whole.
+        quota: images per class; a smaller class is kept whole.
         selection: a name in `SELECTIONS`.
-        features: gives unit-norm features (N, d) of a dataset, without augmentation.
+        features: returns unit-norm features (N, d) of a dataset, without augmentation.
     """
     chosen = []
     for label in data.labels.unique().tolist():

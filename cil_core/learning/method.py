@@ -1,13 +1,17 @@
-"""`Method`: the five verbs a class-incremental method is made of.
+"""`Method`: a class-incremental method consists of five verbs.
 
-The engine calls, for every task: `grow`, then each phase of `learn`, then `consolidate` and `remember`; then it tests. A method sees its
-task's training data and its own memory, nothing else: no test data, no future task, no old data it did not keep.
+For every task the engine calls `grow`, trains each phase of `learn`, calls `consolidate` and `remember`, and
+evaluates. A method sees its task's training data and its own memory only: no test data, no future task, and
+no old data that it did not keep.
 
 Decisions:
-    * State that outlives a task is a submodule or a buffer, so that the state dict is the checkpoint. What a state dict does not hold
-      (which parameters are frozen, which submodules exist) is set in `grow` and `match_structure`.
-    * The teacher is a frozen copy of the network made after every task, when everything else is done. What is asked in training is
-      `old_net`, the same network with batch normalisation folded away: made when first needed, never saved.
+    * State that outlives a task is a submodule or a buffer, so that the state dict is the checkpoint. `grow`
+      and `match_structure` set what a state dict does not contain: frozen parameters and submodules.
+    * The recipe declares once which classifiers a method reports and whether it uses memory; the method
+      derives both from it.
+    * The teacher is a frozen copy of the network, made at the end of every task. Training queries `old_net`,
+      the same network with batch norm folded into its convolutions. It is built when first needed and never
+      saved.
 """
 
 from __future__ import annotations
@@ -41,18 +45,18 @@ EVALUATION_BATCH = 512
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a method is told about its run.
+    """What a method knows about its run.
 
     Args:
         dataset: card of the dataset.
         backbone: name of the track's backbone.
-        budget: what may be kept between tasks.
-        task_sizes: classes of each task, future ones included: protocols are public, data is not.
+        budget: exemplars that may be kept between tasks.
+        task_sizes: classes per task, including future ones: a method may know the protocol, not the data.
         randomness: source of all random numbers.
-        device: where the network lives.
-        precision: what backbones compute in, `fp32` or `bf16`.
-        weights: file of the weights every backbone starts from; None draws them.
-        compiled_batches: batch sizes that backbones shall compute by compiled code.
+        device: of the network.
+        precision: that backbones compute in, `fp32` or `bf16`.
+        weights: file of the weights that every backbone starts from; None draws them.
+        compiled_batches: batch sizes for which backbones use compiled code.
     """
 
     dataset: DatasetCard
@@ -72,8 +76,10 @@ class Method(nn.Module):
     Class attributes:
         selection: how exemplars are chosen, a name in `SELECTIONS`.
         keeps_teacher: whether a frozen copy of the network is kept for the next task.
-        plain_first_task: whether its first phase is nothing but cross-entropy on the first task's images, so that it may be shared (`first_task`).
-        compilable: whether it trains whole backbones of one unchanging structure, so that compiling them gains anything.
+        plain_first_task: whether the first phase is nothing but cross-entropy on the first task's images, so
+            that methods can share it (`first_task`).
+        compilable: whether it trains whole backbones of one unchanging structure, so that compiling them
+            pays off.
     """
 
     selection: str = "herding_greedy"
@@ -101,37 +107,42 @@ class Method(nn.Module):
         return IncrementalNet(backbone, LinearHead(backbone.feature_dim))
 
     def grow(self, task: Task) -> None:
-        """Make room for the new classes; this task's training data may be looked at."""
+        """Make room for the new classes; it may use this task's training data."""
         self.net.grow(task.new, self.init_generator(task))
 
     def learn(self, task: Task) -> Iterator[Phase]:
-        """The phases of training; code after a yield runs when that phase is trained."""
+        """The phases of training; the code after a yield runs once that phase is trained."""
         yield self.standard_phase(task)
 
-    def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — most methods need the step
-        """Named, weighted terms of the standard phase."""
+    def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 - most methods need the step
+        """Named, weighted terms of the standard phase's objective."""
         return {"classification": F.cross_entropy(self.net(batch.x).logits, batch.y)}
 
     def consolidate(self, task: Task) -> None:
-        """After training: align, prune, estimate importances."""
+        """Called after training: align, prune, estimate importances."""
 
     # ------------------------------------------------------------------ given to every method
 
     def standard_phase(self, task: Task, **changes: Any) -> Phase:
-        """The standard phase: this task's data and the memory, `losses`, the recipe's schedule; `changes` replace fields of the phase."""
+        """The standard phase: this task's data and the memory, `losses` and the recipe's schedule.
+
+        Args:
+            task: decides between the schedules `first_task` and `later_tasks`.
+            changes: fields of the phase to replace.
+        """
         schedule = self.recipe.first_task if task.is_first else self.recipe.later_tasks
         data = task.train + self.memory.data if len(self.memory) else task.train
         return dataclasses.replace(Phase("fit", data, self.losses, schedule, self.net), **changes)
 
     @property
     def old_net(self) -> Net:
-        """The teacher for asking only: as its structure says, but without batch normalisation.
+        """Inference-only copy of the teacher with batch norm folded into its convolutions.
 
         Raises:
-            RuntimeError: in the first task, when there is no teacher.
+            RuntimeError: in the first task, which has no teacher.
         """
         if self.teacher is None:
-            raise RuntimeError("there is no teacher before the end of the first task")
+            raise RuntimeError("no teacher exists before the end of the first task")
         if not self._folded_teacher:
             self._folded_teacher.append(folded(self.teacher))
         return self._folded_teacher[0]
@@ -140,14 +151,14 @@ class Method(nn.Module):
         """The teacher's outputs, as constants.
 
         Raises:
-            RuntimeError: in the first task, when there is no teacher.
+            RuntimeError: in the first task, which has no teacher.
         """
         with torch.no_grad():
             outputs: Outputs = self.old_net(x)
         return outputs
 
     def old_logits(self, x: Tensor) -> Tensor:
-        """The teacher's logits (B, o), as constants."""
+        """The teacher's logits (B, o), as constants; raises as `old_outputs` does."""
         return self.old_outputs(x).logits
 
     def classifier(self, name: str) -> Classifier:
@@ -159,16 +170,19 @@ class Method(nn.Module):
         return CLASSIFIERS[name]()
 
     def quota(self, seen: int) -> int:
-        """Exemplars a class may keep when `seen` classes share the budget."""
+        """Exemplars per class when `seen` classes share the budget."""
         return self.context.budget.quota(seen, self.context.dataset.image_bytes)
 
     def remember(self, task: Task) -> None:
-        """If the recipe uses memory: truncate old classes, select exemplars of the new ones with the final extractor."""
+        """Update the memory, if the recipe uses one.
+
+        Old classes are truncated; exemplars of new ones are selected by the features of the trained network.
+        """
         if self.recipe.uses_memory:
             self.memory.replace(self.preview(task))
 
     def preview(self, task: Task) -> ArrayDataset:
-        """The memory as `remember` would leave it now: a class-balanced set of exemplars of all seen classes."""
+        """The memory that `remember` would keep: a class-balanced set of exemplars of all seen classes."""
         quota = self.quota(task.seen)
         return self.memory.truncated(quota) + select(task.train, quota, self.selection, self.unit_features)
 
@@ -184,11 +198,20 @@ class Method(nn.Module):
 
     @property
     def compiled_batches(self) -> frozenset[int]:
-        """Batch sizes that its backbones compute by compiled code."""
+        """Batch sizes for which its backbones use compiled code."""
         return self.context.compiled_batches if self.compilable else frozenset()
 
     def fresh_backbone(self, task: int) -> Backbone:
-        """A newly initialised backbone of the track's kind; methods with a cosine head get its variant without a final ReLU."""
+        """A newly initialised backbone of the track.
+
+        Methods with a cosine head get the variant without a final ReLU.
+
+        Args:
+            task: index of the task that needs it; tasks draw different weights.
+
+        Raises:
+            DataError: if published weights do not fit the backbone.
+        """
         name = self.recipe.backbone_on(self.context.backbone)
         backbone = build_backbone(
             name, self.context.dataset.channels, self.context.randomness.on_cpu("backbone", task)
@@ -197,25 +220,24 @@ class Method(nn.Module):
             pretrained.load(backbone, self.context.weights)
         backbone.compute_in(PRECISIONS[self.context.precision])
         backbone.compiled_batches = self.compiled_batches
-        return backbone.to(self.context.device).to(
-            memory_format=torch.channels_last
-        )  # a third faster than channels-first on CPU
+        # on a CPU channels-last is a third faster than channels-first
+        return backbone.to(self.context.device).to(memory_format=torch.channels_last)
 
     def init_generator(self, task: Task, purpose: str = "head") -> torch.Generator:
-        """A CPU generator for initialising what `task` adds."""
+        """A CPU generator for the parameters that `task` adds."""
         return self.context.randomness.on_cpu(purpose, task.index)
 
     # ------------------------------------------------------------------ used by the engine
 
     def finish_task(self) -> None:
-        """After testing: the trained network becomes the next task's teacher."""
+        """Called after evaluation: the trained network becomes the next task's teacher."""
         if self.keeps_teacher:
             self.teacher = copy.deepcopy(self.net)
             freeze(self.teacher)
             self._folded_teacher.clear()
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """Create what `state` has weights for, e.g. the teacher; shapes are adapted afterwards."""
+        """Create the submodules that `state` has weights for; shapes are adopted afterwards."""
         if any(name.startswith("teacher.") for name in state):
             self.teacher = copy.deepcopy(self.net)
             freeze(self.teacher)
@@ -224,7 +246,7 @@ class Method(nn.Module):
 
 @torch.no_grad()
 def features_of(net: Net, data: ArrayDataset) -> Tensor:
-    """What `net` makes of a dataset, (N, d) in its order: evaluation mode, no augmentation."""
+    """Features (N, d) of a dataset in its order: evaluation mode, no augmentation."""
     was_training = net.training
     net.eval()
     features = torch.cat([net.features(batch.x) for batch in data.batches(EVALUATION_BATCH)])

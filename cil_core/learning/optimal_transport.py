@@ -1,9 +1,13 @@
-"""Optimal transport between classes: how the classifier rows of some classes become guesses for others (COIL, Zhou et al. 2021).
+"""Optimal transport between classes: predicts classifier rows of some classes from those of others.
+
+Source: COIL (Zhou et al., ACM MM 2021).
 
 Decisions:
-    * Every class weighs the same on its side: m source and n target classes have marginals 1/m and 1/n. With one value for both sides the
-      masses differ unless m = n; the iterations then have no fixed point, and where old classes outnumber new ones they end in zeros.
-    * Sinkhorn runs in the log domain in float64 on the CPU, whatever the network's device: plans are small, and equal everywhere.
+    * Every class has the same weight on its side: m source and n target classes have marginals 1/m and 1/n.
+      One value for both sides makes the masses differ unless m = n. The iterations then have no fixed point,
+      and where old classes outnumber new ones they end in zeros.
+    * Sinkhorn runs in the log domain in float64 on the CPU, because plans are small. It rounds the same for
+      every device of the network.
 """
 
 from __future__ import annotations
@@ -31,9 +35,11 @@ def class_cost(source: Tensor, target: Tensor, norm: float) -> Tensor:
 
 
 def transport_plan(cost: Tensor, entropy: float) -> Tensor:
-    """The entropic plan: T ≥ 0 with rows summing to 1/m and columns to 1/n that minimises ⟨T, cost⟩ + entropy · Σ T log T.
+    """The entropic transport plan T (Cuturi, NeurIPS 2013).
 
-    After 1000 iterations the plan is returned as it stands; `describe` says how far its marginals are off.
+    T ≥ 0 minimises ⟨T, cost⟩ + entropy · Σ T log T; its rows sum to 1/m and its columns to 1/n.
+
+    After 1000 iterations the plan is returned unconverged; `describe` reports the error of its marginals.
 
     Args:
         cost: (m, n).
@@ -58,7 +64,10 @@ def transport_plan(cost: Tensor, entropy: float) -> Tensor:
 
 
 def describe(plan: Tensor) -> dict[str, float]:
-    """What a plan (m, n) is worth: `marginal_error`, the largest deviation of a row or column sum, and `contrast`, its largest entry over its mean.
+    """Diagnostics of a plan (m, n).
+
+    `marginal_error` is the largest deviation of a row or column sum; `contrast` is the largest entry over the
+    mean.
 
     A contrast near 1 means that every target receives the same mixture of all sources.
     """
@@ -70,7 +79,9 @@ def describe(plan: Tensor) -> dict[str, float]:
 
 
 def carried_rows(plan: Tensor, rows: Tensor) -> Tensor:
-    """Classifier rows of the target classes: each a mixture of the sources' unit rows, all scaled so that the mean norm is that of `rows`.
+    """Classifier rows of the target classes, each a mixture of the sources' unit rows.
+
+    All are scaled by one factor, so that their mean norm is that of `rows`.
 
     Args:
         plan: (m, n).

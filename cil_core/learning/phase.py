@@ -1,4 +1,4 @@
-"""What a method hands to the trainer: `Phase`, and what the trainer hands back at every step: `Batch`, `Step`."""
+"""`Phase`, which a method passes to the trainer; `Batch` and `Step`, which the trainer passes back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The arrival of new classes, as a method sees it: its own training data, never test data, never the future.
+    """The arrival of new classes, as a method sees it: training data only, no test data and no later task.
 
     Args:
         index: 0 for the first task.
@@ -34,7 +34,7 @@ class Task:
 
     @property
     def is_first(self) -> bool:
-        """Whether no class was seen before."""
+        """Whether this is the first task."""
         return self.index == 0
 
     @property
@@ -54,13 +54,13 @@ class Task:
 
     @property
     def old_share(self) -> float:
-        """λ = o / n, the weight BiC, WA and COIL give to keeping."""
+        """λ = o / n, the weight of distillation in BiC, WA and COIL."""
         return self.known / self.seen
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where training stands: `index` of `steps` in `epoch` of `epochs`, all 0-based."""
+    """Position in a phase: step `index` of `steps` in `epoch` of `epochs`; both count from 0."""
 
     task: Task
     epoch: int
@@ -75,7 +75,7 @@ class Step:
 
 
 class TrainingData(Protocol):
-    """What a phase can train on: images, or features (for methods with a frozen extractor)."""
+    """What a phase can train on: images, or features if the extractor is frozen."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -84,7 +84,7 @@ class TrainingData(Protocol):
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, augment: bool = False
     ) -> Iterator[Batch]:
-        """Batches, shuffled and augmented by `generator`."""
+        """One pass in batches, shuffled and augmented by `generator` if it is given."""
         ...
 
 
@@ -97,11 +97,11 @@ class Phase:
         data: what to train on.
         loss: the terms of the objective for one batch.
         schedule: epochs, batch size, optimiser, learning-rate curve.
-        model: the module put into training mode; everything else stays as it is.
-        params: what the optimiser changes; by default the parameters of `model` that require gradients.
-        undecayed: more of what it changes, without weight decay.
-        after_backward: gradient surgery before the optimiser's step.
-        after_step: what must hold or be recorded after every step.
+        model: the module that is put into training mode.
+        params: what the optimiser updates; by default the parameters of `model` that require gradients.
+        undecayed: further parameters that it updates, without weight decay.
+        after_backward: called before every optimiser step, for gradient surgery.
+        after_step: called after every optimiser step, for constraints and records.
     """
 
     name: str

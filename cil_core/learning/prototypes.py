@@ -1,4 +1,4 @@
-"""Prototypes: what is kept of a class when its images are not: a mean feature and a spread; and features made up from them."""
+"""Prototypes: mean feature and spread of a class whose images are not kept; features made from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Similarity = Literal["cosine", "euclidean"]
 
 
 def mean_features(features: Tensor, labels: Tensor, low: int, high: int) -> Tensor:
-    """The mean feature of each of the classes low … high − 1, not normalised, (high − low, d).
+    """The mean feature, not normalised, of each of the classes low … high − 1: (high − low, d).
 
     Args:
         features: (N, d).
@@ -30,9 +30,12 @@ def mean_features(features: Tensor, labels: Tensor, low: int, high: int) -> Tens
 
 
 def spreads(features: Tensor, labels: Tensor, low: int, high: int) -> Tensor:
-    """Mean variance over the dimensions of each class, trace(Cov) / d, (high − low,); σ² for isotropic noise of deviation σ.
+    """Mean variance of each class over the dimensions, trace(Cov) / d: (high − low,).
 
-    The arguments are those of `mean_features`. Cov is the maximum-likelihood estimate, so one sample has spread 0.
+    For isotropic noise of standard deviation σ it is σ².
+
+    The arguments are those of `mean_features`. Cov is the maximum-likelihood estimate, so one sample has
+    spread 0.
     """
     members = _members(labels, low, high).to(features)
     centred = features - members.T @ mean_features(features, labels, low, high)
@@ -40,7 +43,7 @@ def spreads(features: Tensor, labels: Tensor, low: int, high: int) -> Tensor:
 
 
 def _members(labels: Tensor, low: int, high: int) -> Tensor:
-    """Which sample is of which class, bool (high − low, N)."""
+    """Membership of samples in classes, bool (high − low, N)."""
     members = labels == torch.arange(low, high, device=labels.device)[:, None]
     empty = torch.nonzero(~members.any(dim=1)).flatten() + low
     if len(empty):
@@ -49,7 +52,7 @@ def _members(labels: Tensor, low: int, high: int) -> Tensor:
 
 
 def most_similar(queries: Tensor, candidates: Tensor, similarity: Similarity) -> Tensor:
-    """For each query (q, d) the index of the candidate (c, d) most like it, (q,)."""
+    """The index of the candidate (c, d) that is most similar to each query (q, d): (q,)."""
     if similarity == "cosine":
         return (F.normalize(queries, dim=1) @ F.normalize(candidates, dim=1).T).argmax(dim=1)
     return torch.cdist(queries, candidates).argmin(dim=1)
@@ -58,7 +61,9 @@ def most_similar(queries: Tensor, candidates: Tensor, similarity: Similarity) ->
 def with_translated(
     real: FeatureDataset, means: Tensor, known: int, similarity: Similarity
 ) -> FeatureDataset:
-    """Features of new classes, and for every old class those of the most similar new class moved to the old mean (FeTrIL).
+    """Features of new classes and translated ones for every old class (FeTrIL, Petit et al. 2023).
+
+    An old class gets the features of the most similar new class, moved to the old mean.
 
     Args:
         real: features of the new classes, labels known … n − 1.

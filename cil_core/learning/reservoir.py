@@ -1,10 +1,13 @@
-"""`Reservoir`: an online memory that is at all times a uniform sample of what it was offered, with the logits each image had then.
+"""`Reservoir`: an online memory that is always a uniform sample of all images offered to it (Vitter 1985).
+
+Each image is stored with the logits recorded when it was offered (DER++).
 
 Decisions:
-    * Images and labels live in the method's `Memory`; this module adds the logits and the count of offers, all of them buffers.
-    * A vector of logits is as long as the classes known when it was stored; the rest of its row is zero, and comparisons leave it out. The whole
-      rows are charged as kept bytes.
-    * Where each offer goes is drawn from a generator that is passed in.
+    * Images and labels live in the method's `Memory`; this module adds the logits and the count of offers,
+      all of them buffers.
+    * A vector of logits is as long as the number of classes known when it was stored. The rest of its row is
+      zero and is ignored by comparisons; whole rows count as kept bytes.
+    * The caller passes the generator that draws the place of each offer.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from cil_core.spec.jobs import MemoryBudget
 
 
 def capacity(budget: MemoryBudget, seen: int, image_bytes: int, logits: int) -> int:
-    """Places of a reservoir.
+    """The number of places of a reservoir.
 
     Args:
-        budget: of the track; one in bytes is shared by images and logits, one a class grows with the classes.
+        budget: of the track. Images and logits share a budget in bytes; a budget per class grows with the
+            classes.
         seen: classes seen so far.
-        image_bytes: of one image.
-        logits: the longest vector that will be stored with an image.
+        image_bytes: bytes of one image.
+        logits: length of the longest vector that will be stored with an image.
     """
     if budget.kind == "per_class":
         return budget.quota(seen, image_bytes) * seen
@@ -48,13 +52,16 @@ class Reservoir(nn.Module):
     def offer(
         self, memory: Memory, data: ArrayDataset, logits: Tensor, places: int, generator: torch.Generator
     ) -> None:
-        """Offer images to the memory, one after another: while there is room each is kept; the m-th offer then takes a random place of m, if there is one.
+        """Offer images to the memory one by one.
+
+        While there is room, each is kept. After that, the m-th offer draws one of m places and is kept if the
+        reservoir has that place.
 
         Args:
             memory: changed.
             data: the images.
-            logits: what the network says of them, (B, n); n never falls.
-            places: the reservoir's size.
+            logits: of these images, (B, n); n never decreases.
+            places: number of places; see `capacity`.
             generator: a CPU generator.
         """
         chosen = self._places(len(data), len(memory), places, generator)
@@ -72,7 +79,7 @@ class Reservoir(nn.Module):
         memory.replace(ArrayDataset(images, labels, data.transform))
 
     def _places(self, offers: int, filled: int, places: int, generator: torch.Generator) -> dict[int, int]:
-        """Which place is taken by which offer; a later offer displaces an earlier one."""
+        """The offer that ends up in each place; a later offer displaces an earlier one."""
         chances = torch.rand(offers, generator=generator, dtype=torch.float64).tolist()
         before = int(self.offered)
         self.offered += offers
@@ -86,7 +93,7 @@ class Reservoir(nn.Module):
 
 
 def _extended(tensor: Tensor, *size: int) -> Tensor:
-    """A copy with at least the given leading sizes, zeros where there was nothing."""
+    """A copy that is padded with zeros to the given leading sizes."""
     copy = tensor.new_zeros(*size, *tensor.shape[len(size) :])
     copy[tuple(slice(extent) for extent in tensor.shape)] = tensor
     return copy

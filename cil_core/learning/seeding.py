@@ -1,8 +1,9 @@
-"""Every random number of a run comes from a generator named by what it is for.
+"""Every random number of a run comes from a generator that is derived from its purpose.
 
 Decisions:
-    * A generator is derived from (seed, purpose …, task), not drawn from a shared stream. Adding a method or a phase never shifts anyone
-      else's numbers, methods with the same first task start identically, and a resumed run needs no generator state to go on bit for bit.
+    * A generator is derived from (seed, purpose …, task), not drawn from a shared stream. Adding a method or
+      a phase never shifts other numbers. Methods with the same first task start identically. A resumed run
+      continues with the same numbers without saved generator state.
     * PyTorch's and numpy's global generators are never used, seeded or read.
 """
 
@@ -20,7 +21,7 @@ class Randomness:
 
     Args:
         seed: the run's seed.
-        device: where augmentations and noise are drawn.
+        device: of the generators that `on_device` returns.
     """
 
     seed: int

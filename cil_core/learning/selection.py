@@ -1,4 +1,6 @@
-"""Which images of a class to keep: functions from features to an order of priority. The first m of any order are the best m.
+"""Which images of a class to keep: functions from features to an order of priority.
+
+The first m images of an order are the best m.
 
 The two herdings agree at the start and differ at large quotas; they are not interchangeable.
 """
@@ -17,7 +19,11 @@ WELLING_ITERATIONS = 1000
 
 
 def herding_greedy(features: Tensor, count: int) -> Tensor:
-    """Greedy herding (iCaRL, algorithm 4): each pick brings the mean of the picked closest to the class mean; ties take the lowest index."""
+    """Greedy herding (iCaRL, algorithm 4).
+
+    Each pick moves the mean of the picked features as close as possible to the class mean; ties take the
+    lowest index.
+    """
     mean = features.mean(dim=0)
     total = torch.zeros_like(mean)
     free = torch.ones(len(features), dtype=torch.bool, device=features.device)
@@ -32,9 +38,11 @@ def herding_greedy(features: Tensor, count: int) -> Tensor:
 
 
 def herding_welling(features: Tensor, count: int) -> Tensor:
-    """Herding as in iCaRL's official code: a weight vector chases the mean; an image picked twice moves it again but is kept once.
+    """Herding as in iCaRL's official code (Welling, ICML 2009).
 
-    After 1000 iterations the search stops; what is still missing follows in the order of similarity to the weight vector.
+    A weight vector follows the mean; an image that is picked twice moves the vector twice but is kept once.
+
+    After 1000 iterations the search stops, and missing images follow by similarity to the weight vector.
     """
     wanted = min(count, len(features))
     mean = features.mean(dim=0)

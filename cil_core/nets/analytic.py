@@ -1,10 +1,10 @@
-"""`AnalyticHead`: ridge regression on randomly expanded features, updated recursively: as good as one regression on all data ever seen.
+"""`AnalyticHead`: recursive ridge regression on randomly expanded features (ACIL, Zhuang et al. 2022).
 
 Decisions:
     * Everything is float64: the recursion is unstable in float32.
-    * R = (XᵀX + γI)⁻¹ is updated before the weights, which use the updated R (Woodbury). The weights solve the joint problem exactly, however
-      the data is split.
-    * R has D² numbers and stands in the state dict, so it is charged like everything else that is kept.
+    * R = (XᵀX + γI)⁻¹ is updated before the weights, which use the updated R (Woodbury). Up to rounding, the
+      weights solve the joint regression on all data, however it is split.
+    * R has D² numbers and is part of the state dict, so that it counts as kept bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cil_core.nets.heads import LinearHead
 
 
 class AnalyticHead(nn.Module):
-    """z = W relu(P f): a fixed random projection P to D dimensions, and a linear classifier solved in closed form.
+    """z = W relu(P f): a fixed random projection P to D dimensions and a closed-form linear classifier.
 
     Args:
         features: d, the input width.
@@ -39,7 +39,7 @@ class AnalyticHead(nn.Module):
     def replacing(
         cls, head: LinearHead, expansion: int, ridge: float, generator: torch.Generator
     ) -> AnalyticHead:
-        """A head with the same inputs and classes as `head`, on its device; P is uniform in ±1/√d, W is zero."""
+        """A head with the inputs, classes and device of `head`; P is uniform in ±1/√d, W is zero."""
         analytic = cls(head.weight.shape[1], expansion, ridge)
         bound = head.weight.shape[1] ** -0.5
         analytic.projection.uniform_(-bound, bound, generator=generator)
@@ -51,8 +51,8 @@ class AnalyticHead(nn.Module):
         """n: rows of W."""
         return len(self.weight)
 
-    def grow(self, new: int, generator: torch.Generator) -> None:  # noqa: ARG002 — nothing is random
-        """Add `new` rows of zeros: where the recursion of a class without data stands."""
+    def grow(self, new: int, generator: torch.Generator) -> None:  # noqa: ARG002 - nothing is random
+        """Add `new` rows of zeros, the solution for classes without data."""
         zeros = self.weight.new_zeros(new, self.weight.shape[1])
         self.weight = nn.Parameter(torch.cat([self.weight.detach(), zeros]), requires_grad=False)
 
@@ -79,7 +79,7 @@ class AnalyticHead(nn.Module):
 
 
 def _updated_inverse(inverse: Tensor, x: Tensor) -> Tensor:
-    """(R⁻¹ + XᵀX)⁻¹ = R − R Xᵀ (I + X R Xᵀ)⁻¹ X R, kept symmetric against rounding."""
+    """(R⁻¹ + XᵀX)⁻¹ = R − R Xᵀ (I + X R Xᵀ)⁻¹ X R, made symmetric despite rounding."""
     projected = x @ inverse  # (B, D)
     gain = torch.linalg.solve(torch.eye(len(x)).to(x) + projected @ x.T, projected)
     updated: Tensor = inverse - projected.T @ gain

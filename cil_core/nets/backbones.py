@@ -1,13 +1,15 @@
-"""`Backbone`: images to features in stages, and `build_backbone`, which makes one by name.
+"""`Backbone` turns images into features in stages; `build_backbone` creates one by name.
 
 Decisions:
-    * Every backbone is a stem and a row of stages. All but the last stage are the `trunk`, the last one with the pooling is `specialised`, a
-      module of its own that can be copied (MEMO). Features are the mean over positions of the last stage's output.
-    * Weights are drawn from the given CPU generator alone: Kaiming-normal over outgoing connections for convolutions, identity for batch
-      normalisation. Modules are created without storage, so that PyTorch's default initialisation draws nothing from the global generator.
-    * A name may start with `cosine_`: the variant with features of both signs.
-    * Lower precision is a matter of the backbone alone: it computes under autocast and gives float32, so that heads, losses, means and
-      transport plans are as exact as ever.
+    * Every backbone is a stem and a sequence of stages. All but the last stage are the `trunk`; the last one
+      with the pooling is `specialised`, a module of its own that can be copied (MEMO). Features are the mean
+      over positions of the last stage's output.
+    * All weights come from the given CPU generator: Kaiming-normal over outgoing connections for
+      convolutions, identity for batch norm. Modules are created without storage, so that PyTorch's default
+      initialisation does not draw from the global generator.
+    * The prefix `cosine_` of a name selects the variant with features of both signs.
+    * Only backbones compute in lower precision: they run under autocast and return float32, so that heads,
+      losses, means and transport plans stay in float32.
 """
 
 from __future__ import annotations
@@ -26,8 +28,7 @@ from cil_core.spec.catalog import BACKBONES
 
 SIGNED = "cosine_"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-"""What a track's precision means."""
-
+"""Type of the computation by the name of a track's precision."""
 
 Layout = tuple[nn.Module, Sequence[nn.Module], int]
 """Stem, stages and features of a backbone."""
@@ -42,12 +43,12 @@ class MeanPool(nn.Module):
 
 
 class Part(nn.Sequential):
-    """Modules in a row that compute in `precision` and give float32; their parameters are float32."""
+    """A sequence of modules that computes in `precision` and returns float32; parameters are float32."""
 
     precision = torch.float32
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the last module gives."""
+        """The output of the last module, float32."""
         with torch.autocast(x.device.type, self.precision, enabled=self.precision is not torch.float32):
             for module in self:
                 x = module(x)
@@ -58,14 +59,14 @@ class Backbone(nn.Module):
     """Turns images (B, C, H, W) into features (B, feature_dim).
 
     Args:
-        stem: comes first.
-        stages: the rest, in order.
+        stem: the first module.
+        stages: the other modules, in order.
         feature_dim: channels of the last stage.
 
     Attributes:
         trunk: stem and all stages but the last.
         specialised: the last stage and the pooling; `backbone(x)` equals `specialised(trunk(x))`.
-        compiled_batches: batches of these sizes are computed by compiled code; copies do so too.
+        compiled_batches: batch sizes for which the backbone and its copies use compiled code.
     """
 
     def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], feature_dim: int) -> None:
@@ -83,12 +84,15 @@ class Backbone(nn.Module):
         return features.clone() if x.is_cuda else features
 
     def through_parts(self, x: Tensor) -> Tensor:
-        """Features (B, feature_dim), by the modules themselves."""
+        """Features (B, feature_dim), without compiled code."""
         features: Tensor = self.specialised(self.trunk(x))
         return features
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The output (B, C, H, W) of every stage; after its ReLU, which the last stage of a cosine variant lacks."""
+        """The output (B, C, H, W) of every stage, float32.
+
+        It follows the stage's ReLU, which the last stage of a cosine variant lacks.
+        """
         with torch.autocast(x.device.type, self.precision, enabled=self.precision is not torch.float32):
             outputs = [self.trunk[0](x)]
             for stage in (*self.trunk[1:], self.specialised[0]):
@@ -97,21 +101,24 @@ class Backbone(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """What its convolutions compute in."""
+        """The type that its convolutions compute in."""
         return self.trunk.precision
 
     def compute_in(self, precision: torch.dtype) -> None:
-        """Compute in float32 or bfloat16 from now on; parameters stay float32."""
+        """Set the type of the computation, float32 or bfloat16; parameters stay float32."""
         self.trunk.precision = self.specialised.precision = precision
 
     def pool(self, last_map: Tensor) -> Tensor:
-        """Features of the last of `maps`."""
+        """Features (B, feature_dim) of the last of `maps`."""
         features: Tensor = self.specialised[1](last_map)
         return features
 
 
 class ChannelGate(NamedTuple):
-    """A place where channels can be masked and pruned: `owner.gate` acts on what `conv` and `norm` give and only `following` takes."""
+    """A place where channels can be masked and pruned.
+
+    `owner.gate` acts on the output of `conv` and `norm`, which only `following` reads.
+    """
 
     owner: resnet.BasicBlock | convnet.ConvBlock
     conv: nn.Conv2d
@@ -120,7 +127,7 @@ class ChannelGate(NamedTuple):
 
 
 def channel_gates(module: nn.Module) -> tuple[ChannelGate, ...]:
-    """Every gate of a backbone or of a part of one, in the order of the data."""
+    """Every gate of a backbone or of a part of one, in the order of data flow."""
     residual = [block for block in module.modules() if isinstance(block, resnet.BasicBlock)]
     plain = [block for block in module.modules() if isinstance(block, convnet.ConvBlock)]
     return (
@@ -133,12 +140,12 @@ def build_backbone(name: str, channels: int, generator: torch.Generator) -> Back
     """A freshly initialised backbone on the CPU.
 
     Args:
-        name: one of the catalogue.
+        name: a key of the catalogue `BACKBONES`.
         channels: of the images.
         generator: a CPU generator, the only source of the weights.
 
     Raises:
-        ValueError: if there is no such backbone.
+        ValueError: if the catalogue does not contain `name`.
     """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known: {', '.join(sorted(BACKBONES))}")
@@ -147,7 +154,8 @@ def build_backbone(name: str, channels: int, generator: torch.Generator) -> Back
     )
     draw = initialise
     if name == "vit_b16":
-        from cil_core.nets import vit  # noqa: PLC0415 - it brings all of torchvision with it, which PyTorch 2.8 cannot import while a default device is set
+        # imports all of torchvision, which PyTorch 2.8 cannot import while a default device is set
+        from cil_core.nets import vit  # noqa: PLC0415
 
         layout, draw = vit.layout, vit.initialise
     with torch.device("meta"):
@@ -172,7 +180,7 @@ def _layout(name: str, channels: int, *, signed: bool) -> Layout:
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fresh weights for every convolution and batch normalisation in `module`."""
+    """Draw fresh weights for every convolution and reset every batch norm in `module`."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=generator)

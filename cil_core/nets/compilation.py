@@ -1,11 +1,14 @@
-"""Compiling backbones (`torch.compile`): when a run gains from it, and compiled functions that all its networks share.
+"""Compiling backbones (`torch.compile`): when it pays off, and functions that all networks of a run share.
 
 Decisions:
-    * What is compiled is a function of a backbone and its images. PyTorch takes the weights as inputs of the code, so teachers, extractors and later tasks
-      find it ready: a run compiles each kind of step once (training, a folded teacher, a frozen extractor), however many tasks it has.
-    * Only whole training batches are computed so. The rest of an epoch, features and tests have other sizes and little to gain.
-    * Compiled code rounds otherwise than the modules do. Both are deterministic, but they are two ways to compute, as two devices are. Whether a run is
-      compiled follows from its spec and its data alone, and its environment says so.
+    * The compiled function takes a backbone and its images. PyTorch treats the weights as inputs of the code,
+      so that teachers, extractors and later tasks reuse it. A run compiles each kind of step once (training,
+      a folded teacher, a frozen extractor), however many tasks it has.
+    * Only full training batches use compiled code. The last batch of an epoch, feature extraction and
+      evaluation have other sizes and little to gain.
+    * Compiled code rounds differently from eager mode. Both are deterministic, but their results differ as
+      those of two devices do. Whether a run is compiled follows from its spec and data alone; its recorded
+      environment shows it.
 """
 
 from __future__ import annotations
@@ -22,18 +25,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ENOUGH_IMAGES = 1_000_000
-"""Images trained on, each epoch counted, from which on a run gains more than compiling costs."""
+"""Trained images, each epoch counted, above which a run gains more than compiling costs."""
 
 KINDS_OF_STEPS = 32
-"""More kinds than any method has; beyond, PyTorch raises instead of compiling for ever."""
+"""More kinds than any method has; beyond this limit PyTorch raises instead of compiling forever."""
 
 
 def batches_worth_compiling(recipe: Recipe, train_images: Sequence[int]) -> frozenset[int]:
-    """The batch sizes to compile for: those of the first and of later tasks, none if the run is short.
+    """The batch sizes to compile for: those of first and later tasks, or none if the run is short.
 
     Args:
-        recipe: says how long every task is trained.
-        train_images: new images of each task. Exemplars come on top and are not counted, so that nothing but spec and data decides.
+        recipe: its schedules are the length of every task's training.
+        train_images: new images of each task. Exemplars are not counted, so that only spec and data decide.
     """
     schedules = recipe.schedules
     first, later = schedules["first_task"], schedules.get("later_tasks")
@@ -44,9 +47,10 @@ def batches_worth_compiling(recipe: Recipe, train_images: Sequence[int]) -> froz
 
 @cache
 def compiled(function: Callable[P, R], device: str) -> Callable[P, R]:
-    """`function`, compiled whenever it meets a structure, mode or batch size for the first time.
+    """`function`, compiled for every structure, mode and batch size when it first occurs.
 
-    On CUDA the code is recorded and replayed as CUDA graphs: what a call returns is overwritten by the next one.
+    On CUDA the code is recorded and replayed as CUDA graphs: each call overwrites the result of the previous
+    one.
 
     Args:
         function: of modules and tensors.
@@ -55,8 +59,6 @@ def compiled(function: Callable[P, R], device: str) -> Callable[P, R]:
     from torch import _dynamo  # noqa: PLC0415 - seconds of imports that only compiled runs need
 
     _dynamo.config.recompile_limit = KINDS_OF_STEPS
-    options: dict[str, Any] = {
-        "compile_threads": 1,
-        "triton.cudagraphs": device == "cuda",
-    }  # no helper processes that might outlive this one
+    # one thread, because helper processes might outlive this one
+    options: dict[str, Any] = {"compile_threads": 1, "triton.cudagraphs": device == "cuda"}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)

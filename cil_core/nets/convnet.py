@@ -1,4 +1,4 @@
-"""A small convolutional network for images of 8 × 8 to 32 × 32 pixels: three blocks of convolution, batch normalisation and ReLU."""
+"""A small convolutional network of three blocks, for images of 8 × 8 to 32 × 32 pixels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class ConvBlock(nn.Module):
     """3 × 3 convolution, batch normalisation, ReLU; `gate` comes last.
 
     Args:
-        inputs: channels that come in.
-        outputs: channels that go out.
+        inputs: input channels.
+        outputs: output channels.
         halve: whether the input is max-pooled to half the resolution first.
-        rectify: whether there is a ReLU.
+        rectify: whether to apply the ReLU.
     """
 
     def __init__(self, inputs: int, outputs: int, *, halve: bool, rectify: bool = True) -> None:
@@ -34,7 +34,7 @@ class ConvBlock(nn.Module):
 
 
 def stages(channels: int, *, signed: bool) -> list[nn.Module]:
-    """The three blocks, each a stage; with `signed` the last one has no ReLU."""
+    """The three blocks, one per stage; with `signed` the last one has no ReLU."""
     first, second, third = WIDTHS
     return [
         ConvBlock(channels, first, halve=False),

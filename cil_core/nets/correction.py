@@ -1,9 +1,10 @@
-"""`CorrectedHead`: a linear head with one bias correction, two numbers, for each task (BiC, Wu et al. 2019).
+"""`CorrectedHead`: a linear head with one bias correction of two numbers per task (BiC, Wu et al. 2019).
 
 Decisions:
-    * Every task keeps its own pair, applied to its classes in every forward pass of student, teacher and test. The first task's pair stays
-      the identity.
-    * Corrections are born frozen: only the phase that fits the newest one lets it learn, so no other phase can move them.
+    * Every task has its own pair, which every forward pass applies to its classes, in student, teacher and
+      evaluation. The first task's pair stays the identity.
+    * Corrections start frozen. Only the phase that fits the newest one unfreezes it, so that no other phase
+      changes them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cil_core.nets.heads import LinearHead
 
 
 class BiasCorrection(nn.Module):
-    """q = α z + β, at first the identity."""
+    """q = α z + β, initially the identity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +27,7 @@ class BiasCorrection(nn.Module):
 
 
 class CorrectedHead(nn.Module):
-    """Linear logits, corrected task by task.
+    """Linear logits with a correction per task.
 
     Args:
         features: d, the input width.
@@ -49,11 +50,11 @@ class CorrectedHead(nn.Module):
     def newest(self) -> BiasCorrection:
         """The correction of the latest task's classes."""
         correction = self.corrections[-1]
-        assert isinstance(correction, BiasCorrection)  # noqa: S101 — nothing else is ever put in
+        assert isinstance(correction, BiasCorrection)  # noqa: S101 - only `grow` appends
         return correction
 
     def grow(self, new: int, generator: torch.Generator) -> None:
-        """Add a task: `new` rows and their correction."""
+        """Add a task with `new` rows and their correction."""
         task = torch.full((new,), len(self.corrections)).to(self.task_of_class)
         self.task_of_class = torch.cat([self.task_of_class, task])
         self.corrections.append(BiasCorrection().to(self.linear.weight.device))
@@ -72,6 +73,6 @@ class CorrectedHead(nn.Module):
         return self.correct(self.linear(features))
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """As many corrections as `state` has."""
+        """Add as many corrections as `state` has."""
         for _ in range(sum(name.endswith(".alpha") for name in state)):
             self.corrections.append(BiasCorrection().to(self.linear.weight.device))

@@ -1,10 +1,13 @@
-"""`ExpandableNet`: one extractor a task, their features side by side (DER, Yan et al. 2021; MEMO and FOSTER are special cases).
+"""`ExpandableNet`: one extractor per task with concatenated features (DER, Yan et al. 2021).
+
+MEMO and FOSTER are special cases.
 
 Decisions:
-    * An extractor is a whole backbone, or the last stage of one behind a trunk that all share (MEMO).
-    * Only the newest extractor trains, and the trunk unless it is frozen. What is frozen stays in evaluation mode whatever mode the network is
-      put into, so that batch-norm statistics rest as the weights do. A trunk that learns gets gradients through frozen extractors too.
-    * The auxiliary head sees the newest extractor alone and lives from growth to the end of training.
+    * An extractor is a whole backbone, or the last stage of one behind a shared trunk (MEMO).
+    * Only the newest extractor is trained, and the trunk unless it is frozen. Frozen parts stay in evaluation
+      mode when the network enters training mode, so that batch-norm statistics do not change either. A
+      trainable trunk gets gradients through frozen extractors too.
+    * The auxiliary head sees only the newest extractor and exists from growth to the end of training.
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from cil_core.nets.incremental import Net, Outputs, freeze
 
 
 class ExpandableNet(Net):
-    """A row of extractors and one head over all their features.
+    """A list of extractors and one head over all their features.
 
     Args:
         extractor: the first one.
-        width: d, features an extractor gives.
-        trunk: comes before every extractor; by default there is none.
+        width: d, features per extractor.
+        trunk: applied before every extractor; by default the identity.
         bias: whether the head has a bias.
     """
 
@@ -43,7 +46,7 @@ class ExpandableNet(Net):
 
     @property
     def newest(self) -> nn.Module:
-        """F_t, the extractor that trains."""
+        """F_t, the extractor in training."""
         return self.extractors[-1]
 
     @property
@@ -64,14 +67,15 @@ class ExpandableNet(Net):
         inherit: bool,
         outputs: int | None = None,
     ) -> None:
-        """Freeze the extractors there are and add one, columns and rows for it, and an auxiliary head.
+        """Freeze the existing extractors; add one, its columns and rows in the head, and an auxiliary head.
 
         Args:
             extractor: F_t.
-            new: classes that arrive.
+            new: number of new classes.
             generator: initialises the heads.
-            inherit: whether the old head is kept as the block of old rows and columns; otherwise the whole head is fresh.
-            outputs: of the auxiliary head; by default `new` + 1.
+            inherit: whether old rows and columns of the head keep their weights; otherwise the whole head is
+                fresh.
+            outputs: rows of the auxiliary head; by default `new` + 1.
         """
         freeze(self.extractors)
         extractor.requires_grad_(True)
@@ -84,7 +88,7 @@ class ExpandableNet(Net):
         self.auxiliary.grow(new + 1 if outputs is None else outputs, generator)
 
     def reset_heads(self, generator: torch.Generator) -> None:
-        """Fresh weights for the head, and for the auxiliary one if there is one."""
+        """Draw fresh weights for the head and, if it exists, the auxiliary head."""
         self.head.redraw(generator)
         if self.auxiliary is not None:
             self.auxiliary.redraw(generator)
@@ -103,7 +107,7 @@ class ExpandableNet(Net):
         """Logits of the auxiliary head from the newest extractor's part of super-features.
 
         Raises:
-            RuntimeError: if there is no auxiliary head, as in the first task.
+            RuntimeError: if the auxiliary head does not exist, as in the first task.
         """
         if self.auxiliary is None:
             raise RuntimeError(
@@ -113,7 +117,7 @@ class ExpandableNet(Net):
         return logits
 
     def train(self, mode: bool = True) -> ExpandableNet:
-        """Training mode for what learns; what is frozen stays in evaluation mode."""
+        """Put trainable parts into training mode; frozen ones stay in evaluation mode."""
         super().train(mode)
         for part in (self.trunk, *self.extractors[:-1]):
             if not any(parameter.requires_grad for parameter in part.parameters()):
@@ -127,7 +131,7 @@ class ExpandableNet(Net):
         )
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """As many extractors as `state` has."""
+        """Add extractors until there are as many as in `state`."""
         count = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("extractors."))
         while len(self.extractors) < count:
             self.extractors.append(copy.deepcopy(self.newest))

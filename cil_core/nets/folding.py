@@ -1,7 +1,7 @@
-"""`folded`: a frozen network computes faster when its batch normalisations become part of its convolutions.
+"""`folded`: batch norm folded into convolutions makes a frozen network faster.
 
-In evaluation mode a batch normalisation is an affine map per channel, so W' = W · γ/σ and b' = β − μ · γ/σ give the same function without a pass over
-the maps. Values agree up to rounding; the original is left as it is.
+In evaluation mode batch norm is an affine map per channel, so that W' = W · γ/σ and b' = β − μ · γ/σ are the
+same function without a pass over the maps. Values agree up to rounding; the original stays unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ M = TypeVar("M", bound=nn.Module)
 def folded(network: M) -> M:
     """A copy for inference only, in evaluation mode and without gradients.
 
-    Folds every batch normalisation that its owner registers right after the convolution whose output it takes, as all backbones do.
+    Folds every batch norm that is registered right after the convolution whose output it normalises, as in
+    all backbones.
     """
     network = copy.deepcopy(network).eval()
     for owner in network.modules():

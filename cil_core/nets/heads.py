@@ -1,8 +1,10 @@
-"""Classifier heads that grow: `LinearHead` and `CosineHead`; and weight aligning, which rescales the newest rows of one.
+"""Classifier heads that grow (`LinearHead`, `CosineHead`), and weight aligning, which rescales newest rows.
 
 Decisions:
-    * A head starts with no class; `grow` adds rows. Old rows and biases are copied bit for bit.
-    * New rows are Kaiming-uniform with gain "linear" (bound √(3/d)), biases 0, from an explicit generator.
+    * A head starts without classes; `grow` adds rows. Old rows and biases are copied bit for bit; old logits
+      agree up to rounding, since a wider matrix product may sum in another order.
+    * New rows are Kaiming-uniform with gain "linear" (bound √(3/d)) from an explicit generator; new biases
+      are 0.
     * `widen` adds input features, for networks whose representation grows; the old block keeps its weights.
 """
 
@@ -22,7 +24,7 @@ class LinearHead(nn.Module):
 
     Args:
         features: d, the input width.
-        bias: whether there is a b.
+        bias: whether to add b.
     """
 
     bias: nn.Parameter | None
@@ -45,7 +47,7 @@ class LinearHead(nn.Module):
             self.bias = nn.Parameter(torch.cat([self.bias.detach(), torch.zeros(new).to(self.bias)]))
 
     def widen(self, features: int, generator: torch.Generator) -> None:
-        """Accept `features` more inputs; the columns of old rows for them are fresh."""
+        """Add `features` inputs, with fresh columns for all rows."""
         columns = fresh_rows(self.classes, self.weight.shape[1] + features, generator)[:, -features:].to(
             self.weight
         )
@@ -53,7 +55,7 @@ class LinearHead(nn.Module):
 
     @torch.no_grad()
     def redraw(self, generator: torch.Generator) -> None:
-        """Fresh rows in place of all there are, in the same parameters, so that an optimiser goes on with them."""
+        """Draw all rows again, in the same parameters, so that an optimiser can keep them."""
         rows, features = self.weight.shape
         self.weight.copy_(fresh_rows(rows, features, generator))
         if self.bias is not None:
@@ -105,17 +107,17 @@ def cosines(features: Tensor, rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def align_new_rows(weight: nn.Parameter, known: int) -> float:
-    """Weight aligning (WA, Zhao et al. 2020): scale the rows from `known` on, so that their mean norm equals that of the rows before.
+    """Weight aligning (WA, Zhao et al. 2020): scale new rows to the mean norm of old ones.
 
     Args:
-        weight: (n, d), changed in place; the first `known` rows are not touched.
+        weight: (n, d), changed in place from row `known` on.
         known: o ≥ 1.
 
     Returns:
         γ, the factor.
 
     Raises:
-        Diverged: if all new rows are zero, so that no factor exists.
+        Diverged: if all new rows are zero.
     """
     old, new = weight[:known].norm(dim=1).mean(), weight[known:].norm(dim=1).mean()
     if not new:

@@ -1,4 +1,4 @@
-"""`Net`: what every method's network offers, and `IncrementalNet`, one backbone with one growing head."""
+"""`Net`, the interface of every method's network; `IncrementalNet`, one backbone with one growing head."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cil_core.nets.backbones import Backbone
 
 
 class Outputs(NamedTuple):
-    """What a network says of a batch: logits (B, n) and features (B, d)."""
+    """Output of a network for a batch: logits (B, n) and features (B, d)."""
 
     logits: Tensor
     features: Tensor
 
 
 class Head(Protocol):
-    """A classifier that can grow."""
+    """A classifier layer that can grow."""
 
     @property
     def classes(self) -> int:
@@ -33,7 +33,7 @@ class Head(Protocol):
         ...
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Logits of features."""
+        """Logits (B, n) of features (B, d)."""
         ...
 
 
@@ -50,29 +50,29 @@ class Net(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def grow(self, new: int, generator: torch.Generator) -> None:
-        """Room for `new` more classes."""
+        """Make room for `new` more classes."""
 
     @property
     @abc.abstractmethod
     def classes(self) -> int:
-        """Classes it has room for."""
+        """n: number of classes it distinguishes."""
 
     @abc.abstractmethod
     def backbone_parameters(self) -> int:
-        """Parameters without heads."""
+        """Number of parameters without heads."""
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """Create the submodules that `state` has weights for; shapes are adapted afterwards."""
+        """Create the submodules that `state` has weights for; shapes are adopted afterwards."""
 
 
 H = TypeVar("H", bound=Head, default=Head)
 
 
 class IncrementalNet(Net, Generic[H]):
-    """A backbone and a head; `IncrementalNet[LinearHead]` says which head.
+    """A backbone and a head; `IncrementalNet[LinearHead]` names the type of the head.
 
     Args:
-        backbone: gives features.
+        backbone: computes features.
         head: grows with the classes.
     """
 
@@ -101,12 +101,15 @@ class IncrementalNet(Net, Generic[H]):
         return self.head.classes
 
     def backbone_parameters(self) -> int:
-        """Parameters of the backbone."""
+        """Number of parameters of the backbone."""
         return sum(parameter.numel() for parameter in self.backbone.parameters())
 
 
 def freeze(module: nn.Module) -> None:
-    """Freeze a module: no gradients, evaluation mode. Whoever calls `train()` on a parent must put it back into evaluation mode."""
+    """Disable gradients and enter evaluation mode.
+
+    Calling `train()` on a parent module undoes the evaluation mode; the caller must restore it.
+    """
     module.zero_grad(set_to_none=True)
     module.requires_grad_(False)
     module.eval()

@@ -1,13 +1,16 @@
-"""Channel masks that are learnt, and the pruning they end in (DER, Yan et al. 2021, section 3.3; mask training after HAT, Serra et al. 2018).
+"""Learnt channel masks and the pruning that follows (DER, Yan et al. 2021, section 3.3).
 
-A mask m = σ(s·e) multiplies the channels that leave a gate: after batch normalisation and ReLU (before it, batch normalisation would divide the
-factor out again), inside residual blocks, so that the residual stream is untouched and pruning is exact.
+Masks are trained as in HAT (Serra et al. 2018).
+
+A mask m = σ(s·e) multiplies the channels at a gate, after batch norm and ReLU; before them, batch norm would
+cancel the factor. Gates are inside residual blocks, so that the residual stream is untouched and pruning
+changes the function by rounding only.
 
 Decisions:
-    * The slope s rises linearly over each epoch from 1/s_max to s_max. The gradient handed to e is (∂L/∂m)·σ(e)(1 − σ(e)): what compensating the
-      slope amounts to, without the division that underflows at large s.
-    * e is kept within ±6, and weight decay must not reach it: decay would pull every channel to the undecided 0.
-    * A channel stays if e > 0; every layer keeps at least its best one.
+    * The slope s rises linearly over each epoch from 1/s_max to s_max. The gradient of e is (∂L/∂m)·σ(e)(1 −
+      σ(e)). This equals compensating for the slope, without the division that underflows at large s.
+    * e is clamped to ±6 and has no weight decay, which would pull every channel to the undecided 0.
+    * A channel is kept if e > 0; every layer keeps at least its best one.
 """
 
 from __future__ import annotations
@@ -41,11 +44,11 @@ class _Mask(torch.autograd.Function):
 
 
 class ChannelMask(nn.Module):
-    """One mask value a channel.
+    """One mask value per channel.
 
     Args:
         channels: c_l.
-        spread: e starts uniform in (0, spread), so that every channel starts on the side that is kept.
+        spread: e starts uniform in (0, spread), so that every channel starts as kept.
         generator: a CPU generator.
     """
 
@@ -60,7 +63,7 @@ class ChannelMask(nn.Module):
         return mask
 
     def kept(self) -> Tensor:
-        """Which channels stay, bool (c_l,), at least one."""
+        """Channels to keep, bool (c_l,); at least one is true."""
         kept = self.e.detach() > 0
         kept[self.e.argmax()] = True
         return kept
@@ -71,13 +74,13 @@ class ChannelMask(nn.Module):
 
 
 class Masks:
-    """The masks of one extractor, put into its gates on creation.
+    """The masks of one extractor; creating them puts them into its gates.
 
     Args:
-        extractor: gets a mask in every gate.
+        extractor: receives a mask in every gate.
         spread: e starts uniform in (0, spread).
         slope_max: s_max.
-        generator: a CPU generator for the start.
+        generator: a CPU generator for the initial e.
     """
 
     def __init__(
@@ -111,7 +114,10 @@ class Masks:
             mask.e.clamp_(-LIMIT, LIMIT)
 
     def sparsity(self) -> Tensor:
-        """L_S: share of the convolutions' weights that the masks keep, Σ K·‖m_in‖₁·‖m_out‖₁ / Σ K·c_in·c_out, in (0, 1]."""
+        """L_S: the share of convolution weights that the masks keep, a scalar in (0, 1].
+
+        It is Σ K·‖m_in‖₁·‖m_out‖₁ / Σ K·c_in·c_out over all convolutions with K taps.
+        """
         values = [mask.values().sum() for mask in self.masks]
         leaving = {id(gate.conv): value for gate, value in zip(self.gates, values, strict=True)}
         entering = {id(gate.following): value for gate, value in zip(self.gates, values, strict=True)}
@@ -126,20 +132,27 @@ class Masks:
         return kept / total
 
     def prune(self) -> None:
-        """Replace the extractor's layers by physically smaller ones that compute the same as under binary masks, and take the masks out."""
+        """Remove the channels that are not kept, and the masks.
+
+        The smaller extractor computes the same features, up to rounding, as the original under masks of 0 and
+        1.
+        """
         for gate, mask in zip(self.gates, self.masks, strict=True):
             _keep_outputs(gate.conv, gate.norm, mask.kept())
             _keep_inputs(gate.following, mask.kept())
         self.remove()
 
     def remove(self) -> None:
-        """Take the masks out."""
+        """Remove the masks from the gates."""
         for gate in self.gates:
             gate.owner.gate = nn.Identity()
 
 
 def annealed_slope(index: int, steps: int, slope_max: float) -> float:
-    """The slope s of step `index` (0-based): 1/s_max at an epoch's first step, s_max at its last; s_max if there is only one."""
+    """The slope s of step `index` (from 0) of `steps` in an epoch.
+
+    It is 1/s_max at the first step and s_max at the last; s_max if the epoch has one step.
+    """
     low = 1 / slope_max
     return slope_max if steps == 1 else low + (slope_max - low) * index / (steps - 1)
 
@@ -159,7 +172,10 @@ def _keep_inputs(conv: nn.Conv2d, kept: Tensor) -> None:
 
 @torch.no_grad()
 def reestimate_statistics(extractor: nn.Module, batches: Sequence[Tensor]) -> None:
-    """Measure batch-norm statistics anew as the plain average over `batches` of prepared images; weights stay as they are."""
+    """Replace batch-norm statistics by their plain average over `batches` of prepared images (B, C, H, W).
+
+    Weights stay unchanged; the extractor is in evaluation mode afterwards.
+    """
     norms = [module for module in extractor.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -1,8 +1,10 @@
-"""`ProxyHead`: a cosine head with one or more proxies a class, whose old rows stay as they were learnt (UCIR, PODNet).
+"""`ProxyHead`: a cosine head with one or more proxies per class and frozen old rows (UCIR, PODNet).
 
 Decisions:
-    * Rows of earlier tasks are a parameter of their own that never learns, so neither a gradient nor weight decay reaches them.
-    * New rows are imprinted: directions found in the features of the new classes, as long as the old rows are on average.
+    * Rows of earlier tasks are a separate parameter without gradient, so that weight decay does not reach
+      them either.
+    * New rows are imprinted: they point along the features of the new classes and have the mean norm of old
+      rows.
     * k-means runs on one thread, because sums over several threads depend on their order.
 """
 
@@ -18,11 +20,13 @@ from cil_core.nets.heads import cosines, fresh_rows
 
 
 class ProxyHead(nn.Module):
-    """z = s · ŷ, where ŷ_c is the similarity of a feature to the proxies of class c and s one learnable scale, starting at 1.
+    """z = s · ŷ with a learnable scale s that starts at 1.
+
+    ŷ_c is the similarity of a feature to the proxies of class c.
 
     Args:
         features: d, the input width.
-        proxies: P, rows a class; with 1, ŷ is the cosine.
+        proxies: P, rows per class; with 1, ŷ is the cosine.
     """
 
     def __init__(self, features: int, proxies: int = 1) -> None:
@@ -38,11 +42,11 @@ class ProxyHead(nn.Module):
         return (len(self.old) + len(self.new)) // self.proxies
 
     def grow(self, new: int, generator: torch.Generator) -> None:
-        """Freeze the rows so far and add fresh ones for `new` classes."""
+        """Freeze all rows and add fresh ones for `new` classes."""
         self._append(fresh_rows(new * self.proxies, self.new.shape[1], generator))
 
     def imprint(self, directions: Tensor) -> None:
-        """Freeze the rows so far and add one along each of `directions` (k·P, d), with the mean norm of the rows so far."""
+        """Freeze all rows and add one along each of `directions` (k·P, d), with their mean norm."""
         self._append(F.normalize(directions, dim=1) * torch.cat([self.old, self.new]).norm(dim=1).mean())
 
     def _append(self, rows: Tensor) -> None:
@@ -50,7 +54,7 @@ class ProxyHead(nn.Module):
         self.new = nn.Parameter(rows.detach().to(self.old))
 
     def similarities(self, features: Tensor) -> Tensor:
-        """ŷ (B, n) in [−1, 1]: each class's cosines, averaged with their own softmax as weights."""
+        """ŷ (B, n) in [−1, 1]: each class's cosines, averaged with their softmax as weights."""
         similarity = cosines(features, torch.cat([self.old, self.new])).view(len(features), -1, self.proxies)
         return (similarity.softmax(dim=2) * similarity).sum(dim=2)
 
@@ -60,16 +64,16 @@ class ProxyHead(nn.Module):
 
 
 def proxy_directions(features: Tensor, labels: Tensor, proxies: int, generator: torch.Generator) -> Tensor:
-    """Where to imprint the proxies of new classes: the centres of `proxies` clusters of each class's features (PODNet).
+    """Directions of new proxies: centres of `proxies` k-means clusters of each class's features (PODNet).
 
     Args:
         features: unit rows (N, d).
         labels: (N,).
-        proxies: P; a class with fewer images uses each of them as a centre, in turn.
-        generator: a CPU generator, seeds k-means.
+        proxies: P; a class with fewer images uses its images as centres, in turn.
+        generator: a CPU generator that seeds k-means.
 
     Returns:
-        (k·P, d), by rising label.
+        (k·P, d), in ascending order of labels.
     """
     every = torch.arange(proxies, device=features.device)
     directions = []

@@ -1,10 +1,12 @@
 """Residual networks of basic blocks (He et al., CVPR 2016): the CIFAR family 6n + 2 and ResNet-18.
 
 Decisions:
-    * The CIFAR family's shortcuts have no parameters: where the resolution halves, every other pixel is taken and new channels are zero.
-      ResNet-18 and the cosine variants project with a 1 × 1 convolution and batch normalisation.
+    * The CIFAR family's shortcuts have no parameters: where the resolution halves, they take every other
+      pixel and fill new channels with zeros. ResNet-18 and the cosine variants project with a 1 × 1
+      convolution and batch norm.
     * The last block of a cosine variant ends without ReLU, since a cosine head needs features of both signs.
-    * `gate` sits after the first ReLU of a block: masking channels there leaves the residual stream alone and can be pruned exactly.
+    * `gate` comes after the first ReLU of a block. Channels masked there do not affect the residual stream
+      and can be pruned.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ class BasicBlock(nn.Module):
     """Two 3 × 3 convolutions and a shortcut.
 
     Args:
-        inputs: channels that come in.
-        outputs: channels that go out.
+        inputs: input channels.
+        outputs: output channels.
         stride: 2 halves the resolution.
         projection: whether a shortcut that changes shape is a convolution instead of zero padding.
         rectify: whether the block ends in a ReLU.
@@ -44,7 +46,7 @@ class BasicBlock(nn.Module):
 
 
 class Subsample(nn.Module):
-    """The shortcut without parameters: every other pixel, and zeros for the channels that are new."""
+    """The shortcut without parameters: every other pixel, and zeros for new channels."""
 
     def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ def _shortcut(inputs: int, outputs: int, stride: int, *, projection: bool) -> nn
 
 
 def cifar_stem(channels: int, width: int) -> nn.Sequential:
-    """3 × 3 convolution at full resolution."""
+    """3 × 3 convolution at full resolution, batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
     )
@@ -80,11 +82,11 @@ def imagenet_stem(channels: int, width: int) -> nn.Sequential:
 
 
 def stages(widths: tuple[int, ...], blocks: int, *, projection: bool, signed: bool) -> list[nn.Module]:
-    """One `Sequential` of blocks for each width; every stage after the first halves the resolution.
+    """One `Sequential` of blocks per width; every stage after the first halves the resolution.
 
     Args:
-        widths: channels of each stage; the stem gives the first.
-        blocks: blocks a stage.
+        widths: channels per stage; the stem outputs the first.
+        blocks: blocks per stage.
         projection: see `BasicBlock`.
         signed: whether the very last block ends without ReLU.
     """

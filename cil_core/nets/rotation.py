@@ -1,4 +1,4 @@
-"""Rotation as a label: every class becomes four, one for each quarter turn (PASS)."""
+"""Rotations as labels: every class becomes four, one per quarter turn (PASS, Zhu et al. 2021)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ TURNS = 4
 
 
 def rotated(images: Tensor) -> Tensor:
-    """The batch (B, C, S, S) turned by 0, 90, 180 and 270 degrees, one after another, (4B, C, S, S).
+    """The batch (B, C, S, S) rotated by 0, 90, 180 and 270 degrees, concatenated: (4B, C, S, S).
 
     Raises:
         ValueError: if images are not square.
     """
     if images.shape[-1] != images.shape[-2]:
         raise ValueError(
-            f"only square images can be turned by 90 degrees, not {images.shape[-2]} × {images.shape[-1]}"
+            f"cannot rotate {images.shape[-2]} × {images.shape[-1]} images by 90 degrees; they must be square"
         )
     return torch.cat([images.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
 
@@ -29,7 +29,9 @@ def rotated_labels(labels: Tensor) -> Tensor:
 
 
 class RotationHead(LinearHead):
-    """A linear head with four rows a class: row 4c + q is class c turned q times. Classes are told apart by their unturned rows.
+    """A linear head with four rows per class: row 4c + q is class c after q quarter turns.
+
+    Row 4c classifies.
 
     Args:
         features: d, the input width.
@@ -45,9 +47,9 @@ class RotationHead(LinearHead):
         super().grow(TURNS * new, generator)
 
     def joint(self, features: Tensor) -> Tensor:
-        """Logits of every class in every turn, (B, 4n)."""
+        """Logits of every class and rotation, (B, 4n)."""
         return super().forward(features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits of the unturned classes, (B, n)."""
+        """Logits of the classes without rotation, (B, n)."""
         return self.joint(features)[:, ::TURNS]

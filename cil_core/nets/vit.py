@@ -1,6 +1,6 @@
-"""ViT-B/16 (Dosovitskiy et al. 2021) in the stages of a backbone: patches, eleven blocks, and the last block with its normalisation.
+"""ViT-B/16 (Dosovitskiy et al. 2021) as a backbone: patches, eleven blocks, last block with layer norm.
 
-The blocks are torchvision's. The feature is the class token after the last normalisation.
+The blocks are torchvision's. The feature is the class token after the last layer norm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _norm = partial(nn.LayerNorm, eps=1e-6)
 
 
 class Patches(nn.Module):
-    """Images to tokens: projected patches behind the class token, with positions added."""
+    """Images to tokens: the class token followed by projected patches, with positions added."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Patches(nn.Module):
 
 
 class LastBlock(nn.Module):
-    """The last block, its normalisation, and of its tokens the first, as a map of one position."""
+    """The last block and its layer norm; returns the first token as a map of one position."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,12 +48,12 @@ class LastBlock(nn.Module):
 
 
 def layout(channels: int) -> tuple[nn.Module, Sequence[nn.Module], int]:
-    """Stem, stages and width."""
+    """Stem, stages and feature dimension."""
     return Patches(channels), [nn.Sequential(*(_block() for _ in range(BLOCKS - 1))), LastBlock()], DIM
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fresh weights as torchvision draws them, all from `generator`."""
+    """Draw fresh weights as torchvision does, all from `generator`."""
     for part in module.modules():
         if isinstance(part, Patches):
             fan_in = part.projection.in_channels * PATCH**2
@@ -75,7 +75,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of torchvision's `vit_b_16` by our names; its classifier is left out."""
+    """A state dict of torchvision's `vit_b_16` under the names of `Backbone`, without its classifier."""
     names = {
         "class_token": "trunk.0.class_token",
         "encoder.pos_embedding": "trunk.0.positions",

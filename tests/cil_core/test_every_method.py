@@ -159,7 +159,7 @@ def test_any_split_works_and_the_head_is_as_wide_as_the_classes_seen(name: str, 
 
 @every_method
 def test_destroying_old_training_images_changes_nothing(name: str) -> None:
-    """A method may keep copies within its budget; whoever looks at old data again would see zeros here."""
+    """A method may keep copies within its budget; one that reads old data again reads zeros here."""
     undamaged = []
     for method, task in tasks_of(name, "digits-b4-inc3-m60-convnet-holdout50"):
         list(learn_task(method, task))
@@ -198,7 +198,7 @@ def test_global_random_state_is_neither_used_nor_changed(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_of_the_algorithms_of_a_gpu_only_those_that_repeat_themselves_are_allowed(
+def test_a_run_forces_deterministic_cudnn_algorithms(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)

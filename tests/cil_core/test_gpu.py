@@ -1,4 +1,4 @@
-"""On a GPU: every method gives the same matrix again, compiled and not, and a backbone computes what it computes on the CPU."""
+"""On a GPU every method is repeatable, compiled or not, and a backbone agrees with the CPU."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TRACK = "digits-b4-inc3-m60-convnet-holdout50"
 BATCH = 16
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
 ]
 every_method = pytest.mark.parametrize("name", sorted(BY_NAME))
 
 
-def told(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None = None) -> list[Event]:
+def events_of(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None = None) -> list[Event]:
     return list(
         run(
             short_spec(name, TRACK),
@@ -39,17 +39,17 @@ def told(name: str, *, compiled: bool = False, checkpoints: Checkpoints | None =
 
 @every_method
 def test_the_same_seed_gives_the_same_matrix(name: str) -> None:
-    first = told(name)
+    first = events_of(name)
     assert isinstance(first[-1], RunFinished)
-    assert told(name) == first
+    assert events_of(name) == first
 
 
 @every_method
 def test_a_compiled_run_gives_the_same_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "ENOUGH_IMAGES", 1)
-    first = told(name, compiled=True)
+    first = events_of(name, compiled=True)
     assert isinstance(first[-1], RunFinished)
-    assert told(name, compiled=True)[-1] == first[-1]
+    assert events_of(name, compiled=True)[-1] == first[-1]
 
 
 @every_method
@@ -61,14 +61,14 @@ def test_a_resumed_run_ends_bit_identically(name: str, tmp_path: Path) -> None:
     ):
         if isinstance(event, TaskEvaluated) and event.task == 1:
             break
-    resumed = told(name, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"]))
+    resumed = events_of(name, checkpoints=Checkpoints(tmp_path / "attempt-2", [tmp_path / "attempt-1"]))
     assert isinstance(resumed[0], RunStarted)
     assert resumed[0].resumed_at == 2
-    assert resumed[-1] == told(name)[-1]
+    assert resumed[-1] == events_of(name)[-1]
 
 
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
-def test_features_and_gradients_are_those_of_the_cpu_up_to_rounding(precision: str) -> None:
+def test_features_and_gradients_agree_with_the_cpu_up_to_rounding(precision: str) -> None:
     here = build_backbone("resnet32", 3, torch.Generator().manual_seed(1)).train()
     here.compute_in(PRECISIONS[precision])
     there, compiled = (copy.deepcopy(here).to(DEVICE).to(memory_format=torch.channels_last) for _ in range(2))

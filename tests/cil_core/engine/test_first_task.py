@@ -1,10 +1,11 @@
-"""A first task that is taken from another method changes no result, and is taken only where two begin alike."""
+"""A first task loaded from another method changes no result; only methods that start alike share it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 
 from cil_core.engine.machine import Machine
 from cil_core.engine.registry import method_class
@@ -18,7 +19,7 @@ SCHEDULE = Schedule(epochs=1, batch_size=64, lr=0.02).model_dump()
 TRACK = "digits-b4-inc3-m50-convnet"
 
 
-def told(
+def events_of(
     name: str, shared: Path | None, *, seed: int = 1, track: str = TRACK, **fields: object
 ) -> list[Event]:
     schedules = dict.fromkeys(BY_NAME[name].published().schedules, SCHEDULE)
@@ -45,7 +46,7 @@ PLAIN = sorted(
 )  # which depends on its loss
 
 
-def test_some_methods_begin_alike() -> None:
+def test_several_methods_start_alike() -> None:
     assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa"} <= set(PLAIN)
 
 
@@ -53,10 +54,10 @@ def test_some_methods_begin_alike() -> None:
 def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
     fields: dict[str, object] = {"wa": {"clip_weights": False, "bias": True}}.get(name, {})
     other = "finetune" if name != "finetune" else "replay"
-    assert not was_shared(told(other, tmp_path))
-    taken = told(name, tmp_path, **fields)
+    assert not was_shared(events_of(other, tmp_path))
+    taken = events_of(name, tmp_path, **fields)
     assert was_shared(taken)
-    assert digest(taken) == digest(told(name, None, **fields))
+    assert digest(taken) == digest(events_of(name, None, **fields))
 
 
 @pytest.mark.parametrize(
@@ -68,14 +69,30 @@ def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
         {"first_task": {**SCHEDULE, "lr": 0.03}},
     ],
 )
-def test_what_begins_otherwise_shares_nothing(changes: dict[str, object], tmp_path: Path) -> None:
-    told("finetune", tmp_path)
-    assert not was_shared(told("replay", tmp_path, **changes))  # type: ignore[arg-type]
+def test_runs_that_start_differently_share_nothing(changes: dict[str, object], tmp_path: Path) -> None:
+    events_of("finetune", tmp_path)
+    assert not was_shared(events_of("replay", tmp_path, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (torch, "__version__", "0.0.0"),
+        (torch, "get_num_threads", lambda: 1000),
+        (torch.backends.cpu, "get_cpu_capability", lambda: "another"),
+    ],
+)
+def test_runs_that_round_differently_share_nothing(
+    owner: object, name: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events_of("finetune", tmp_path)
+    monkeypatch.setattr(owner, name, value)
+    assert not was_shared(events_of("replay", tmp_path))
 
 
 def test_the_memory_and_later_tasks_may_differ(tmp_path: Path) -> None:
-    told("finetune", tmp_path, track="digits-b4-inc3-m0-convnet")
-    assert was_shared(told("replay", tmp_path, track="digits-b4-inc2-m100-convnet"))
+    events_of("finetune", tmp_path, track="digits-b4-inc3-m0-convnet")
+    assert was_shared(events_of("replay", tmp_path, track="digits-b4-inc2-m100-convnet"))
 
 
 @pytest.mark.parametrize(
@@ -84,15 +101,15 @@ def test_the_memory_and_later_tasks_may_differ(tmp_path: Path) -> None:
 def test_methods_with_a_first_task_of_their_own_share_nothing(
     name: str, fields: dict[str, object], tmp_path: Path
 ) -> None:
-    told("finetune", tmp_path)
-    assert not was_shared(told(name, tmp_path, **fields))
+    events_of("finetune", tmp_path)
+    assert not was_shared(events_of(name, tmp_path, **fields))
 
 
-def test_a_damaged_file_is_trained_anew(tmp_path: Path) -> None:
-    told("finetune", tmp_path)
+def test_a_damaged_file_is_replaced_by_training(tmp_path: Path) -> None:
+    events_of("finetune", tmp_path)
     (file,) = tmp_path.glob("*.pt")
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    assert not was_shared(told("replay", tmp_path))
-    assert was_shared(told("lwf", tmp_path))
+    assert not was_shared(events_of("replay", tmp_path))
+    assert was_shared(events_of("lwf", tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [file.name]

@@ -14,7 +14,7 @@ def test_a_name_gives_a_module_that_python_can_import(name: str, module: str) ->
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_a_method_says_what_it_reports(name: str) -> None:
+def test_a_method_documents_what_it_reports(name: str) -> None:
     method = method_class(name)
     assert method.__doc__ is not None
     assert "Reports:" in method.__doc__

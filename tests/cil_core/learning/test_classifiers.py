@@ -53,7 +53,7 @@ def learnt() -> Method:
     return method
 
 
-def test_unit_means_have_unit_norm_whatever_the_number_of_samples() -> None:
+def test_unit_means_have_unit_norm_for_any_number_of_samples() -> None:
     features, labels = F.normalize(random(9, 5), dim=1), torch.tensor([0, 0, 2, 1, 2, 2, 2, 0, 2])
     means = unit_means(features, labels, 3)
     assert torch.allclose(means.norm(dim=1), torch.ones(3))

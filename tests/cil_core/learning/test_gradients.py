@@ -1,4 +1,4 @@
-"""GEM's and A-GEM's projections: against their constraints, the conditions of optimality and a general solver."""
+"""Projections of GEM and A-GEM against their constraints, optimality conditions and a general solver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ sizes = {"tasks": st.integers(1, 8), "parameters": st.integers(1, 40), "seed": s
 
 
 @given(**sizes)
-def test_after_projection_no_past_task_is_harmed(tasks: int, parameters: int, seed: int) -> None:
+def test_a_projected_gradient_conflicts_with_no_past_task(tasks: int, parameters: int, seed: int) -> None:
     """More tasks than parameters, so that G has no full rank, included."""
     references, gradient = random(tasks, parameters, seed=seed), random(parameters, seed=seed + 1)
     projected = project_on_tasks(gradient, references, margin=0.0, ridge=0.0)
@@ -37,7 +37,7 @@ def test_after_projection_no_past_task_is_harmed(tasks: int, parameters: int, se
 
 
 @given(**sizes)
-def test_the_projection_meets_the_conditions_of_optimality(tasks: int, parameters: int, seed: int) -> None:
+def test_the_projection_satisfies_the_optimality_conditions(tasks: int, parameters: int, seed: int) -> None:
     """g̃ − g is a non-negative combination of past gradients, and only of those whose constraint is tight."""
     parameters += tasks  # full rank: the combination is unique
     references, gradient = random(tasks, parameters, seed=seed), random(parameters, seed=seed + 1)
@@ -48,7 +48,7 @@ def test_the_projection_meets_the_conditions_of_optimality(tasks: int, parameter
 
 
 @pytest.mark.parametrize(("margin", "ridge"), [(0.0, 0.0), (0.5, 1e-3), (0.1, 0.5)])
-def test_the_dual_is_solved_as_by_a_general_solver(margin: float, ridge: float) -> None:
+def test_the_dual_solution_agrees_with_a_general_solver(margin: float, ridge: float) -> None:
     references, gradient = random(4, 30), random(30, seed=1) - random(4, 30).sum(dim=0)
     quadratic = (references @ references.T).numpy() + ridge * np.eye(4)
     linear = (references @ gradient).numpy()
@@ -86,19 +86,19 @@ def test_with_a_ridge_constraints_hold_up_to_ridge_times_the_largest_weight() ->
         assert (references @ projected).min() >= -ridge * weights.max() - 1e-9
 
 
-def test_a_gradient_that_harms_no_task_is_returned_itself() -> None:
+def test_a_gradient_without_conflict_is_returned_unchanged() -> None:
     gradient = random(30)
     assert (
         project_on_tasks(gradient, torch.stack([gradient, 2 * gradient]), margin=0.5, ridge=1e-3) is gradient
     )
 
 
-def test_a_gradient_that_is_not_finite_is_left_to_the_trainer() -> None:
+def test_a_gradient_that_is_not_finite_is_returned_unchanged() -> None:
     gradient = torch.tensor([1.0, torch.nan])
     assert project_on_tasks(gradient, torch.ones(1, 2), 0.0, 0.0) is gradient
 
 
-def test_past_gradients_of_zero_are_harmless() -> None:
+def test_past_gradients_of_zero_never_conflict() -> None:
     gradient = torch.tensor([1.0, 2])
     references = torch.tensor([[0.0, 0], [-1, 0]])
     assert project_on_tasks(gradient, references, 0.0, 0.0).tolist() == pytest.approx([0, 2])
@@ -119,9 +119,7 @@ def test_agem_by_hand() -> None:
 
 
 @given(parameters=st.integers(1, 50), seed=st.integers(0, 10_000))
-def test_after_agem_the_reference_is_not_harmed_and_the_step_is_not_longer(
-    parameters: int, seed: int
-) -> None:
+def test_agem_removes_the_conflict_and_does_not_lengthen_the_step(parameters: int, seed: int) -> None:
     gradient, reference = random(parameters, seed=seed), random(parameters, seed=seed + 1)
     projected = project_on_average(gradient, reference)
     if gradient @ reference >= 0:
@@ -138,7 +136,7 @@ def test_agem_with_one_reference_is_gem_with_one_task() -> None:
     )
 
 
-def test_a_reference_of_zero_is_harmless() -> None:
+def test_a_reference_of_zero_never_conflicts() -> None:
     gradient = random(5)
     assert project_on_average(gradient, torch.zeros(5, dtype=torch.float64)) is gradient
 
@@ -161,7 +159,7 @@ def test_a_parameter_without_a_gradient_counts_as_zero() -> None:
     assert flat_gradient([used, unused]).tolist() == [0] * 5
 
 
-def test_a_past_gradient_leaves_the_present_one_as_it_is() -> None:
+def test_computing_a_past_gradient_keeps_the_current_one() -> None:
     parameter = nn.Parameter(torch.ones(2))
     (5 * parameter).sum().backward()
     assert gradient_of((3 * parameter).sum(), [parameter]).tolist() == [3, 3]

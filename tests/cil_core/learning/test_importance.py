@@ -1,4 +1,4 @@
-"""The Fisher information, against loops over images and closed forms; the penalty and its merging, by hand."""
+"""The Fisher information against loops and closed forms; the penalty and merging by hand."""
 
 from __future__ import annotations
 
@@ -178,26 +178,26 @@ def test_averaging_weighs_old_rows_and_takes_new_ones() -> None:
     assert found.get("part.weight").tolist() == [0.75 * 4 + 0.25, 0.75 * 8 + 0.5, 5]
 
 
-def test_adding_up_keeps_the_old_weight() -> None:
+def test_accumulating_keeps_the_full_old_weight() -> None:
     found = importance(4.0, 8)
     found.accumulate({"part.weight": torch.tensor([1.0, 2, 5])})
     assert found.get("part.weight").tolist() == [5, 10, 5]
 
 
-def test_without_an_old_one_an_average_is_the_new_one() -> None:
+def test_the_first_average_is_the_new_estimate() -> None:
     found = Importance()
     found.average({"part.weight": torch.tensor([1.0, 2])}, old_share=0.0)
     assert found.get("part.weight").tolist() == [1, 2]
 
 
-def test_merging_leaves_the_new_estimate_as_it_is() -> None:
+def test_merging_does_not_change_the_new_estimate() -> None:
     found, fresh = importance(4.0, 8), torch.tensor([1.0, 2, 5])
     found.average({"part.weight": fresh}, 0.5)
     found.accumulate({"part.weight": fresh})
     assert fresh.tolist() == [1, 2, 5]
 
 
-def test_it_comes_back_from_its_state() -> None:
+def test_importance_is_restored_from_its_state() -> None:
     found, again = importance(4.0, 8), Importance()
     restore(again, found.state_dict())
     assert again.get("part.weight").tolist() == [4, 8]

@@ -1,4 +1,4 @@
-"""Losses of the foundation and of the methods that restrain change, against hand-computed numbers and independent formulae."""
+"""Basic losses and those of regularisation methods, against hand-computed numbers and other formulae."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_distillation_is_divergence_plus_the_teachers_entropy_without_temperatur
     )
 
 
-def test_distillation_rests_at_the_teacher_with_its_entropy_as_value() -> None:
+def test_distillation_has_zero_gradient_at_the_teacher_and_its_entropy_as_value() -> None:
     student = random(8, 4).requires_grad_()
     loss = distillation(student, student.detach(), 2.0)
     assert loss.item() > 0
@@ -90,7 +90,7 @@ def test_the_gradient_of_distillation_is_the_difference_of_softmaxes() -> None:
 def test_the_gradient_of_icarls_loss_is_prediction_minus_target(
     known: int, new: int, images: int, seed: int
 ) -> None:
-    """Labels of old images take no part: their targets are the old network's outputs, and zeros in the new columns."""
+    """Targets of old images are the old outputs and zero in new columns; labels have no effect."""
     logits = random(images, known + new, seed=seed).requires_grad_()
     teacher = random(images, known, seed=seed + 1) if known else None
     labels = torch.randint(known + new, (images,), generator=torch.Generator().manual_seed(seed))
@@ -104,7 +104,7 @@ def test_the_gradient_of_icarls_loss_is_prediction_minus_target(
     assert torch.allclose(moved, (1 / (1 + torch.exp(-logits)) - target) / (images * 10))
 
 
-def test_icarls_loss_leaves_old_columns_alone_where_student_and_teacher_agree() -> None:
+def test_icarls_loss_has_no_gradient_on_old_columns_where_student_and_teacher_agree() -> None:
     logits = random(4, 5).requires_grad_()
     moved = gradient(
         icarl_binary_cross_entropy(logits, torch.tensor([0, 3, 4, 1]), logits.detach()[:, :3], 5), logits
@@ -146,7 +146,7 @@ def test_l2_distance_counts_scalars_and_pulls_towards_the_reference() -> None:
 # ------------------------------------------------------------------ GEM and A-GEM
 
 
-def test_in_task_cross_entropy_each_image_competes_within_its_task() -> None:
+def test_task_cross_entropy_compares_classes_of_one_task_only() -> None:
     logits, bounds = random(5, 7), (0, 2, 3, 7)
     labels = torch.tensor([1, 2, 6, 0, 3])
     slices = {0: (0, 2), 1: (0, 2), 2: (2, 3), 3: (3, 7), 6: (3, 7)}
@@ -160,14 +160,14 @@ def test_in_task_cross_entropy_each_image_competes_within_its_task() -> None:
     assert task_cross_entropy(logits, labels, bounds).item() == pytest.approx(float(expected))
 
 
-def test_in_task_cross_entropy_of_the_newest_task_is_slice_cross_entropy() -> None:
+def test_task_cross_entropy_of_the_newest_task_is_slice_cross_entropy() -> None:
     logits, labels = random(5, 7), torch.tensor([3, 4, 5, 6, 3])
     assert task_cross_entropy(logits, labels, (0, 2, 3, 7)).item() == pytest.approx(
         slice_cross_entropy(logits, labels, 3).item()
     )
 
 
-def test_in_task_cross_entropy_moves_no_foreign_class() -> None:
+def test_task_cross_entropy_has_no_gradient_on_classes_of_other_tasks() -> None:
     logits = random(2, 4).requires_grad_()
     moved = gradient(task_cross_entropy(logits, torch.tensor([0, 3]), (0, 2, 4)), logits)
     assert torch.equal(moved == 0, torch.tensor([[False, False, True, True], [True, True, False, False]]))
@@ -190,7 +190,7 @@ def test_distance_to_stored_logits_of_equal_width_is_the_mean_squared_error() ->
     )
 
 
-def test_distance_to_stored_logits_moves_no_class_that_came_later() -> None:
+def test_distance_to_stored_logits_has_no_gradient_on_later_classes() -> None:
     logits = random(2, 4).requires_grad_()
     moved = gradient(stored_logits_distance(logits, random(2, 3, seed=1), torch.tensor([1, 3])), logits)
     assert torch.equal(moved != 0, torch.tensor([[True, False, False, False], [True, True, True, False]]))
@@ -224,5 +224,5 @@ def test_frobenius_distance_has_a_finite_gradient_where_it_is_zero() -> None:
     ],
     ids=["slice", "distillation", "icarl", "task", "stored", "frobenius"],
 )
-def test_gradients_are_difference_quotients(loss: object) -> None:
+def test_gradients_agree_with_difference_quotients(loss: object) -> None:
     assert torch.autograd.gradcheck(loss, random(3, 5).requires_grad_())

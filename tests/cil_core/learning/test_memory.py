@@ -103,7 +103,7 @@ def test_truncation_keeps_the_first_of_every_class_in_order() -> None:
         )
 
 
-def test_truncating_equals_having_selected_fewer() -> None:
+def test_truncating_equals_selecting_fewer() -> None:
     data = images_of(12, 10, 9)
     truncated = memory_of(select(data, 8, "herding_greedy", pixels)).truncated(3)
     assert torch.equal(truncated.images, select(data, 3, "herding_greedy", pixels).images)
@@ -113,7 +113,7 @@ def test_an_empty_memory_truncates_to_nothing() -> None:
     assert len(Memory((1, 8, 8), DIGITS, torch.device("cpu")).truncated(5)) == 0
 
 
-def test_a_class_with_less_than_the_quota_is_left_whole() -> None:
+def test_a_class_below_the_quota_is_not_truncated() -> None:
     assert memory_of(images_of(2, 5)).truncated(4).labels.tolist() == [0, 0, 1, 1, 1, 1]
 
 
@@ -128,7 +128,7 @@ def test_the_memory_keeps_copies() -> None:
     assert torch.equal(memory.data.images, before)
 
 
-def test_the_memory_comes_back_from_its_state() -> None:
+def test_the_memory_is_restored_from_its_state() -> None:
     memory = memory_of(images_of(3, 2))
     again = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
     restore(again, memory.state_dict())

@@ -61,7 +61,7 @@ def test_two_by_two_has_a_closed_form() -> None:
     assert plan.flatten().tolist() == pytest.approx([near, 0.5 - near, 0.5 - near, near])
 
 
-def test_the_plan_is_what_plain_sinkhorn_scaling_finds() -> None:
+def test_the_plan_agrees_with_plain_sinkhorn_scaling() -> None:
     cost = class_cost(unit(random(6, 16)), unit(random(4, 16, seed=1)), 3.0).double().numpy()
     kernel, u, v = np.exp(-cost / 0.464), np.ones(6), np.ones(4)
     for _ in range(500):

@@ -79,6 +79,6 @@ def test_translated_features_have_the_old_mean_and_the_donors_covariance_and_cou
         )
 
 
-def test_without_old_classes_nothing_is_made() -> None:
+def test_without_old_classes_no_feature_is_added() -> None:
     real = FeatureDataset(FEATURES, LABELS - 3)
     assert len(with_translated(real, mean_features(FEATURES, LABELS, 3, 6), 0, "cosine")) == 8

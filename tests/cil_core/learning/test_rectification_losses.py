@@ -51,7 +51,7 @@ def test_old_and_new_are_weighted_by_their_shares_of_the_classes(known: int) -> 
     )
 
 
-def test_distillation_pulls_nowhere_when_student_and_teacher_agree() -> None:
+def test_distillation_has_no_gradient_where_student_and_teacher_agree() -> None:
     logits = random(4, 5).requires_grad_()
     shared_objective(logits, LABELS, logits.detach()[:, :3], 2.0)["distillation"].backward()
     assert logits.grad is not None
@@ -66,7 +66,7 @@ def test_feature_distillation_by_hand() -> None:
     assert feature_distillation(new, old).item() == pytest.approx((1 + 0) / 2)
 
 
-def test_feature_distillation_ignores_lengths_and_rests_at_the_old_features() -> None:
+def test_feature_distillation_ignores_norms_and_has_no_gradient_at_the_old_features() -> None:
     old = random(4, 6)
     new = random(4, 6, seed=1)
     assert feature_distillation(3 * new, 0.5 * old).item() == pytest.approx(
@@ -89,7 +89,7 @@ def test_margin_ranking_by_hand() -> None:
     assert margin_ranking(similarities, labels, 2, 0.5, 2).item() == pytest.approx(sum(expected) / 4)
 
 
-def test_margin_ranking_is_zero_once_the_margin_is_kept() -> None:
+def test_margin_ranking_is_zero_where_the_margin_is_met() -> None:
     similarities = torch.tensor([[0.95, 0.0, 0.4, 0.3]], requires_grad=True)
     loss = margin_ranking(similarities, torch.tensor([0]), 2, 0.5, 2)
     loss.backward()
@@ -130,19 +130,19 @@ def coded_nca(similarities: Tensor, labels: Tensor, scale: float) -> float:
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 @pytest.mark.parametrize("margin", [0.0, 0.6])
-def test_nca_as_stated_is_the_literal_formula(scale: float, margin: float) -> None:
+def test_nca_of_the_paper_is_the_literal_formula(scale: float, margin: float) -> None:
     loss = neighbourhood_analysis(SIMILARITIES, LABELS, torch.tensor(scale), margin)
     assert loss.item() == pytest.approx(literal_nca(SIMILARITIES, LABELS, scale, margin))
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
-def test_nca_as_coded_keeps_the_right_class_in_the_denominator(scale: float) -> None:
+def test_nca_as_coded_keeps_the_correct_class_in_the_denominator(scale: float) -> None:
     loss = neighbourhood_analysis_as_coded(SIMILARITIES, LABELS, torch.tensor(scale), 0.6)
     assert loss.item() == pytest.approx(coded_nca(SIMILARITIES, LABELS, scale))
     assert loss.item() != pytest.approx(literal_nca(SIMILARITIES, LABELS, scale, 0.0))
 
 
-def test_the_margin_matters_as_stated_and_not_as_coded() -> None:
+def test_the_margin_affects_nca_of_the_paper_only() -> None:
     scale = torch.tensor(2.0)
     assert neighbourhood_analysis_as_coded(SIMILARITIES, LABELS, scale, 0.6).item() == pytest.approx(
         neighbourhood_analysis_as_coded(SIMILARITIES, LABELS, scale, 0.0).item(), abs=1e-12
@@ -176,7 +176,7 @@ def test_pooled_distance_by_hand() -> None:
     assert pooled_distance([new, new], [old, new]).item() == pytest.approx(math.sqrt(2) / 2)
 
 
-def test_pooled_distance_sees_neither_the_scale_nor_the_sign_of_a_map() -> None:
+def test_pooled_distance_ignores_scale_and_sign_of_a_map() -> None:
     new, old = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
     expected = pooled_distance([new], [old]).item()
     assert pooled_distance(
@@ -184,7 +184,7 @@ def test_pooled_distance_sees_neither_the_scale_nor_the_sign_of_a_map() -> None:
     ).item() == pytest.approx(expected)
 
 
-def test_pooled_distance_rests_at_equal_maps() -> None:
+def test_pooled_distance_has_no_gradient_at_equal_maps() -> None:
     same = random(3, 2, 4, 4).requires_grad_()
     loss = pooled_distance([same], [same.detach()])
     loss.backward()

@@ -96,7 +96,7 @@ def test_every_offer_is_equally_likely_to_be_kept(size: int, trials: int) -> Non
     assert (share.view(4, 10).mean(dim=1) - 0.2).abs().max() < 4 * deviation / 10**0.5
 
 
-def test_logits_have_the_width_of_their_day() -> None:
+def test_logits_have_the_width_recorded_when_they_were_stored() -> None:
     store = Store(10)
     store.offer(0, 8, classes=2)
     store.offer(8, 14, classes=5)
@@ -117,7 +117,7 @@ def test_a_reservoir_that_grows_fills_its_new_places_first() -> None:
     assert store.numbers[4:] == [50, 51]
 
 
-def test_it_goes_on_bit_for_bit_from_its_state() -> None:
+def test_a_restored_reservoir_continues_bit_for_bit() -> None:
     store, again = Store(10), Store(10)
     store.offer(0, 40)
     restore(again.memory, store.memory.state_dict())

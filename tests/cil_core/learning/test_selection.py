@@ -38,7 +38,8 @@ def test_greedy_herding_is_the_published_algorithm() -> None:
 
 def test_greedy_herding_by_hand() -> None:
     features = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8], [0.96, 0.28]])
-    # The mean is (0.64, 0.52). Row 2 is nearest, at 0.28. With it rows 0, 1, 3 give means at 0.20, 0.51, 0.14; then rows 0, 1 at 0.27, 0.21.
+    # The mean is (0.64, 0.52). Row 2 is nearest, at 0.28. With it, rows 0, 1, 3 give means at 0.20, 0.51, 0.14; then
+    # rows 0, 1 at 0.27, 0.21.
     assert herding_greedy(features, 3).tolist() == [2, 3, 1]
 
 
@@ -46,7 +47,7 @@ def test_greedy_herding_breaks_ties_by_the_lowest_index() -> None:
     assert herding_greedy(torch.ones(4, 2), 3).tolist() == [0, 1, 2]
 
 
-def test_wellings_herding_chases_the_mean_with_a_weight_vector() -> None:
+def test_wellings_herding_follows_the_mean_with_a_weight_vector() -> None:
     features = unit_features(20)
     mean = features.mean(dim=0)
     weight, picked = mean.clone(), []
@@ -58,7 +59,7 @@ def test_wellings_herding_chases_the_mean_with_a_weight_vector() -> None:
     assert herding_welling(features, 6).tolist() == picked
 
 
-def test_the_two_herdings_part_ways_at_large_quotas() -> None:
+def test_the_two_herdings_differ_at_large_quotas() -> None:
     features = unit_features(200, width=64)
     greedy, welling = herding_greedy(features, 150), herding_welling(features, 150)
     assert greedy[0] == welling[0]
@@ -68,7 +69,7 @@ def test_the_two_herdings_part_ways_at_large_quotas() -> None:
 @every_selection
 @given(count=st.integers(1, 25), fewer=st.integers(0, 30), more=st.integers(0, 30), seed=st.integers(0, 50))
 def test_fewer_are_the_first_of_more(select: object, count: int, fewer: int, more: int, seed: int) -> None:
-    """This makes truncation of old classes the same as selecting fewer at once; it holds with fewer images than asked for too."""
+    """Truncating an old class then equals selecting fewer; it also holds for classes below the quota."""
     fewer, more = sorted((fewer, more))
     features = unit_features(count, seed=seed)
     long, short = (select(features, wanted).tolist() for wanted in (more, fewer))  # type: ignore[operator]

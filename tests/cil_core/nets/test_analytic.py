@@ -97,13 +97,13 @@ def test_the_projection_is_uniform_within_one_over_the_root_of_the_width_and_nev
     assert not any(parameter.requires_grad for parameter in head.parameters())
 
 
-def test_before_any_data_nothing_is_predicted() -> None:
+def test_logits_are_zero_before_any_data() -> None:
     head = fresh()
     assert torch.equal(head(FEATURES), torch.zeros(120, CLASSES, dtype=torch.float64))
     assert torch.equal(head.inverse, torch.eye(EXPANSION, dtype=torch.float64) / RIDGE)
 
 
-def test_it_goes_on_bit_for_bit_from_its_state() -> None:
+def test_a_restored_head_continues_bit_for_bit() -> None:
     head, again = fresh(), fresh()
     head.absorb(FEATURES[:50], LABELS[:50])
     restore(again, head.state_dict())

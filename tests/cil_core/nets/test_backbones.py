@@ -27,7 +27,7 @@ def parameters(module: nn.Module) -> int:
 
 
 @EVERY
-def test_the_card_tells_the_truth(card: BackboneCard) -> None:
+def test_the_card_agrees_with_the_network(card: BackboneCard) -> None:
     backbone = build(card.name)
     features = backbone(images(card.min_size))
     assert parameters(backbone) == card.parameters

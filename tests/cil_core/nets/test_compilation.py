@@ -1,4 +1,4 @@
-"""Compiled backbones: the same function up to rounding, the same matrix every time, for whole batches of long runs only."""
+"""Compiled backbones compute the same up to rounding, repeatably, for full batches of long runs only."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_other_sizes_are_not_compiled() -> None:
     assert kinds_compiled() == before
 
 
-def told(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
+def events_of(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
     return list(
         run(
             short_spec(name, "digits-b4-inc3-m50-convnet", epochs),
@@ -128,13 +128,13 @@ def first_losses(events: list[Event]) -> dict[str, float]:
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["icarl", "der-wa"])
-def test_a_compiled_run_repeats_itself_and_begins_as_one_that_is_not(
+def test_a_compiled_run_is_repeatable_and_starts_like_an_eager_one(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compilation, "ENOUGH_IMAGES", 1)
-    plain, first = told(name, compiled=False), told(name, compiled=True)
+    plain, first = events_of(name, compiled=False), events_of(name, compiled=True)
     assert (was_compiled(plain), was_compiled(first)) == (False, True)
-    assert first[-1] == told(name, compiled=True)[-1]
+    assert first[-1] == events_of(name, compiled=True)[-1]
     assert isinstance(first[-1], RunFinished)
     assert first_losses(first) == pytest.approx(first_losses(plain), rel=1e-3)
 
@@ -145,12 +145,12 @@ def test_methods_without_whole_backbones_of_one_structure_are_not_compiled(
 ) -> None:
     monkeypatch.setattr(compilation, "ENOUGH_IMAGES", 1)
     before = kinds_compiled()
-    asked, plain = told(name, compiled=True, epochs=1), told(name, compiled=False, epochs=1)
-    assert not was_compiled(asked)
-    assert (asked, kinds_compiled()) == (plain, before)
+    requested, plain = events_of(name, compiled=True, epochs=1), events_of(name, compiled=False, epochs=1)
+    assert not was_compiled(requested)
+    assert (requested, kinds_compiled()) == (plain, before)
 
 
-def test_a_short_run_is_what_it_is_without() -> None:
-    asked, plain = told("finetune", compiled=True), told("finetune", compiled=False)
-    assert not was_compiled(asked)
-    assert asked == plain
+def test_a_short_run_is_not_compiled() -> None:
+    requested, plain = events_of("finetune", compiled=True), events_of("finetune", compiled=False)
+    assert not was_compiled(requested)
+    assert requested == plain

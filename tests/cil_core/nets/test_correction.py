@@ -1,4 +1,4 @@
-"""`CorrectedHead`: one pair of numbers a task, applied to that task's classes."""
+"""`CorrectedHead`: one pair of numbers per task, applied to that task's classes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_task_has_its_own_pair() -> None:
     assert torch.allclose(head(features()), expected, atol=1e-6)
 
 
-def test_a_correction_moves_no_order_within_a_task() -> None:
+def test_a_correction_keeps_the_order_within_a_task() -> None:
     head = three_tasks()
     head.corrections[1].alpha.fill_(0.3)
     head.corrections[1].beta.fill_(-2)
@@ -47,14 +47,14 @@ def test_a_correction_moves_no_order_within_a_task() -> None:
     assert torch.equal(corrected[:, :2], raw[:, :2])
 
 
-def test_corrections_are_born_frozen() -> None:
+def test_corrections_start_frozen() -> None:
     assert [name for name, parameter in three_tasks().named_parameters() if parameter.requires_grad] == [
         "linear.weight",
         "linear.bias",
     ]
 
 
-def test_growing_leaves_old_rows_and_pairs_alone() -> None:
+def test_growing_keeps_old_rows_and_pairs() -> None:
     head = three_tasks()
     head.newest.alpha.fill_(0.5)
     before, weight = head(features()), head.linear.weight.clone()
@@ -64,7 +64,7 @@ def test_growing_leaves_old_rows_and_pairs_alone() -> None:
     torch.testing.assert_close(head(features())[:, :6], before)
 
 
-def test_it_comes_back_from_its_state() -> None:
+def test_the_head_is_restored_from_its_state() -> None:
     head = three_tasks()
     head.newest.alpha.fill_(0.5)
     head.newest.beta.fill_(-1)

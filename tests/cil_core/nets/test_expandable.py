@@ -30,7 +30,7 @@ def images() -> torch.Tensor:
     return torch.randn(5, 1, 8, 8, generator=generator(3))
 
 
-def test_the_super_feature_is_the_features_side_by_side() -> None:
+def test_the_super_feature_concatenates_the_features() -> None:
     net, _ = expanded()
     net.eval()
     features = net.features(images())
@@ -76,7 +76,7 @@ def test_the_auxiliary_head_sees_the_newest_extractor_and_has_one_output_more_th
     assert torch.equal(net.auxiliary_logits(changed), logits)
 
 
-def test_there_is_no_auxiliary_head_in_the_first_task() -> None:
+def test_the_first_task_has_no_auxiliary_head() -> None:
     net = ExpandableNet(build_backbone("convnet", 1, generator()), 64)
     with pytest.raises(RuntimeError, match="second task"):
         net.auxiliary_logits(torch.zeros(1, 64))

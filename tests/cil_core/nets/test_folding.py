@@ -37,7 +37,7 @@ def test_a_folded_backbone_gives_the_same_features_and_maps(card: BackboneCard) 
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_original_is_untouched_and_the_copy_learns_nothing() -> None:
+def test_the_original_is_unchanged_and_the_copy_is_frozen() -> None:
     backbone, images = trained("resnet14", 32)
     backbone.train()
     before = copy.deepcopy(backbone.state_dict())

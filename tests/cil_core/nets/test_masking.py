@@ -88,7 +88,7 @@ def test_sparsity_is_one_for_full_masks_and_the_true_share_of_weights_for_binary
 
 
 def test_half_open_masks_give_a_quarter_where_both_sides_are_masked() -> None:
-    """The convnet 32-64-64 with 3 input channels: the first layer is masked on one side, the second on both, the third on one."""
+    """The convnet 32-64-64 with 3 inputs: layers 1 and 3 are masked on one side, layer 2 on both."""
     _, masks = masked("convnet")
     for mask in masks.masks:
         mask.e.data.zero_()

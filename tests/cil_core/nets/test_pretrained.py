@@ -55,7 +55,7 @@ def test_features_with_published_weights_are_torchvisions(
         assert torch.allclose(backbone(images), network(images), atol=1e-5)
 
 
-def test_the_card_tells_the_truth() -> None:
+def test_the_card_agrees_with_the_network() -> None:
     card, backbone = BACKBONES["vit_b16"], fresh()
     assert sum(parameter.numel() for parameter in backbone.parameters()) == card.parameters
     assert (

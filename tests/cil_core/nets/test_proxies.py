@@ -65,7 +65,7 @@ def test_old_rows_do_not_learn() -> None:
     assert head.classes == 5
 
 
-def test_growing_freezes_what_was_there_bit_for_bit() -> None:
+def test_growing_freezes_old_rows_bit_for_bit() -> None:
     head = grown(2, 3, 2)
     before = torch.cat([head.old, head.new]).clone()
     head.grow(4, generator(5))
@@ -81,7 +81,7 @@ def test_imprinted_rows_keep_direction_and_take_the_mean_norm() -> None:
     assert torch.allclose(F.cosine_similarity(head.new, directions), torch.ones(2), atol=1e-6)
 
 
-def test_the_scale_is_carried_over_growth() -> None:
+def test_growing_keeps_the_scale() -> None:
     head = grown(1, 3)
     head.scale.data.fill_(7)
     head.grow(2, generator(1))
@@ -89,7 +89,7 @@ def test_the_scale_is_carried_over_growth() -> None:
     assert head(random(5, 8)).abs().max() <= 7
 
 
-def test_it_comes_back_from_its_state() -> None:
+def test_the_head_is_restored_from_its_state() -> None:
     head, fresh = grown(3, 2, 2), ProxyHead(8, 3)
     restore(fresh, head.state_dict())
     assert torch.equal(fresh(random(5, 8)), head(random(5, 8)))
@@ -98,7 +98,7 @@ def test_it_comes_back_from_its_state() -> None:
 
 def test_directions_are_the_centres_of_each_class() -> None:
     blobs = F.normalize(torch.eye(4).repeat_interleave(6, dim=0) + 0.01 * random(24, 4), dim=1)
-    labels = torch.tensor([0] * 12 + [1] * 12)  # two blobs a class
+    labels = torch.tensor([0] * 12 + [1] * 12)  # two blobs per class
     directions = proxy_directions(blobs, labels, 2, generator())
     assert directions.shape == (4, 4)
     assert directions[:2].argmax(dim=1).sort().values.tolist() == [0, 1]

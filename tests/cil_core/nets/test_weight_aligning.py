@@ -36,7 +36,7 @@ def test_old_rows_and_the_directions_of_new_ones_stay() -> None:
     assert rows.requires_grad
 
 
-def test_aligning_twice_is_aligning_once() -> None:
+def test_aligning_is_idempotent() -> None:
     rows = weight()
     align_new_rows(rows, 3)
     once = rows.detach().clone()
