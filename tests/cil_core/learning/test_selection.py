@@ -38,8 +38,8 @@ def test_greedy_herding_is_the_published_algorithm() -> None:
 
 def test_greedy_herding_by_hand() -> None:
     features = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8], [0.96, 0.28]])
-    # The mean is (0.64, 0.52). Row 2 is nearest, at 0.28. With it, rows 0, 1, 3 give means at 0.20, 0.51, 0.14; then
-    # rows 0, 1 at 0.27, 0.21.
+    # The mean is (0.64, 0.52). Row 2 is nearest, at 0.28. With it, rows 0, 1, 3 give means at 0.20, 0.51,
+    # 0.14; then rows 0, 1 at 0.27, 0.21.
     assert herding_greedy(features, 3).tolist() == [2, 3, 1]
 
 
