@@ -102,9 +102,7 @@ class RunAnswer(RunBrief):
     class_order: list[int] | None
     tasks: list[TaskAnswer]
     classifiers: dict[str, ClassifierAnswer]
-    matrix_digest: str | None = Field(
-        description="SHA-256 over all counts: equal digests mean bit-identical results."
-    )
+    matrix_digest: str | None = Field(description="SHA-256 over all counts: equal digests mean equal counts.")
     environment: dict[str, Any] | None
     evidence: dict[str, Any] | None = Field(description=_EVIDENCE)
     attempts: list[AttemptAnswer]

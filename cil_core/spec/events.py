@@ -97,7 +97,7 @@ class RunFinished(Frozen):
 
     kind: Literal["run_finished"] = "run_finished"
     matrix_digest: str = Field(
-        description="SHA-256 over all correct counts: equal digests mean bit-identical results."
+        description="SHA-256 over all correct counts: equal digests mean equal counts."
     )
 
 

@@ -175,5 +175,5 @@ def intransigence(joint: Sequence[float], new: Sequence[float]) -> float | None:
 
 
 def matrix_digest(rows: Sequence[object]) -> str:
-    """SHA-256 of the JSON of all counts: equal digests mean bit-identical results."""
+    """SHA-256 of the JSON of all counts: equal digests mean equal counts."""
     return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
