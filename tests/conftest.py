@@ -24,10 +24,14 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import event
 
 import migrations
 from store.database.session import Database
+
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")  # on a busy machine an example may take long without being wrong
 
 _numbers = itertools.count(1)
 
