@@ -9,7 +9,7 @@ Decisions:
       initialisation does not draw from the global generator.
     * The prefix `cosine_` of a name selects the variant with features of both signs.
     * Only backbones compute in lower precision: they run under autocast and return float32, so that heads,
-      losses, means and transport plans stay in float32.
+      losses, means and transport plans keep full precision.
 """
 
 from __future__ import annotations
