@@ -1,6 +1,6 @@
 """Three methods, from submission to a table and a figure for a paper.
 
-make serve                                 # or any service you are logged in to: `cil login URL --token …`
+make serve                                 # or any service that you have stored with `cil login URL --token …`
 python examples/compare_methods.py out/    # writes out/leaderboard.tex and out/curves.svg
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-mpl.use("svg")  # no display is needed
+mpl.use("svg")  # needs no display
 
 import matplotlib.pyplot as plt
 
@@ -25,10 +25,10 @@ SEEDS = (1993, 1994, 1995)
 
 
 def main(directory: Path) -> None:
-    """Submit, wait, compare, write."""
+    """Submit three jobs, wait for them, compare their entries, write the table and the figure."""
     directory.mkdir(parents=True, exist_ok=True)
     with Client.found() as client:
-        # Finished runs are found again: calling this a second time costs nothing.
+        # The service reuses finished runs: a second call costs nothing.
         jobs = [
             client.submit({"name": name, "preset": "small"}, TRACK, SEEDS, name="example") for name in METHODS
         ]
@@ -43,25 +43,21 @@ def main(directory: Path) -> None:
             if entry.method in METHODS and entry.variant == "small"
         ]
         comparison = client.compare([entry.id for entry in entries])
-        (directory / "leaderboard.tex").write_text(client.export(TRACK, "latex"))
+        (directory / "leaderboard.tex").write_text(client.export(TRACK, "latex"), encoding="utf-8")
     titles = {entry.id: entry.title for entry in entries}
     for difference in comparison["differences"]:
-        print(
-            told(
-                titles[difference["entry"]],
-                titles[comparison["baseline"]],
-                difference["tests"]["average_accuracy"],
-            )
-        )
+        test = difference["tests"]["average_accuracy"]
+        print(sentence(titles[difference["entry"]], titles[comparison["baseline"]], test))
     draw(entries, directory / "curves.svg")
     print(f"wrote {directory / 'leaderboard.tex'} and {directory / 'curves.svg'}")
 
 
-def told(title: str, baseline: str, test: dict[str, Any]) -> str:
-    """A paired difference in words: over shared seeds, with the p that is corrected for several comparisons."""
-    p = test["t_p_holm"]
-    verdict = "" if p is None else f", p = {p:.3f} (paired t, Holm)"
-    return f"{title} − {baseline}: {100 * test['mean']:+.2f} % average accuracy over {len(test['seeds'])} seeds{verdict}"
+def sentence(title: str, baseline: str, test: dict[str, Any]) -> str:
+    """A paired difference over shared seeds in words, with the p value corrected for several comparisons."""
+    p, seeds = test["t_p_holm"], len(test["seeds"])
+    significance = "" if p is None else f", p = {p:.3f} (paired t, Holm)"
+    points = f"{100 * test['mean']:+.2f} percentage points"
+    return f"{title} − {baseline}: {points} of average accuracy over {seeds} seeds{significance}"
 
 
 def draw(entries: list[Entry], file: Path) -> None:
@@ -69,9 +65,8 @@ def draw(entries: list[Entry], file: Path) -> None:
     figure, axes = plt.subplots(figsize=(5, 3.2))
     for entry in entries:
         tasks = range(1, len(entry.curve) + 1)
-        (line,) = axes.plot(
-            tasks, [100 * point.mean for point in entry.curve], marker="o", markersize=3, label=entry.title
-        )
+        means = [100 * point.mean for point in entry.curve]
+        (line,) = axes.plot(tasks, means, marker="o", markersize=3, label=entry.title)
         bands = [point.interval or (point.mean, point.mean) for point in entry.curve]
         axes.fill_between(
             tasks,

@@ -41,7 +41,7 @@ def test_three_methods_from_submission_to_a_table_and_a_figure(tmp_path: Path) -
         service.communicate(timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("succeeded") == 3
-    assert "average accuracy over 3 seeds, p = " in done.stdout
+    assert "percentage points of average accuracy over 3 seeds, p = " in done.stdout
     table = (tmp_path / "out" / "leaderboard.tex").read_text()
     assert [name in table for name in ("iCaRL", "WA", "Replay", r"\bottomrule")] == [True] * 4
     assert "<svg" in (tmp_path / "out" / "curves.svg").read_text()

@@ -60,4 +60,9 @@ def _exit_code() -> int | str | None:
         return error.exit_code
     except SystemExit as end:
         return end.code
+    except OSError as error:
+        if error.filename is not None or error.errno not in output.WRITE_ERRORS:
+            raise
+        output.complain(f"standard output: {error.strerror}")
+        return 1
     return 0

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from api.client.spelling import spelled
@@ -24,7 +24,9 @@ from api.shared.printable import printable
 
 GAP = 2
 INDENT = 4
-LEAST_WRAPPED = 24
+LEAST_WRAPPED = 45
+
+_EMPTY = ("", "–", "-")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Column:
         right: aligned to the right.
         rank: 0 remains always; of the others, the highest leaves first.
         moves: continues under its row instead of being left out.
+        label: in front of a cell that continues under its row.
         wraps: breaks between words; for the last column only.
     """
 
@@ -43,6 +46,7 @@ class Column:
     right: bool = False
     rank: int = 0
     moves: bool = False
+    label: str = ""
     wraps: bool = False
 
 
@@ -72,12 +76,12 @@ class Listing:
         rows = [[spelled(printable(cell), encoding) for cell in row] for row in self.rows]
         page = _Page(self.columns, rows, options.max_width)
         if self.title:
-            yield Text(spelled(printable(self.title), encoding), style="bold")
+            yield _paragraph(self.title, console, options, style="bold")
         yield Text(page.line([spelled(column.heading, encoding) for column in self.columns]), style="bold")
         yield Text(spelled("─", encoding) * page.width)
         yield from page.lines(console, spelled(" · ", encoding))
         for note in (*self.notes, *page.notes()):
-            yield Text(spelled(printable(note), encoding), style="dim")
+            yield _paragraph(note, console, options, style="dim")
 
 
 class _Page:
@@ -113,10 +117,13 @@ class _Page:
             yield Text(self.line([*row[:last], first, *row[last + 1 :]]))
             start = sum(self.widths[place] + GAP for place in self.shown[:-1])
             yield from (Text(" " * start + text) for text in others)
-            if under := separator.join(row[place] for place in self.under if row[place].strip()):
+            if under := separator.join(self._moved(row)):
                 yield from (
                     Text(" " * INDENT + text) for text in _wrapped(console, under, self.max_width - INDENT)
                 )
+
+    def _moved(self, row: Sequence[str]) -> Iterator[str]:
+        return (self.columns[place].label + row[place] for place in self.under if row[place] not in _EMPTY)
 
     def notes(self) -> Iterator[str]:
         """Which columns are left out."""
@@ -134,10 +141,15 @@ class _Page:
 
     def _needed(self) -> int:
         places = [
-            min(self.widths[place], LEAST_WRAPPED) if self.columns[place].wraps else self.widths[place]
+            self._least_wrapped(place) if self.columns[place].wraps else self.widths[place]
             for place in self.shown
         ]
         return sum(places) + GAP * (len(places) - 1)
+
+    def _least_wrapped(self, place: int) -> int:
+        """Enough for the longest word."""
+        longest = max((cell_len(word) for row in self.rows for word in row[place].split()), default=0)
+        return min(self.widths[place], max(LEAST_WRAPPED, longest))
 
     def _next_to_leave(self) -> int | None:
         ranked = [place for place in self.shown if self.columns[place].rank]
@@ -146,6 +158,16 @@ class _Page:
     def _padded(self, place: int, cell: str) -> str:
         space = " " * (self.widths[place] - cell_len(cell))
         return space + cell if self.columns[place].right else cell + space
+
+
+def stacked(*tables: RenderableType) -> Group:
+    """Tables with an empty line between them."""
+    return Group(*[part for table in tables for part in ("", table)][1:])
+
+
+def _paragraph(text: str, console: Console, options: ConsoleOptions, *, style: str) -> Text:
+    lines = _wrapped(console, spelled(printable(text), options.encoding), options.max_width)
+    return Text("\n".join(lines), style=style)
 
 
 def _wrapped(console: Console, text: str, width: int) -> list[str]:

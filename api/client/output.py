@@ -9,6 +9,7 @@ Decisions:
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -22,6 +23,9 @@ from api.shared.printable import printable, printable_json, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a full or broken disk raises when standard output is a file on it."""
 
 _WIDTH_OF_A_FILE = 10_000
 

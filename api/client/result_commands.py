@@ -153,9 +153,9 @@ def tracks(as_json: AsJson = False, server: Server = None) -> None:
     table = Listing(
         [
             Column("track"),
-            Column("entries", right=True),
-            Column("runs", right=True),
-            Column("title", rank=1, moves=True, wraps=True),
+            Column("entries", right=True, rank=1),
+            Column("runs", right=True, rank=2),
+            Column("title", rank=3, moves=True, wraps=True),
         ]
     )
     for track in answer["items"]:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 def status(as_json: AsJson = False, server: Server = None) -> None:
     """Show the workers with their leases, the queues, and the runs that will be tried again."""
+    from api.client.listing import stacked
+
     with connect(server) as client:
         answer = client.get("/workers")
     if as_json:
         output.show_json(answer)
         return
-    for table in _tables(answer):
-        output.show(table)
+    output.show(stacked(*_tables(answer)))
     if not answer["items"]:
         output.say("No worker was online within the last hour: start one with `cil worker`.")
 

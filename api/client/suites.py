@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from api.client.listing import stacked
 from api.client.models import Job, Leaderboard
 from api.client.output import progress_line
 from api.client.polling import Pauses
@@ -151,7 +152,7 @@ def tables(boards: Sequence[Leaderboard]) -> RenderableType:
         shown.append(leaderboard_table(board))
         if board.reported:
             shown.append(reported_table(board))
-    return Group(*shown)
+    return stacked(*shown)
 
 
 def _key(recipe: dict[str, Any]) -> str:

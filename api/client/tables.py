@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-from api.client.listing import GAP, Column, Listing
+from api.client.listing import GAP, Column, Listing, stacked
 from api.client.models import Classifier, Entry, Job, Leaderboard, Run, Statistic
 from api.shared.variants import brief
 
@@ -154,7 +154,7 @@ def run_tables(run: Run) -> RenderableType:
     for attempt in run.attempts:
         message = attempt.message or ""
         attempts.add(str(attempt.number), attempt.worker, attempt.device, attempt.outcome, message)
-    return Group(attempts, *(Matrix(name, found) for name, found in run.classifiers.items()))
+    return stacked(attempts, *(Matrix(name, found) for name, found in run.classifiers.items()))
 
 
 def fields_table(properties: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]) -> Listing:
@@ -162,7 +162,7 @@ def fields_table(properties: Mapping[str, Mapping[str, Any]], defaults: Mapping[
     table = Listing(
         [
             Column("field"),
-            Column("default", rank=2, moves=True),
+            Column("default", rank=2, moves=True, label="default: "),
             Column("meaning and source", rank=1, moves=True, wraps=True),
         ]
     )

@@ -2,27 +2,43 @@
 
 database        SQLite alone: the other database makes no difference to a client
 sdk             a `Client` of the served application, with a token for writing
-proxy           a proxy in front of the application; `proxy.plan` says what it does to the next connections
-cil             the command line in this process: `cil("jobs", "--json")` gives its exit code, output and errors
+proxy           a proxy in front of the application; `proxy.plan` says how it treats the next connections
+cil             the command line in this process: `cil("jobs", "--json")` returns code, output, errors
+process         the command line as a process of its own: `process("jobs", CIL_SERVER=url)`
+busy            a served service with jobs in every state, strange names, workers and reported results; read-only
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import update
 
 from api.client import Client
 from api.client.cli import main
+from store import runs
+from store.database.models import Job, ReportedResult
 from store.database.session import Database
+
+DIGITS = "digits-b0-inc2-m50-convnet"
+LONG_TRACK = "cifar100-b50-inc10-m2000-resnet32-order1995"
+HOSTILE = "\x1b[31m[red]caf\u00e9\x07\u202e\u2028\x85\x9b2J\u200b end"
+"""ANSI escapes, Rich markup, a bell, a bidirectional override, separators and an invisible character."""
+
+SHOWN = r"\x1b[31m[red]caf\u00e9\x07\u202e\u2028\x85\x9b2J\u200b end".replace(r"\u00e9", "é")
+"""The same on a terminal."""
 
 
 @pytest.fixture
@@ -38,10 +54,10 @@ def sdk(served) -> Iterator[Client]:
 
 
 class Proxy:
-    """Passes bytes to and fro, except as planned for the next connections.
+    """Passes bytes in both directions, except as planned for the next connections.
 
-    `drop`: closed before the request is passed on; `deaf`: the request arrives, its answer does not; an integer: cut after so many bytes of the answer;
-    bytes: answered with these, and not passed on.
+    `drop`: closed before the request is passed on; `deaf`: the request arrives, its answer does not;
+    an integer: cut after so many bytes of the answer; bytes: answered with these, and not passed on.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -64,7 +80,7 @@ class Proxy:
             ).start()
 
     def _serve(self, client: socket.socket, fate: str | int | bytes) -> None:
-        with client, suppress(OSError):  # one of the two is gone
+        with client, suppress(OSError):  # one of the two has closed its end
             self._treat(client, fate)
             client.shutdown(socket.SHUT_RDWR)
 
@@ -87,7 +103,7 @@ class Proxy:
 
     @staticmethod
     def _pass_on(client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):  # one of the two is gone
+        with suppress(OSError):  # one of the two has closed its end
             while data := client.recv(65_536):
                 server.sendall(data)
 
@@ -151,3 +167,92 @@ def connected(served, monkeypatch: pytest.MonkeyPatch, cil: Callable[..., Outcom
     monkeypatch.setenv("CIL_SERVER", served.url)
     monkeypatch.setenv("CIL_TOKEN", served.service.token)
     return cil
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`cil` as a process in an empty directory and home; keyword arguments are its environment."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": os.environ["PYTHONPATH"]}
+        return subprocess.run(
+            [sys.executable, "-m", "api.client", *arguments],
+            cwd=tmp_path,
+            env=known | environment,
+            capture_output=True,
+            text=True,
+            encoding=environment.get("PYTHONIOENCODING", "utf-8"),
+            timeout=60,
+        )
+
+    return run
+
+
+@dataclass
+class Busy:
+    """What a busy service has: ids of each kind, and how `cil` finds it."""
+
+    jobs: list[str]
+    runs: list[str]
+    entries: list[str]
+    environment: dict[str, str]
+
+
+@contextmanager
+def busy_service(database: Database, service_on: Any, serving_of: Any) -> Iterator[Busy]:
+    service = service_on(database)
+    _, token = service.add_user("grace", ("jobs:write", "results:write"))
+    with serving_of(service) as served, Client(served.url, token) as client:
+        for method in ("finetune", "icarl", "replay", "der-wa"):
+            client.submit({"name": method, "preset": "small"}, DIGITS, [1, 2, 3])
+        client.submit({"name": "icarl", "preset": "small", "temperature": 3}, DIGITS, [1, 2, 3])
+        client.submit("replay", "digits-b4-inc3-m50-convnet", [1])
+        client.submit("icarl", "digits-b4-inc3-m50-convnet", [1])
+        service.complete_all()
+        client.submit("lwf", LONG_TRACK, [1993, 1994], name="a name")
+        service.fail(service.claim(), HOSTILE)
+        with database.transaction() as session:
+            runs.register_worker(
+                session, runs.WorkerOffer("worker-of-a-host-with-a-long-name-1", "cil", "cpu", None), {}
+            )
+            runs.register_worker(session, runs.WorkerOffer(f"worker-{HOSTILE}", "cil", HOSTILE, None), {})
+        client.submit("ewc", LONG_TRACK, [1993])
+        lost = service.claim()
+        with database.transaction() as session:
+            runs.fail(
+                session,
+                lost,
+                runs.FailureClass.infrastructure,
+                f"killed by SIGKILL {HOSTILE} " + "word " * 40,
+                {},
+            )
+        service.claim()
+        client.report(
+            {
+                "track": DIGITS,
+                "title": "A result",
+                "citation": "Someone 2026",
+                "curve": [0.9, 0.8, 0.7, 0.6, 0.5],
+            }
+        )
+        with database.transaction() as session:
+            session.execute(update(Job).where(Job.method == "lwf").values(name=HOSTILE))
+            session.execute(update(ReportedResult).values(title=HOSTILE, citation=HOSTILE))
+        listed = list(client.jobs())
+        yield Busy(
+            jobs=[job.id for job in listed],
+            runs=[run.id for job in listed for run in job.runs],
+            entries=[entry.id for entry in client.leaderboard(DIGITS).items],
+            environment={"CIL_SERVER": served.url, "CIL_TOKEN": token},
+        )
+
+
+@pytest.fixture(scope="module")
+def busy(databases: Any, service_on: Any, serving_of: Any) -> Iterator[Busy]:
+    """A service with jobs in every state; only for reading."""
+    with (
+        databases.url("sqlite") as url,
+        databases.opened(url) as database,
+        busy_service(database, service_on, serving_of) as busy,
+    ):
+        yield busy
