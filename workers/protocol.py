@@ -22,7 +22,7 @@ Environment = dict[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Assignment:
     """What a child shall do.
 
     Attributes:

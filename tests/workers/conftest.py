@@ -28,7 +28,7 @@ from store.database.models import Event, JobRun, Run, TaskResult
 from store.database.session import Database
 from workers.parent import process
 from workers.parent.settings import WorkerSettings
-from workers.protocol import Order, Ready, Report
+from workers.protocol import Assignment, Ready, Report
 
 TRACK = "digits-b0-inc2-m50-convnet"
 QUICK = {
@@ -180,7 +180,7 @@ class Workshop:
             | {f"CIL_{name.upper()}": str(value) for name, value in given.items()}
         )
 
-    def employ(self, *arguments: str, **changes: object) -> WorkerProcess:
+    def start_worker(self, *arguments: str, **changes: object) -> WorkerProcess:
         worker = WorkerProcess(
             self.directory / f"worker-{len(self.workers)}.log", list(arguments), self.environment(**changes)
         )
@@ -289,7 +289,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Children started by the tests themselves come from a server that has imported the engine. Gives their environment."""
     process._CONTEXT.set_forkserver_preload(["workers.child.main"])
-    child = process.ChildProcess(Order(None, "cpu", 1, None, 60, tmp_path_factory.getbasetemp()))
+    child = process.ChildProcess(Assignment(None, "cpu", 1, None, 60, tmp_path_factory.getbasetemp()))
     reports: list[Report] = []
     until(lambda: reports.extend(child.read(1)) or child.ended)
     child.close()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from store.database.session import Database
-from workers.parent.execution import Execution, Place
+from workers.parent.execution import Execution, Placement
 
 
 class Cable:
@@ -102,7 +102,7 @@ def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(
 ):
     workshop = postgresql_workshop
     run_id = workshop.submit()
-    worker = workshop.employ(database_url=cable.url(postgresql_url))
+    worker = workshop.start_worker(database_url=cable.url(postgresql_url))
     workshop.await_tasks(run_id, 1)
     cable.cut()
     until(lambda: not worker.runners())
@@ -127,7 +127,7 @@ def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_u
     claim = workshop.claim()
     database = Database(cable.url(postgresql_url))
     execution = Execution(
-        claim, database, workshop.settings(lease_seconds=60), Place("cpu", 1), time.monotonic()
+        claim, database, workshop.settings(lease_seconds=60), Placement("cpu", 1), time.monotonic()
     )
     thread = threading.Thread(target=execution.run)
     thread.start()

@@ -17,20 +17,24 @@ import torch
 
 from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
 from workers.child.environment import peaks
-from workers.protocol import Environment, Failed, Order
+from workers.protocol import Assignment, Environment, Failed
 
 _GIB = 2**30
 _TRACEBACK_LINES = 50
 
 
-def failed(error: Exception, order: Order) -> Failed:
+def failed(error: Exception, assignment: Assignment) -> Failed:
     """What to tell the supervisor of an exception."""
     lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
-    evidence: Environment = {"exception": type(error).__name__, "traceback": [*lines], "device": order.device}
+    evidence: Environment = {
+        "exception": type(error).__name__,
+        "traceback": [*lines],
+        "device": assignment.device,
+    }
     if _is_out_of_memory(error):
-        used = peaks(order.device)
+        used = peaks(assignment.device)
         return Failed(
-            failure="out_of_memory", message=_out_of_memory(error, order, used), evidence=evidence | used
+            failure="out_of_memory", message=_out_of_memory(error, assignment, used), evidence=evidence | used
         )
     if isinstance(error, InvalidSpec):
         return Failed(
@@ -52,14 +56,14 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def _out_of_memory(error: Exception, order: Order, used: Environment) -> str:
+def _out_of_memory(error: Exception, assignment: Assignment, used: Environment) -> str:
     first_line = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError):
-        peak, limit = used["peak_device_bytes"], _device_bytes(order.device)
-        where = f"on {order.device}"
+        peak, limit = used["peak_device_bytes"], _device_bytes(assignment.device)
+        where = f"on {assignment.device}"
     else:
-        peak, limit = used["peak_host_bytes"], order.memory_bytes
-        where = f"on the host, running on {order.device}"
+        peak, limit = used["peak_host_bytes"], assignment.memory_bytes
+        where = f"on the host, running on {assignment.device}"
     bound = f" of {limit / _GIB:.1f} GiB" if limit else ""
     return f"out of memory {where}: the peak was {(peak if isinstance(peak, int) else 0) / _GIB:.1f} GiB{bound}; {first_line}"
 

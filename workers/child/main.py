@@ -1,4 +1,4 @@
-"""What a child does with its order: run the engine and tell every event. Imported once, by the fork server; must not touch CUDA on import."""
+"""What a child does with its assignment: run the engine and tell every event. Imported once, by the fork server; must not touch CUDA on import."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ from cil_core.spec.jobs import RunSpec
 from workers.child.environment import describe, peaks
 from workers.child.failures import failed
 from workers.child.stopwatch import Stopwatch
-from workers.protocol import Environment, Failed, Finished, Order, Progress, Ready, Report, Stopped
+from workers.protocol import Assignment, Environment, Failed, Finished, Progress, Ready, Report, Stopped
 
 
-def main(order: Order, reports: Connection, wish: threading.Event) -> None:
-    """Carry out the order and tell how it goes; the last report says how it ended.
+def main(assignment: Assignment, reports: Connection, stop_requested: threading.Event) -> None:
+    """Carry out the assignment and tell how it goes; the last report says how it ended.
 
     Args:
-        order: what to do.
+        assignment: what to do.
         reports: where to tell.
-        wish: set when the child shall stop at the next event.
+        stop_requested: set when the child shall stop at the next event.
     """
-    torch.set_num_threads(order.threads)
-    if order.compiled:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(order.compiled.absolute())
+    torch.set_num_threads(assignment.threads)
+    if assignment.compiled:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(assignment.compiled.absolute())
     with open(reports.fileno(), "w", encoding="utf-8", closefd=False) as lines:
-        for report in _until_failure(order, wish):
+        for report in _until_failure(assignment, stop_requested):
             lines.write(report.model_dump_json() + "\n")
             lines.flush()
 
 
-def _until_failure(order: Order, wish: threading.Event) -> Iterator[Report]:
+def _until_failure(assignment: Assignment, stop_requested: threading.Event) -> Iterator[Report]:
     try:
-        environment = describe(order.device)
+        environment = describe(assignment.device)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the device, it is this machine's fault, and the supervisor shall hear of it
         yield Failed(
             failure="infrastructure",
-            message=f"{order.device} does not work here: {error}",
-            evidence={"device": order.device},
+            message=f"{assignment.device} does not work here: {error}",
+            evidence={"device": assignment.device},
         )
         return
     yield Ready(environment=environment)
-    if order.spec is None:
+    if assignment.spec is None:
         return
     try:
-        for report in _run(order.spec, order, wish):
+        for report in _run(assignment.spec, assignment, stop_requested):
             yield (
                 report.model_copy(update={"environment": environment | report.environment})
                 if isinstance(report, Finished)
                 else report
             )
     except Exception as error:  # noqa: BLE001 - every exception has a failure class; the supervisor records it with the traceback
-        yield failed(error, order)
+        yield failed(error, assignment)
 
 
-def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]:
-    stopwatch = Stopwatch(order.directory, order.earlier)
-    checkpoints = Checkpoints(order.directory, order.earlier) if order.directory else None
+def _run(spec: RunSpec, assignment: Assignment, stop_requested: threading.Event) -> Iterator[Report]:
+    stopwatch = Stopwatch(assignment.directory, assignment.earlier)
+    checkpoints = Checkpoints(assignment.directory, assignment.earlier) if assignment.directory else None
     started = time.monotonic()
     depends_on: Environment = {"precision": spec.track.precision}
     machine = Machine(
-        device=order.device,
-        data_root=order.data_root,
-        first_tasks=order.first_tasks,
-        compile=order.compiled is not None,
+        device=assignment.device,
+        data_root=assignment.data_root,
+        first_tasks=assignment.first_tasks,
+        compile=assignment.compiled is not None,
     )
     for event in run(spec, machine, checkpoints):
         if isinstance(event, RunFinished):
@@ -80,13 +80,13 @@ def _run(spec: RunSpec, order: Order, wish: threading.Event) -> Iterator[Report]
                 environment={
                     **depends_on,
                     "attempt_seconds": time.monotonic() - started,
-                    **peaks(order.device),
+                    **peaks(assignment.device),
                 },
             )
             return
         if isinstance(event, RunStarted):
             depends_on |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
         yield Progress(event=event, seconds=stopwatch.seconds(event))
-        if wish.is_set():
+        if stop_requested.is_set():
             yield Stopped()
             return

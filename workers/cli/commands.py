@@ -66,8 +66,8 @@ def run(
     from workers.cli.spec_file import read_or_exit
     from workers.parent import compiler
 
-    if compiled and (lacking := compiler.lacking_for("--compile")):
-        typer.echo(f"cil run: {lacking}", err=True)
+    if compiled and (missing := compiler.missing_for("--compile")):
+        typer.echo(f"cil run: {missing}", err=True)
         raise typer.Exit(2)
     specs, result_file = read_or_exit(spec), ResultFile(out)
     try:
@@ -95,6 +95,6 @@ def gc(
     ] = False,
 ) -> None:
     """Show the checkpoints on this machine, and remove those of finished runs. Results stay."""
-    from workers.cli.terminal import collect, settings
+    from workers.cli.terminal import collect_garbage, settings
 
-    collect(settings(data_dir, keep), free=free)
+    collect_garbage(settings(data_dir, keep), free=free)

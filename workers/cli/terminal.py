@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from store.database.session import Database
-from workers.parent.retention import is_removable, kept, remove
+from workers.parent.retention import checkpoint_folders, is_removable, remove
 from workers.parent.settings import WorkerSettings
 
 
@@ -31,11 +31,11 @@ def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSet
         raise typer.Exit(2) from error
 
 
-def collect(settings: WorkerSettings, *, free: bool) -> None:
+def collect_garbage(settings: WorkerSettings, *, free: bool) -> None:
     """Show the checkpoints here and, if asked to, remove those the policy lets go."""
     database = Database(settings.database_url.get_secret_value())
     with database.reading() as session:
-        items = kept(session, settings.checkpoints)
+        items = checkpoint_folders(session, settings.checkpoints)
     database.dispose()
     table = Table("run", "state", "MiB", "")
     for item in items:

@@ -20,14 +20,14 @@ from store.database.errors import NotFound
 from store.database.session import Database
 from store.runs import WorkerOffer
 from workers.parent.event_writer import AWAY
-from workers.parent.listener import Doorbell
+from workers.parent.listener import Listener
 from workers.parent.retention import sweep
 from workers.parent.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 60.0
-_PARDONED_HEARTBEATS = 3
+_GRACE_HEARTBEATS = 3
 
 
 class Caretaker:
@@ -37,7 +37,7 @@ class Caretaker:
         offer: the worker it belongs to.
         info: what the worker says of itself.
         database: the truth.
-        doorbell: to ring for others, and for this worker when a reaped run is ready.
+        listener: to ring for others, and for this worker when a reaped run is ready.
         settings: the interval and what to keep.
     """
 
@@ -46,14 +46,14 @@ class Caretaker:
         offer: WorkerOffer,
         info: dict[str, JsonValue],
         database: Database,
-        doorbell: Doorbell,
+        listener: Listener,
         settings: WorkerSettings,
     ) -> None:
         self._offer, self._info = offer, info
-        self._database, self._doorbell, self._settings = database, doorbell, settings
+        self._database, self._listener, self._settings = database, listener, settings
         self._closing = threading.Event()
         self._swept = self._away_at = float("-inf")
-        self._thread = threading.Thread(target=self._make_rounds, name="caretaker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
     def start(self) -> None:
         """Begin; the first round is made at once."""
@@ -69,7 +69,7 @@ class Caretaker:
         except (*AWAY, NotFound) as error:
             log.warning("could not say goodbye to the database: %s", error)
 
-    def _make_rounds(self) -> None:
+    def _run(self) -> None:
         while not self._closing.is_set():
             try:
                 self._round()
@@ -81,8 +81,8 @@ class Caretaker:
             self._closing.wait(self._settings.heartbeat_seconds)
 
     def _round(self) -> None:
-        self._show_up()
-        if time.monotonic() - self._away_at > _PARDONED_HEARTBEATS * self._settings.heartbeat_seconds:
+        self._send_heartbeat()
+        if time.monotonic() - self._away_at > _GRACE_HEARTBEATS * self._settings.heartbeat_seconds:
             self._reap()
         if time.monotonic() - self._swept > _SWEEP_SECONDS:
             self._swept = time.monotonic()
@@ -100,7 +100,7 @@ class Caretaker:
             for run_id in ids:
                 log.warning("%s: its worker was lost; %s", run_id, word)
         for queue in reaped.unclaimed:
-            self._doorbell.ring(queue)
+            self._listener.ring(queue)
 
     def _sweep(self) -> None:
         with self._database.reading() as session:
@@ -116,7 +116,7 @@ class Caretaker:
         if deleted:
             log.info("%d expired idempotency keys deleted", deleted)
 
-    def _show_up(self) -> None:
+    def _send_heartbeat(self) -> None:
         with self._database.transaction() as session:
             try:
                 runs.worker_heartbeat(session, self._offer.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 
-def lacking_for(what: str) -> str | None:
+def missing_for(what: str) -> str | None:
     """What is missing here, as a sentence for whoever asked; None if nothing is.
 
     Args:

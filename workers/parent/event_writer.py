@@ -1,4 +1,4 @@
-"""`Ledger`: what one attempt writes into the database, also when the database is away for a while.
+"""`EventWriter`: what one attempt writes into the database, also when the database is away for a while.
 
 Decisions:
     * One event is one fenced transaction, in the order in which the child told them. While the database is away they wait here.
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 """What SQLAlchemy raises when the database cannot be reached, is locked or has no room: worth another try."""
 
-Ending = Callable[[Session], object]
+Write = Callable[[Session], object]
 """Brings a run out of `running`: finish, fail or release, with everything but the session filled in."""
 
 
-class Ledger:
+class EventWriter:
     """The records of one attempt.
 
     Args:
@@ -45,7 +45,7 @@ class Ledger:
 
     def __init__(self, database: Database, claim: Claim, settings: WorkerSettings, claimed_at: float) -> None:
         self._database, self._claim, self._settings = database, claim, settings
-        self._pending: deque[Ending] = deque()
+        self._pending: deque[Write] = deque()
         self._renewed_at = claimed_at
         self._away = False
 
@@ -84,7 +84,7 @@ class Ledger:
         self._renewed_at = asked
         return answers[0].cancel_requested
 
-    def settle(self, ending: Ending) -> bool:
+    def settle(self, ending: Write) -> bool:
         """Write what waits and then the ending; False if the database is away.
 
         Raises:
@@ -97,7 +97,7 @@ class Ledger:
             self._write(self._pending[0])
             self._pending.popleft()
 
-    def _write(self, entry: Ending) -> None:
+    def _write(self, entry: Write) -> None:
         with self._database.transaction() as session:
             entry(session)
 

@@ -1,6 +1,6 @@
 """`Execution`: one claimed run from its child's start to its end in the database.
 
-    child ──reports──► take ──► ledger (events, one fenced transaction each)
+    child ──reports──► take ──► writer (events, one fenced transaction each)
       ▲                 beat: renew the lease, tell the child, hear of a cancellation
       └──stop, kill──── limits: draining, database away, hung, out of time
 
@@ -29,10 +29,10 @@ from store.database.errors import LeaseLost
 from store.database.session import Database
 from store.database.states import FailureClass
 from store.runs import Claim
-from workers.parent.event_writer import Ending, Ledger
+from workers.parent.event_writer import EventWriter, Write
 from workers.parent.process import ChildProcess
 from workers.parent.settings import WorkerSettings
-from workers.protocol import Environment, Failed, Finished, Order, Progress, Ready, Report, Stopped
+from workers.protocol import Assignment, Environment, Failed, Finished, Progress, Ready, Report, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _TRACEBACK_LINES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where the children of a worker run.
 
     Attributes:
@@ -57,7 +57,7 @@ class Place:
 class _Stop:
     """Why the child is being stopped: how the run ends then, and the monotonic time at which it is killed."""
 
-    ending: Ending
+    ending: Write
     kill_at: float
     child_may_end_it: bool
     """Whether a run that finishes or fails by itself meanwhile is recorded as such."""
@@ -70,20 +70,25 @@ class Execution:
         claim: what this worker holds.
         database: where it is recorded.
         settings: intervals and limits.
-        place: device and threads.
+        placement: device and threads.
         claimed_at: monotonic time before the claim was sent.
     """
 
     def __init__(
-        self, claim: Claim, database: Database, settings: WorkerSettings, place: Place, claimed_at: float
+        self,
+        claim: Claim,
+        database: Database,
+        settings: WorkerSettings,
+        placement: Placement,
+        claimed_at: float,
     ) -> None:
         self.claim = claim
-        self._settings, self._place = settings, place
-        self._ledger = Ledger(database, claim, settings, claimed_at)
+        self._settings, self._placement = settings, placement
+        self._writer = EventWriter(database, claim, settings, claimed_at)
         self._draining = threading.Event()
         self._stop: _Stop | None = None
         self._environment: Environment = {}
-        self._started = self._heard = self._next_beat = claimed_at
+        self._started = self._last_report = self._next_beat = claimed_at
         self._epoch_recorded = float("-inf")
 
     def drain(self) -> None:
@@ -113,9 +118,9 @@ class Execution:
         finally:
             clear_contextvars()
 
-    def _attempt(self) -> Ending:
+    def _attempt(self) -> Write:
         try:
-            child = ChildProcess(self._order())
+            child = ChildProcess(self._assignment())
         except (OSError, EOFError) as error:
             return self._failing(
                 FailureClass.infrastructure, f"no process could be started for the run: {error}"
@@ -125,14 +130,14 @@ class Execution:
         finally:
             child.close()
 
-    def _order(self) -> Order:
+    def _assignment(self) -> Assignment:
         folder = self._settings.checkpoints / self.claim.run_id
-        return Order(
+        return Assignment(
             spec=self.claim.spec,
-            device=self._place.device,
-            threads=self._place.threads,
+            device=self._placement.device,
+            threads=self._placement.threads,
             memory_bytes=self._settings.memory_bytes,
-            lease_seconds=self._ledger.lease_left,
+            lease_seconds=self._writer.lease_left,
             data_root=self._settings.datasets,
             directory=folder / f"attempt-{self.claim.attempt}",
             earlier=tuple(folder / f"attempt-{number}" for number in self.claim.previous_attempts),
@@ -140,7 +145,7 @@ class Execution:
             compiled=self._settings.data_dir / "compiled" if self._settings.compile_backbones else None,
         )
 
-    def _supervise(self, child: ChildProcess) -> Ending:
+    def _supervise(self, child: ChildProcess) -> Write:
         while True:
             ended = child.ended  # asked before reading: whatever a dead child said is in its pipe
             for report in child.read(min(_TICK_SECONDS, self._next_beat - time.monotonic())):
@@ -152,9 +157,9 @@ class Execution:
             self._beat(child)
             self._enforce_limits(child)
 
-    def _take(self, report: Report, child: ChildProcess) -> Ending | None:
+    def _take(self, report: Report, child: ChildProcess) -> Write | None:
         """Note a report; the run's ending if it is the last one."""
-        self._heard = time.monotonic()
+        self._last_report = time.monotonic()
         match report:
             case Ready(environment=environment):
                 self._environment = environment
@@ -179,18 +184,18 @@ class Execution:
 
     def _record(self, progress: Progress) -> None:
         if isinstance(progress.event, EpochFinished):
-            if self._heard - self._epoch_recorded < self._settings.progress_seconds:
+            if self._last_report - self._epoch_recorded < self._settings.progress_seconds:
                 return
-            self._epoch_recorded = self._heard
-        self._ledger.record(progress.event, progress.seconds)
+            self._epoch_recorded = self._last_report
+        self._writer.record(progress.event, progress.seconds)
 
     def _beat(self, child: ChildProcess) -> None:
         now = time.monotonic()
         if now < self._next_beat:
             return
         self._next_beat = now + self._settings.heartbeat_seconds
-        cancel_requested = self._ledger.beat()
-        child.renew(self._ledger.lease_left)
+        cancel_requested = self._writer.beat()
+        child.renew(self._writer.lease_left)
         if cancel_requested:
             self._stop_for(self._failing(FailureClass.cancelled, "cancelled on request"))
 
@@ -198,9 +203,9 @@ class Execution:
         settings, now = self._settings, time.monotonic()
         if self._draining.is_set():
             self._give_back("its worker was shut down")
-        elif self._ledger.lease_left <= settings.grace_seconds + settings.heartbeat_seconds:
+        elif self._writer.lease_left <= settings.grace_seconds + settings.heartbeat_seconds:
             self._give_back("the database was away for as long as the lease")
-        elif now - self._heard > settings.hung_minutes * 60:
+        elif now - self._last_report > settings.hung_minutes * 60:
             self._stop_for(
                 self._failing(
                     FailureClass.hung, f"no event for {settings.hung_minutes:g} minutes", child.evidence()
@@ -219,7 +224,7 @@ class Execution:
         if now >= self._stop.kill_at:
             child.kill()
         else:
-            child.ask_to_stop()
+            child.request_stop()
 
     def _give_back(self, reason: str) -> None:
         self._stop_for(
@@ -228,11 +233,11 @@ class Execution:
             child_may_end_it=True,
         )
 
-    def _stop_for(self, ending: Ending, grace: float = 0, *, child_may_end_it: bool = False) -> None:
+    def _stop_for(self, ending: Write, grace: float = 0, *, child_may_end_it: bool = False) -> None:
         if self._stop is None:
             self._stop = _Stop(ending, time.monotonic() + grace, child_may_end_it)
 
-    def _died(self, child: ChildProcess) -> Ending:
+    def _died(self, child: ChildProcess) -> Write:
         evidence = child.evidence()
         how = evidence["exit_signal"] or f"exit code {evidence['exit_code']}"
         hint = "; when nobody sent it, the kernel was short of memory" if how == "SIGKILL" else ""
@@ -242,7 +247,7 @@ class Execution:
 
     def _failing(
         self, failure: FailureClass, message: str, evidence: dict[str, JsonValue] | None = None
-    ) -> Ending:
+    ) -> Write:
         known: dict[str, JsonValue] = {"environment": self._environment, **(evidence or {})}
         return partial(
             runs.fail,
@@ -253,13 +258,13 @@ class Execution:
             policy=self._settings.retry,
         )
 
-    def _settle(self, ending: Ending) -> None:
+    def _settle(self, ending: Write) -> None:
         """Write the ending, however long the database stays away; a worker that drains leaves it to the reaper after its grace."""
-        give_up_at = float("inf")
-        while not self._ledger.settle(ending):
+        abandon_at = float("inf")
+        while not self._writer.settle(ending):
             if self._draining.is_set():
-                give_up_at = min(give_up_at, time.monotonic() + self._settings.grace_seconds)
-            if time.monotonic() >= give_up_at:
+                abandon_at = min(abandon_at, time.monotonic() + self._settings.grace_seconds)
+            if time.monotonic() >= abandon_at:
                 log.error("%s: its end could not be written; the lease will run out", self.claim.run_id)
                 return
             time.sleep(self._settings.poll_seconds)

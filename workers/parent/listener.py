@@ -1,4 +1,4 @@
-"""`Doorbell`: the Celery side of a worker, which only ever learns that there may be work.
+"""`Listener`: the Celery side of a worker, which only ever learns that there may be work.
 
 Decisions:
     * The consumer runs in a thread of its own, so that whatever happens to Redis or to Celery cannot stop a run: without it the
@@ -27,7 +27,7 @@ _RESTART_SECONDS = 5.0
 _JOIN_SECONDS = 5.0
 
 
-class Doorbell:
+class Listener:
     """Listens on one queue.
 
     Args:
@@ -36,7 +36,7 @@ class Doorbell:
     """
 
     def __init__(self, redis_url: str, name: str) -> None:
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._name = name
         self._app = celery.Celery("cil", broker=redis_url, set_as_current=False)
@@ -60,16 +60,16 @@ class Doorbell:
     def wait(self, seconds: float) -> bool:
         """Whether it rang, waiting for it up to `seconds`; asking takes the ring away."""
         try:
-            self._rings.get(timeout=seconds)
+            self._wakeups.get(timeout=seconds)
         except queue.Empty:
             return False
-        while not self._rings.empty():
-            self._rings.get_nowait()
+        while not self._wakeups.empty():
+            self._wakeups.get_nowait()
         return True
 
     def wake(self) -> None:
         """Ring it from inside; safe in a signal handler."""
-        self._rings.put(None)
+        self._wakeups.put(None)
 
     def ring(self, name: str) -> None:
         """Tell the other workers of a queue; without Redis they find out by polling."""

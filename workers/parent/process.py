@@ -24,8 +24,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from workers.child_entry import enter
-from workers.protocol import REPORT, Order, Report
+from workers.child_entry import run_child
+from workers.protocol import REPORT, Assignment, Report
 
 LOG_LINES = 50
 _READ_BYTES, _READS = 65_536, 16
@@ -60,7 +60,7 @@ _KEPT_PREFIXES = (
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
-def prepare_fork_server(threads: int) -> None:
+def start_fork_server(threads: int) -> None:
     """Start the fork server with an environment that holds no secret; call once, before there are threads.
 
     The whole process forgets the rest of its environment, so that a fork server restarted later is as clean.
@@ -111,20 +111,20 @@ class ChildProcess:
     """Starts at once.
 
     Args:
-        order: what it shall do.
+        assignment: what it shall do.
 
     Raises:
         OSError: if no process can be started; EOFError if the fork server died just then.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         reports, reports_end = _CONTEXT.Pipe(duplex=False)
         log, log_end = _CONTEXT.Pipe(duplex=False)
         watch_end, self._watch = _CONTEXT.Pipe(duplex=False)
         self._reports, self._log = _Lines(reports), _Lines(log)
         self._tail: deque[str] = deque(maxlen=LOG_LINES)
         self._peak_bytes = 0
-        self._process = _CONTEXT.Process(target=enter, args=(order, reports_end, log_end, watch_end))
+        self._process = _CONTEXT.Process(target=run_child, args=(assignment, reports_end, log_end, watch_end))
         try:
             self._process.start()
         except BaseException:
@@ -166,7 +166,7 @@ class ChildProcess:
         with suppress(BrokenPipeError):  # it has just ended, which `ended` says
             self._watch.send_bytes(str(seconds).encode())
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Wish that the run stops at its next event."""
         self._signal(signal.SIGTERM)
 

@@ -25,7 +25,7 @@ _TRASH = ".trash-"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CheckpointFolder:
     """The checkpoints of one run on this machine.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kept:
     size_bytes: int
 
 
-def kept(session: Session, checkpoints: Path) -> list[Kept]:
+def checkpoint_folders(session: Session, checkpoints: Path) -> list[CheckpointFolder]:
     """Every run with checkpoints in the directory, by run id."""
     folders = {folder.name: folder for folder in sorted(checkpoints.glob("run_*")) if folder.is_dir()}
     states: dict[str, RunState] = {}
@@ -50,17 +50,19 @@ def kept(session: Session, checkpoints: Path) -> list[Kept]:
             (run_id, state)
             for run_id, state in session.execute(select(Run.id, Run.state).where(Run.id.in_(names)))
         )
-    return [Kept(name, states.get(name), folder, _size(folder)) for name, folder in folders.items()]
+    return [
+        CheckpointFolder(name, states.get(name), folder, _size(folder)) for name, folder in folders.items()
+    ]
 
 
-def is_removable(item: Kept, policy: KeepCheckpoints) -> bool:
+def is_removable(item: CheckpointFolder, policy: KeepCheckpoints) -> bool:
     """Whether the policy lets these checkpoints go."""
     if item.state is None or not item.state.is_terminal or policy is KeepCheckpoints.ALL:
         return False
     return policy is KeepCheckpoints.NONE or item.state is RunState.succeeded
 
 
-def remove(item: Kept) -> None:
+def remove(item: CheckpointFolder) -> None:
     """Free the space; does nothing if somebody else has."""
     trash = item.folder.with_name(_TRASH + item.run_id)
     with suppress(FileNotFoundError):
@@ -68,11 +70,11 @@ def remove(item: Kept) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def sweep(session: Session, checkpoints: Path, policy: KeepCheckpoints) -> list[Kept]:
+def sweep(session: Session, checkpoints: Path, policy: KeepCheckpoints) -> list[CheckpointFolder]:
     """Remove what the policy lets go; returns what was removed."""
     for trash in checkpoints.glob(_TRASH + "*"):
         shutil.rmtree(trash, ignore_errors=True)
-    gone = [item for item in kept(session, checkpoints) if is_removable(item, policy)]
+    gone = [item for item in checkpoint_folders(session, checkpoints) if is_removable(item, policy)]
     for item in gone:
         remove(item)
     return gone

@@ -1,7 +1,7 @@
 """`serve`: a worker from its start to its end, as one process.
 
     main thread   Supervisor: claims; drains on SIGTERM or Ctrl-C
-    a thread      Doorbell: the Celery consumer
+    a thread      Listener: the Celery consumer
     a thread      Caretaker: heartbeat of the worker, reaper, retention
     a thread      Execution: one for each run that is being executed, with its child process
 
@@ -28,12 +28,12 @@ from workers.parent import compiler
 from workers.parent.caretaker import Caretaker
 from workers.parent.datasets import announce
 from workers.parent.event_writer import AWAY
-from workers.parent.execution import Place
-from workers.parent.listener import Doorbell
-from workers.parent.process import ChildProcess, prepare_fork_server
+from workers.parent.execution import Placement
+from workers.parent.listener import Listener
+from workers.parent.process import ChildProcess, start_fork_server
 from workers.parent.settings import WorkerSettings
 from workers.parent.supervisor import Supervisor
-from workers.protocol import Environment, Failed, Order, Ready
+from workers.protocol import Assignment, Environment, Failed, Ready
 
 log = logging.getLogger(__name__)
 
@@ -56,35 +56,35 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     Raises:
         CannotServe: if the device, the data directory, the schema or the compiler is unfit.
     """
-    place = Place(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
+    placement = Placement(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
     _check_directory(settings.checkpoints)
     _check_compiler(settings)
     _await_schema(settings)
-    prepare_fork_server(place.threads)
-    environment = _probe(place, settings)
+    start_fork_server(placement.threads)
+    environment = _probe(placement, settings)
     database = Database(settings.database_url.get_secret_value())
     _announce_folders(database, settings)
-    doorbell = Doorbell(settings.redis_url.get_secret_value(), queue)
+    listener = Listener(settings.redis_url.get_secret_value(), queue)
     offer = WorkerOffer(f"{environment['host']}-{os.getpid()}-{secrets.token_hex(3)}", queue, device)
-    supervisor = Supervisor(offer, slots, place, database, doorbell=doorbell, settings=settings)
+    supervisor = Supervisor(offer, slots, placement, database, listener=listener, settings=settings)
     caretaker = Caretaker(
-        offer, {**environment, "slots": slots, "pid": os.getpid()}, database, doorbell, settings
+        offer, {**environment, "slots": slots, "pid": os.getpid()}, database, listener, settings
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
-    doorbell.start()
+    listener.start()
     caretaker.start()
     log.info(
         "worker %s: %d slot(s) on %s with %d thread(s) each, queue %s",
         offer.id,
         slots,
         environment["device_name"],
-        place.threads,
+        placement.threads,
         queue,
     )
     supervisor.run()
     caretaker.close()
-    doorbell.close()
+    listener.close()
     database.dispose()
     log.info("worker %s: stopped", offer.id)
 
@@ -112,14 +112,16 @@ def _check_directory(checkpoints: Path) -> None:
 
 
 def _check_compiler(settings: WorkerSettings) -> None:
-    if settings.compile_backbones and (lacking := compiler.lacking_for("CIL_COMPILE_BACKBONES")):
-        raise CannotServe(lacking)
+    if settings.compile_backbones and (missing := compiler.missing_for("CIL_COMPILE_BACKBONES")):
+        raise CannotServe(missing)
 
 
-def _probe(place: Place, settings: WorkerSettings) -> Environment:
+def _probe(placement: Placement, settings: WorkerSettings) -> Environment:
     """The environment of a child here, found out by starting one."""
-    order = Order(None, place.device, place.threads, settings.memory_bytes, _PROBE_SECONDS, settings.datasets)
-    child = ChildProcess(order)
+    assignment = Assignment(
+        None, placement.device, placement.threads, settings.memory_bytes, _PROBE_SECONDS, settings.datasets
+    )
+    child = ChildProcess(assignment)
     deadline = time.monotonic() + _PROBE_SECONDS
     try:
         while time.monotonic() < deadline:

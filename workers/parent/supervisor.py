@@ -1,7 +1,7 @@
 """`Supervisor`: keeps the slots of a worker filled, until it is told to stop.
 
 Decisions:
-    * It looks for work when the doorbell rings, when a slot falls free, and every few seconds anyway.
+    * It looks for work when the listener rings, when a slot falls free, and every few seconds anyway.
     * What it offers is looked up at every claim: a dataset registered meanwhile is offered without a restart.
     * Told to stop, it claims nothing more and gives every run back after its current checkpoint.
 """
@@ -19,8 +19,8 @@ from store import runs
 from store.database.session import Database
 from store.runs import Claim, WorkerOffer
 from workers.parent.event_writer import AWAY
-from workers.parent.execution import Execution, Place
-from workers.parent.listener import Doorbell
+from workers.parent.execution import Execution, Placement
+from workers.parent.listener import Listener
 from workers.parent.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ class Supervisor:
     Args:
         offer: who claims; its datasets are filled in here.
         slots: runs at a time.
-        place: where children run.
+        placement: where children run.
         database: the truth.
-        doorbell: says when to look.
+        listener: says when to look.
         settings: intervals and limits.
     """
 
@@ -42,14 +42,14 @@ class Supervisor:
         self,
         offer: WorkerOffer,
         slots: int,
-        place: Place,
+        placement: Placement,
         database: Database,
         *,
-        doorbell: Doorbell,
+        listener: Listener,
         settings: WorkerSettings,
     ) -> None:
-        self._offer, self._slots, self._place = offer, slots, place
-        self._database, self._doorbell, self._settings = database, doorbell, settings
+        self._offer, self._slots, self._placement = offer, slots, placement
+        self._database, self._listener, self._settings = database, listener, settings
         self._running: dict[threading.Thread, Execution] = {}
         self._stopping = False
         self._away = False
@@ -57,18 +57,18 @@ class Supervisor:
     def stop(self) -> None:
         """Drain and return from `run`; safe in a signal handler."""
         self._stopping = True
-        self._doorbell.wake()
+        self._listener.wake()
 
     def run(self) -> None:
         """Work until `stop`."""
         while not self._stopping:
-            self._forget_the_ended()
+            self._remove_finished()
             while len(self._running) < self._slots and not self._stopping and self._start_one():
                 pass
-            self._doorbell.wait(self._settings.poll_seconds)
+            self._listener.wait(self._settings.poll_seconds)
         self._drain()
 
-    def _forget_the_ended(self) -> None:
+    def _remove_finished(self) -> None:
         self._running = {
             thread: execution for thread, execution in self._running.items() if thread.is_alive()
         }
@@ -88,7 +88,7 @@ class Supervisor:
             claim.spec.seed,
             extra=about,
         )
-        execution = Execution(claim, self._database, self._settings, self._place, claimed_at)
+        execution = Execution(claim, self._database, self._settings, self._placement, claimed_at)
         thread = threading.Thread(target=self._execute, args=(execution,), name=claim.run_id, daemon=True)
         self._running[thread] = execution
         thread.start()
@@ -105,7 +105,7 @@ class Supervisor:
                 over.attempt,
                 extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt},
             )
-            self._doorbell.wake()
+            self._listener.wake()
 
     def _claim(self) -> Claim | None:
         try:
@@ -128,7 +128,7 @@ class Supervisor:
         return frozenset({*DATASETS, *(folder_datasets.PREFIX + path.stem for path in registered)})
 
     def _drain(self) -> None:
-        self._forget_the_ended()
+        self._remove_finished()
         log.info("stopping: giving back %d run(s)", len(self._running))
         for execution in self._running.values():
             execution.drain()

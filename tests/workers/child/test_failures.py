@@ -8,18 +8,18 @@ import torch
 
 from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
 from workers.child.failures import failed
-from workers.protocol import Order
+from workers.protocol import Assignment
 
-ORDER = Order(
+ORDER = Assignment(
     spec=None, device="cpu", threads=1, memory_bytes=8 * 2**30, lease_seconds=60, data_root=Path("nowhere")
 )
 
 
-def told(action, order=ORDER):
+def told(action, assignment=ORDER):
     try:
         action()
     except Exception as error:  # noqa: BLE001 - whatever it is, it shall be classified
-        return failed(error, order)
+        return failed(error, assignment)
     raise AssertionError("nothing was raised")
 
 
@@ -41,10 +41,10 @@ def test_memory_the_host_refuses_is_told_with_peak_and_limit(allocate):
 
 @pytest.mark.gpu
 def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
-    order = Order(
+    assignment = Assignment(
         spec=None, device="cuda:0", threads=1, memory_bytes=None, lease_seconds=60, data_root=Path("nowhere")
     )
-    report = told(lambda: torch.empty(10**15, device="cuda:0"), order)
+    report = told(lambda: torch.empty(10**15, device="cuda:0"), assignment)
     assert report.failure == "out_of_memory"
     assert report.message.startswith("out of memory on cuda:0: the peak was ")
     assert report.evidence["peak_device_bytes"] is not None

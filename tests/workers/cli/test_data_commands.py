@@ -120,7 +120,7 @@ def test_announcing_names_what_was_announced(pictures: Path, tmp_path: Path, dat
 
 def test_a_worker_tells_the_service_of_the_folders_on_its_machine(pictures: Path, workshop, until) -> None:
     cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     until(lambda: "registered folders of images here: folder:pets" in worker.output)
     with workshop.database.reading() as session:
         assert "folder:pets" in dataset_cards(session)
@@ -133,7 +133,7 @@ def test_a_worker_with_other_images_under_a_known_name_refuses_to_start(
         "add", "pets", pictures, "--data-dir", tmp_path / "elsewhere", "--size", 8, "--database", workshop.url
     )
     cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     assert worker.process.wait(60) == 2
     assert "folder:pets is registered with the fingerprint" in worker.output
 

@@ -11,17 +11,17 @@ from store.database.clock import now
 from store.database.models import IdempotencyKey, Run
 from store.runs import WorkerOffer
 from workers.parent.caretaker import Caretaker
-from workers.parent.listener import Doorbell
-from workers.parent.retention import is_removable, kept, sweep
+from workers.parent.listener import Listener
+from workers.parent.retention import checkpoint_folders, is_removable, sweep
 from workers.parent.settings import KeepCheckpoints
 
 
 @pytest.fixture
 def caretaker(workshop):
     """On its rounds, for a worker that is called `keeper`."""
-    bell = Doorbell(workshop.redis.url, "other")
+    listener = Listener(workshop.redis.url, "other")
     caretaker = Caretaker(
-        WorkerOffer("keeper", "other", "cpu"), {"slots": 1}, workshop.database, bell, workshop.settings()
+        WorkerOffer("keeper", "other", "cpu"), {"slots": 1}, workshop.database, listener, workshop.settings()
     )
     caretaker.start()
     yield caretaker
@@ -82,13 +82,13 @@ def test_it_deletes_expired_idempotency_keys(workshop, until):
 
 def test_it_rings_again_for_a_run_that_nobody_claims(workshop, recipes, until):
     workshop.redis.start()
-    listener = Doorbell(workshop.redis.url, "cil")
+    listener = Listener(workshop.redis.url, "cil")
     listener.start()
     caretaker = Caretaker(
         WorkerOffer("keeper", "other", "cpu"),
         {},
         workshop.database,
-        Doorbell(workshop.redis.url, "other"),
+        Listener(workshop.redis.url, "other"),
         workshop.settings(),
     )
     _change(workshop, workshop.submit(recipes["quick"]), not_before=now(timedelta(seconds=-60)))
@@ -116,7 +116,7 @@ def shelves(workshop, recipes):
 def test_only_checkpoints_of_terminal_runs_are_removed(workshop, shelves):
     with workshop.database.reading() as session:
         gone = sweep(session, workshop.settings().checkpoints, KeepCheckpoints.NONE)
-        left = kept(session, workshop.settings().checkpoints)
+        left = checkpoint_folders(session, workshop.settings().checkpoints)
     assert {item.state for item in gone} == {"failed", "cancelled"}
     assert {item.state for item in left} == {"queued", None}
     assert all(item.size_bytes >= 100 for item in left)
@@ -130,5 +130,5 @@ def test_only_checkpoints_of_terminal_runs_are_removed(workshop, shelves):
 )
 def test_the_policy_says_what_may_go(workshop, shelves, policy, states):
     with workshop.database.reading() as session:
-        items = kept(session, workshop.settings().checkpoints)
+        items = checkpoint_folders(session, workshop.settings().checkpoints)
     assert {item.state for item in items if is_removable(item, KeepCheckpoints(policy))} == states

@@ -11,8 +11,8 @@ import pytest
 from cil_core.spec import events
 from store import runs
 from store.database.errors import LeaseLost
-from workers.parent.event_writer import Ledger
-from workers.parent.execution import Execution, Place
+from workers.parent.event_writer import EventWriter
+from workers.parent.execution import Execution, Placement
 
 pytestmark = pytest.mark.usefixtures("fork_server")
 
@@ -24,7 +24,7 @@ class Attempt:
         self.claim = workshop.claim()
         self.workshop = workshop
         self.execution = Execution(
-            self.claim, workshop.database, workshop.settings(**changes), Place("cpu", 1), time.monotonic()
+            self.claim, workshop.database, workshop.settings(**changes), Placement("cpu", 1), time.monotonic()
         )
         self.thread = threading.Thread(target=self.execution.run)
         self.thread.start()
@@ -193,15 +193,15 @@ def test_epochs_are_recorded_no_oftener_than_the_interval(attempt, until, recipe
 def test_a_ledger_refuses_to_renew_what_another_attempt_holds(workshop, recipes):
     workshop.submit(recipes["quick"])
     claim = workshop.claim()
-    ledger = Ledger(workshop.database, claim, workshop.settings(), time.monotonic())
-    assert ledger.beat() is False
-    assert ledger.lease_left > 3
+    writer = EventWriter(workshop.database, claim, workshop.settings(), time.monotonic())
+    assert writer.beat() is False
+    assert writer.lease_left > 3
     with workshop.database.transaction() as session:
         runs.release(session, claim, "gone")
     with pytest.raises(LeaseLost):
-        ledger.beat()
+        writer.beat()
     with pytest.raises(LeaseLost):
-        ledger.record(events.TaskStarted(task=0, known=0, seen=2, train_images=1, exemplars=0), None)
+        writer.record(events.TaskStarted(task=0, known=0, seen=2, train_images=1, exemplars=0), None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The doorbell beside a real Redis: it hears rings, only rings, and leaves nothing behind."""
+"""The listener beside a real Redis: it hears rings, only rings, and leaves nothing behind."""
 
 import pickle
 from pathlib import Path
@@ -9,30 +9,30 @@ import redis as redis_client
 from celery.backends.base import DisabledBackend
 
 from store.celery_config import MESSAGE
-from workers.parent.listener import Doorbell
+from workers.parent.listener import Listener
 
 
 @pytest.fixture
-def doorbell(redis):
+def listener(redis):
     """One that listens."""
     redis.start()
-    bell = Doorbell(redis.url, "cil")
-    bell.start()
-    yield bell
-    bell.close()
+    listener = Listener(redis.url, "cil")
+    listener.start()
+    yield listener
+    listener.close()
 
 
-def test_a_ring_is_heard_and_leaves_no_result_behind(doorbell, redis, until):
-    assert isinstance(doorbell._app.backend, DisabledBackend)
+def test_a_ring_is_heard_and_leaves_no_result_behind(listener, redis, until):
+    assert isinstance(listener._app.backend, DisabledBackend)
     for _ in range(2):  # when the second is heard, the first is over and done with
-        doorbell.ring("cil")
-        assert doorbell.wait(30)
+        listener.ring("cil")
+        assert listener.wait(30)
     with redis_client.from_url(redis.url) as connection:
         until(lambda: connection.llen("cil") == 0)
         assert not list(connection.scan_iter("celery-task-meta*"))
 
 
-def test_a_pickle_is_refused_unread_and_rings_are_still_heard(doorbell, redis, tmp_path: Path):
+def test_a_pickle_is_refused_unread_and_rings_are_still_last_report(listener, redis, tmp_path: Path):
     class Trap:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "sprung",))
@@ -46,9 +46,9 @@ def test_a_pickle_is_refused_unread_and_rings_are_still_heard(doorbell, redis, t
             content_type="application/x-python-serialize",
             content_encoding="binary",
         )
-    assert not doorbell.wait(1)
-    doorbell.ring("cil")
-    assert doorbell.wait(30)
+    assert not listener.wait(1)
+    listener.ring("cil")
+    assert listener.wait(30)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -57,14 +57,14 @@ def test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_w
 ):
     workshop.redis.start()
     run_id = workshop.submit(recipes["endless"])
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     workshop.await_state(run_id, "running")
     (runner,) = until(worker.runners)
     assert "libtorch" in Path(f"/proc/{runner.pid}/maps").read_text()
     assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text()
     first = workshop.run(run_id).lease_until
     until(lambda: workshop.run(run_id).lease_until > first)
-    Doorbell(workshop.redis.url, "cil").ring("cil")  # while it is busy
+    Listener(workshop.redis.url, "cil").ring("cil")  # while it is busy
     second = workshop.run(run_id).lease_until
     until(lambda: workshop.run(run_id).lease_until > second)
     assert len(worker.runners()) == 1

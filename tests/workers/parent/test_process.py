@@ -8,7 +8,7 @@ import pytest
 
 from cil_core.spec.jobs import RunSpec
 from workers.parent.process import ChildProcess
-from workers.protocol import Failed, Finished, Order, Progress, Ready, Stopped
+from workers.protocol import Assignment, Failed, Finished, Progress, Ready, Stopped
 
 pytestmark = pytest.mark.usefixtures("fork_server")
 TRACK = "digits-b0-inc2-m50-convnet"
@@ -16,12 +16,12 @@ TRACK = "digits-b0-inc2-m50-convnet"
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a child with an order."""
+    """Starts a child with an assignment."""
     children = []
 
     def begin(method=None, track=TRACK, **changes):
         spec = method and RunSpec.model_validate({"method": method, "track": track, "seed": 1})
-        order = {
+        assignment = {
             "device": "cpu",
             "threads": 1,
             "memory_bytes": None,
@@ -29,7 +29,7 @@ def start(tmp_path):
             "data_root": tmp_path,
             "directory": tmp_path / "attempt-1",
         }
-        children.append(ChildProcess(Order(spec=spec, **{**order, **changes})))
+        children.append(ChildProcess(Assignment(spec=spec, **{**assignment, **changes})))
         return children[-1]
 
     yield begin
@@ -97,7 +97,7 @@ def test_a_child_leads_its_own_session_and_group(start, recipes):
 def test_a_child_stops_at_the_next_event_when_asked_to(start, recipes):
     child = start(recipes["endless"])
     first_event(child)
-    child.ask_to_stop()
+    child.request_stop()
     assert isinstance(everything(child)[-1], Stopped)
 
 

@@ -9,12 +9,12 @@ import psutil
 import pytest
 import redis as redis_client
 
-from workers.parent.listener import Doorbell
+from workers.parent.listener import Listener
 
 
 def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellation(workshop, recipes, until):
     run_id = workshop.submit(recipes["endless"])
-    worker = workshop.employ(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
+    worker = workshop.start_worker(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
     until(lambda: workshop.run(run_id).task_sizes)
     (runner,) = worker.runners()
     environment = runner.environ()
@@ -30,12 +30,12 @@ def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellat
 def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference, until):
     workshop = any_workshop
     run_id = workshop.submit()
-    first = workshop.employ()
+    first = workshop.start_worker()
     workshop.await_tasks(run_id, 2)
     family = first.family()
     first.send(signal.SIGKILL)
     until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
-    workshop.employ()
+    workshop.start_worker()
     run = workshop.await_state(run_id, "succeeded", "failed", "dead")
     assert run.matrix_digest == reference["matrix_digest"]
     assert [attempt.outcome for attempt in run.attempts] == ["lost", "succeeded"]
@@ -50,7 +50,7 @@ def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference
 
 def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone(workshop, reference):
     run_id = workshop.submit()
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     workshop.await_tasks(run_id, 1)
     worker.runners()[0].kill()
     run = workshop.await_state(run_id, "succeeded", "failed", "dead")
@@ -75,7 +75,7 @@ def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_oth
         workshop.submit(recipes["quick"]),
         workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}}),
     )
-    workshop.employ(compile_backbones=True)  # a run after the other
+    workshop.start_worker(compile_backbones=True)  # a run after the other
     until(
         lambda: [event for event in workshop.events(long) if event.kind == "epoch_finished"], 270
     )  # half a minute, on a free machine
@@ -104,7 +104,7 @@ def straying(tmp_path, monkeypatch):
 @pytest.mark.parametrize("end", ["cancelled", "worker killed"])
 def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end):
     run_id = workshop.submit(recipes["endless"])
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     workshop.await_state(run_id, "running")
     (runner,) = until(worker.runners)
     until(lambda: any(os.getpgid(one.pid) == runner.pid for one in straying()))
@@ -118,7 +118,7 @@ def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end
 
 def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
     run_id = workshop.submit()
-    worker = workshop.employ()
+    worker = workshop.start_worker()
     workshop.await_tasks(run_id, 1)
     family = worker.family()
     worker.send(signal.SIGTERM)
@@ -132,14 +132,14 @@ def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
 def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, reference, until):
     # On SQLite a process that is stopped in the middle of a write keeps everybody from writing until it goes on, on any design.
     run_id = postgresql_workshop.submit()
-    stalled = postgresql_workshop.employ(
+    stalled = postgresql_workshop.start_worker(
         progress_seconds=60
     )  # seldom in a transaction, which PostgreSQL would end after a minute
     postgresql_workshop.await_tasks(run_id, 1)
     (runner,) = stalled.runners()
     stalled.send(signal.SIGSTOP)
     until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
-    postgresql_workshop.employ()
+    postgresql_workshop.start_worker()
     postgresql_workshop.await_tasks(run_id, 3)
     stalled.send(signal.SIGCONT)
     run = postgresql_workshop.await_state(run_id, "succeeded", "failed", "dead")
@@ -150,12 +150,12 @@ def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, refer
 
 def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
     workshop.redis.start()
-    worker = workshop.employ(poll_seconds=600)
+    worker = workshop.start_worker(poll_seconds=600)
     until(lambda: "Connected to redis" in worker.output)
     first, second = workshop.submit(recipes["quick"], seed=1), workshop.submit(recipes["quick"], seed=2)
-    bell = Doorbell(workshop.redis.url, "cil")
-    bell.ring("cil")
-    bell.ring("cil")
+    listener = Listener(workshop.redis.url, "cil")
+    listener.ring("cil")
+    listener.ring("cil")
     for run_id in (first, second):  # the second follows when the slot is free, not after the poll
         run = workshop.await_state(run_id, "succeeded", "failed")
         assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
@@ -164,24 +164,24 @@ def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
 def test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another(workshop, recipes, until):
     workshop.redis.start()
     runs = [workshop.submit(recipes["endless"], seed=seed) for seed in (1, 2)]
-    bell = Doorbell(workshop.redis.url, "cil")
+    listener = Listener(workshop.redis.url, "cil")
     for _ in range(8):
-        bell.ring("cil")
-    workshop.employ(poll_seconds=600)
+        listener.ring("cil")
+    workshop.start_worker(poll_seconds=600)
     first = workshop.await_state(runs[0], "running").worker_id
     with redis_client.from_url(workshop.redis.url) as connection:
         until(lambda: connection.llen("cil") == 0)  # it took them all
-    workshop.employ(poll_seconds=600)
+    workshop.start_worker(poll_seconds=600)
     assert workshop.await_state(runs[1], "running").worker_id != first
 
 
 def test_what_was_cancelled_while_no_worker_was_up_never_runs(workshop, recipes):
     workshop.redis.start()
     revoked = workshop.submit(recipes["quick"], seed=1)
-    Doorbell(workshop.redis.url, "cil").ring("cil")
+    Listener(workshop.redis.url, "cil").ring("cil")
     workshop.cancel(revoked)
     wanted = workshop.submit(recipes["quick"], seed=2)
-    workshop.employ()
+    workshop.start_worker()
     workshop.await_state(wanted, "succeeded")
     run = workshop.run(revoked)
     assert (run.state, run.attempts) == ("cancelled", [])
