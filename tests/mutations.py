@@ -1,10 +1,10 @@
-"""Does every row of ARCHITECTURE's table of what Celery and Redis do have a test that would fail without the design?
+"""Each row of ARCHITECTURE's table about Celery and Redis has a test that fails without its design.
 
     make mutations
     python -m tests.mutations hoards pickle      only the rows with one of these words
 
-Takes the design away, one line at a time, in a copy of the working tree, and runs the test that is named for it: a mutation that survives is a promise
-without proof. Takes some minutes; not part of the suite.
+In a copy of the last commit, replaces one line of the design at a time and runs the test of its row: a mutation that survives is an
+untested guarantee. Takes some minutes; not part of the suite.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICE, DOORBELL = "tests/workers/parent/test_service.py::", "tests/workers/parent/test_listener.py::"
+SERVICE, LISTENER = "tests/workers/parent/test_service.py::", "tests/workers/parent/test_listener.py::"
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A line of the design, what stands there without it, and the test that must notice."""
+    """A line of the design, its replacement, and the test that must fail."""
 
     row: str
     file: str
@@ -34,80 +34,107 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "a message is delivered again: the row is claimed",
-        "store/runs/claims.py", "is_in(Run.state, RunState.queued), Run.queue ==", "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
+        "store/runs/claims.py",
+        "is_in(Run.state, RunState.queued), Run.queue ==",
+        "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
         "tests/store/runs/test_claims.py::test_nothing_is_claimed_twice",
     ),
     Mutation(
         "a child is killed: its run is queued again",
-        "store/runs/failures.py", "if failure in RETRIED:", "if failure in set():",
-        SERVICE + "test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone",
+        "store/runs/failures.py",
+        "if failure in RETRIED:",
+        "if failure in set():",
+        SERVICE + "test_the_run_of_a_killed_child_is_retried_with_an_identical_result",
     ),
     Mutation(
         "a crashing run is started without end: attempts are counted when claimed",
-        "store/runs/claims.py", "charged=Run.charged + 1", "charged=Run.charged",
+        "store/runs/claims.py",
+        "charged=Run.charged + 1",
+        "charged=Run.charged",
         "tests/store/runs/test_failures.py::test_a_run_whose_workers_die_without_a_word_is_dead_after_three_attempts",
     ),
     Mutation(
         "a whole worker is killed: the reaper takes its runs back",
-        "store/runs/failures.py", "expired.limit(_BATCH)", "expired.limit(0)",
-        SERVICE + "test_another_worker_finishes_what_a_killed_one_began",
+        "store/runs/failures.py",
+        "expired.limit(_BATCH)",
+        "expired.limit(0)",
+        SERVICE + "test_another_worker_finishes_the_run_of_a_killed_one",
     ),
     Mutation(
         "a revoked job runs all the same: cancellation is a column",
-        "store/runs/cancellation.py", "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])", "pass",
-        SERVICE + "test_what_was_cancelled_while_no_worker_was_up_never_runs",
+        "store/runs/cancellation.py",
+        "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])",
+        "pass",
+        SERVICE + "test_a_run_cancelled_without_a_worker_never_runs",
     ),
     Mutation(
         "a pool's children cannot use CUDA: the listener never loads PyTorch",
-        "workers/parent/supervisor.py", "import logging\n", "import logging\nimport torch\n",
-        DOORBELL + "test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes",
+        "workers/parent/supervisor.py",
+        "import logging\n",
+        "import logging\nimport torch\n",
+        LISTENER + "test_the_worker_never_loads_pytorch_and_renews_leases_during_a_run",
     ),
     Mutation(
         "a busy pool misses its heartbeats: the handler only puts a ring into a queue",
-        "workers/parent/listener.py", "self._rings.put(None)", "threading.Event().wait(60)",
-        DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
+        "workers/parent/listener.py",
+        "self._wakeups.put(None)",
+        "threading.Event().wait(60)",
+        LISTENER + "test_a_wake_up_arrives_and_stores_no_result",
     ),
     Mutation(
         "Redis orders priorities the other way round: the database orders",
-        "store/runs/claims.py", "Run.priority.desc()", "Run.priority",
+        "store/runs/claims.py",
+        "Run.priority.desc()",
+        "Run.priority",
         "tests/store/runs/test_claims.py::test_priority_goes_first_and_age_second",
     ),
     Mutation(
         "one worker hoards messages: a message is no job",
-        "workers/parent/supervisor.py", "len(self._running) < self._slots and not self._stopping", "not self._stopping",
-        SERVICE + "test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another",
+        "workers/parent/supervisor.py",
+        "len(self._running) < self._slots and not self._stopping",
+        "not self._stopping",
+        SERVICE + "test_a_worker_with_all_messages_leaves_runs_to_another",
     ),
     Mutation(
         "Redis loses its queue: the caretaker rings again",
-        "workers/parent/caretaker.py", "for queue in reaped.unclaimed:", "for queue in ():",
-        "tests/workers/parent/test_caretaker.py::test_it_rings_again_for_a_run_that_nobody_claims",
+        "workers/parent/caretaker.py",
+        "for queue in reaped.unclaimed:",
+        "for queue in ():",
+        "tests/workers/parent/test_caretaker.py::test_it_wakes_workers_for_an_unclaimed_run",
     ),
     Mutation(
         "results pile up: there is no result backend",
-        "workers/parent/listener.py", "self._app.task(name=MESSAGE, ignore_result=True, shared=False)",
+        "workers/parent/listener.py",
+        "self._app.task(name=MESSAGE, ignore_result=True, shared=False)",
         "self._app.conf.update(result_backend=redis_url, task_ignore_result=False); RING_OPTIONS.update(ignore_result=False); self._app.task(name=MESSAGE)",
-        DOORBELL + "test_a_ring_is_heard_and_leaves_no_result_behind",
+        LISTENER + "test_a_wake_up_arrives_and_stores_no_result",
     ),
     Mutation(
         "a message overtakes its transaction: it is rung after the commit",
-        "api/routes/jobs.py", "    accepted = await", '    ringer.ring({"cil"})\n    accepted = await',
+        "api/routes/jobs.py",
+        "    accepted = await",
+        '    ringer.ring({"cil"})\n    accepted = await',
         "tests/api/live/test_ringer.py::test_a_refused_submission_does_not_ring",
     ),
     Mutation(
         "a pickle executes code: JSON only",
-        "store/celery_config.py", '"accept_content": ["json"]', '"accept_content": ["json", "pickle"]',
-        DOORBELL + "test_a_pickle_is_refused_unread_and_rings_are_still_heard",
+        "store/celery_config.py",
+        '"accept_content": ["json"]',
+        '"accept_content": ["json", "pickle"]',
+        LISTENER + "test_a_pickle_is_refused_and_later_wake_ups_arrive",
     ),
     Mutation(
         "a fenced-out writer writes: every write carries the attempt",
-        "store/runs/transitions.py", "Run.attempt == holder.attempt", "Run.attempt >= 0",
+        "store/runs/transitions.py",
+        "Run.attempt == holder.attempt",
+        "Run.attempt >= 0",
         "tests/store/runs/test_model.py",
     ),
-)  # fmt: skip
+)
 
 
 def survives(mutation: Mutation, copy: Path) -> bool:
-    """Whether the named test passes although the design is gone."""
+    """Whether the named test passes without the design."""
     path = copy / mutation.file
     before = path.read_text()
     if before.count(mutation.line) < 1:
@@ -150,7 +177,7 @@ def main() -> int:
                 continue
             alive = survives(mutation, copy)
             survivors += alive
-            sys.stdout.write(f"{'SURVIVES' if alive else 'noticed '}  {mutation.row}  ({mutation.test})\n")
+            sys.stdout.write(f"{'SURVIVES' if alive else 'detected'}  {mutation.row}  ({mutation.test})\n")
             sys.stdout.flush()
     return 1 if survivors else 0
 

@@ -1,1 +1,1 @@
-"""Claim runs from `store`, run the engine in a child process, record what it yields."""
+"""Execution of runs: claim them from `store`, run the engine in a child process, record its events."""

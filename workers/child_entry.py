@@ -1,11 +1,17 @@
-"""The child's manners as a process: `run_child` is the first thing a forked child does.
+"""The first code of a child process: its session, its signals, its limits.
+
+`run_child` is what a forked child calls.
 
 Decisions:
-    * Its own session and process group, so that everything it starts dies with one signal and Ctrl-C in a terminal does not reach it.
-    * It never outlives its supervisor. The supervisor sends the seconds its lease has left down a pipe after every renewal; when the pipe
-      closes or the seconds run out the child kills its own group. Should Python be stuck, the kernel ends the child: the fork server ends a
-      moment after the supervisor (`workers.child.delayed_exit`), and PR_SET_PDEATHSIG ends the child with the fork server.
-    * SIGTERM is a stop_requested: the run stops at its next event, where every finished task has its checkpoint.
+    * The child leads its own session and process group: one signal kills everything it started, and Ctrl-C in
+      a terminal does not reach it.
+    * The child never outlives its supervisor. After every renewal the supervisor sends the seconds left of
+      the lease through a pipe. When the pipe closes or the seconds run out, the child kills its own process
+      group.
+    * If Python hangs, the kernel kills the child: the fork server exits soon after the supervisor
+      (`workers.child.delayed_exit`), and PR_SET_PDEATHSIG kills the child with the fork server.
+    * SIGTERM requests a graceful stop: the run stops at its next event, when every finished task has its
+      checkpoint.
 """
 
 from __future__ import annotations
@@ -28,13 +34,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run_child(assignment: Assignment, reports: Connection, log: Connection, watch: Connection) -> None:
-    """Become a well-behaved child, then carry out the assignment.
+    """Set the process up, then execute the assignment.
 
     Args:
-        assignment: what to do.
-        reports: where to tell, one JSON line a report.
-        log: takes the place of standard output and error.
-        watch: brings the seconds the lease has left.
+        assignment: the run and its limits.
+        reports: receives one line of JSON per report.
+        log: replaces standard output and standard error.
+        watch: delivers the seconds left of the lease.
     """
     os.setsid()
     _exit_with_fork_server()
@@ -46,18 +52,19 @@ def run_child(assignment: Assignment, reports: Connection, log: Connection, watc
     if assignment.memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (assignment.memory_bytes, assignment.memory_bytes))
 
-    from workers.child.main import main  # noqa: PLC0415 - the fork server has imported it; the supervisor, which imports this module, must not
+    from workers.child.main import main  # noqa: PLC0415 - the supervisor imports this module, and must not import PyTorch
 
     try:
         main(assignment, reports, stop_requested)
-    except BrokenPipeError:  # noticed here before the watch noticed it
-        _kill_group("the supervisor is gone")
+    except BrokenPipeError:  # found here before the watch found it
+        _kill_group("the supervisor has exited")
 
 
 def _exit_with_fork_server() -> None:
-    """Have the kernel kill this process when the fork server is gone, and let the fork server go when the supervisor is."""
+    """Tie this process to the fork server, and the fork server to the supervisor."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # Children inherit the pipe whose end tells the fork server that nobody needs it. Held here it would outlive the supervisor.
+    # Children inherit the pipe that keeps the fork server alive. Open here, it would stay open after the
+    # supervisor exits.
     inherited: int | None = forkserver._forkserver._forkserver_alive_fd  # type: ignore[attr-defined]
     if inherited is not None:
         os.close(inherited)
@@ -75,10 +82,10 @@ def _redirect_output(log: Connection) -> None:
 def _catch_stop_signals() -> threading.Event:
     stop_requested = threading.Event()
 
-    def note(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+    def request(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
         stop_requested.set()
 
-    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGTERM, request)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return stop_requested
 
@@ -89,11 +96,11 @@ def _watch_lease(watch: Connection, lease_seconds: float) -> None:
         try:
             deadline = time.monotonic() + float(watch.recv_bytes())
         except EOFError:
-            _kill_group("the supervisor is gone")
-    _kill_group("no news from the supervisor for as long as the lease")
+            _kill_group("the supervisor has exited")
+    _kill_group("no renewal from the supervisor within the lease")
 
 
 def _kill_group(reason: str) -> None:
-    with suppress(BrokenPipeError):  # a supervisor that is gone reads no more
-        os.write(2, f"{reason}; this run stops here\n".encode())
+    with suppress(BrokenPipeError):  # the supervisor has closed the log
+        os.write(2, f"{reason}; the run is killed\n".encode())
     os.killpg(0, signal.SIGKILL)

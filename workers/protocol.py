@@ -1,8 +1,9 @@
-"""What the supervisor tells a child at its start, and what the child tells back: one JSON object a line. Torch-free.
+"""The messages between a supervisor and a child: an `Assignment`, then one report per line. Torch-free.
 
 Decisions:
-    * The child measures time, because events carry none: `Progress.seconds` is what a task took in the attempt that finished it.
-    * The failure class is said by name, so that the child need not import the store.
+    * The child measures time, because events carry none: `Progress.seconds` is the duration of a task in the
+      attempt that finished it.
+    * The failure class is a string, so that the child need not import the store.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from cil_core.spec.events import Event, RunFinished
 from cil_core.spec.jobs import RunSpec
 
 Environment = dict[str, JsonValue]
-"""What a result depends on besides its spec: versions, device, threads, host; and the peaks of memory."""
+"""Versions, device, threads and host, on which a result depends besides its spec; and the peaks of memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a child shall do.
+    """The work of one child and its limits.
 
     Attributes:
-        spec: the run; None only asks what the child's environment is.
+        spec: the run; with None the child only reports its environment.
         device: `cpu` or `cuda:N`.
-        threads: CPU threads it may use.
-        memory_bytes: host memory it may have, or None.
-        lease_seconds: how long it may live without news from its supervisor.
-        data_root: where datasets lie.
-        directory: where this attempt saves; None saves nothing.
-        earlier: where earlier attempts saved.
-        first_tasks: where first tasks are shared; None shares nothing.
-        compiled: where compiled code is kept; None compiles nothing.
+        threads: CPU threads of the child.
+        memory_bytes: limit of its host memory, or None.
+        lease_seconds: its lifetime without a renewal from its supervisor.
+        data_root: folder of the datasets.
+        directory: for the checkpoints of this attempt; None saves nothing.
+        earlier: the directories of earlier attempts.
+        first_tasks: folder of shared first tasks; None shares nothing.
+        compiled: folder for compiled code; None compiles nothing.
     """
 
     spec: RunSpec | None
@@ -76,13 +77,13 @@ class Finished(Frozen):
 
 
 class Stopped(Frozen):
-    """The child obeyed a request to stop, between two events: every finished task has its checkpoint."""
+    """The child stopped on request, between two events: every finished task has its checkpoint."""
 
     kind: Literal["stopped"] = "stopped"
 
 
 class Failed(Frozen):
-    """The run cannot go on."""
+    """The run has failed."""
 
     kind: Literal["failed"] = "failed"
     failure: Literal[

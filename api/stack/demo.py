@@ -1,8 +1,8 @@
 """`make demo`: the service end to end, as a user meets it.
 
-It starts `cil up` as a process of its own, submits a suite over HTTP, shows the progress, prints the leaderboards, stores the
-page and the picture of the first one, and stops the service. A second demo on the same data directory finds every run
-finished and ends within seconds.
+It starts `cil up` as a process of its own, submits a suite over HTTP, shows the progress, prints the
+leaderboards, stores the page and the picture of the first one, and stops the service. A second demo on the
+same data directory finds every run finished and ends within seconds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """`Stack`: the whole service on one machine, with nothing else installed. `cil up` runs it.
 
-One supervisor starts Redis, brings the database to the newest schema, starts the API and the workers, and restarts what dies.
-Its data directory holds all state: a later start continues from there, also after a kill or a power cut.
+One supervisor starts Redis, brings the database to the newest schema, starts the API and the workers, and
+restarts what dies. Its data directory holds all state: a later start continues from there, also after a kill
+or a power cut.
 
 Decisions:
     * `CIL_DATABASE_URL` and `CIL_REDIS_URL`, where given, replace the embedded SQLite file and Redis server.
-    * Its processes die with the supervisor (Linux: PR_SET_PDEATHSIG). Leftovers of a killed one are found by process id *and* start time.
-    * `connection.json` (URL and token, for its owner only) exists exactly while the service runs, so that `cil` never calls a stopped one.
-      The token itself is kept for the next start.
+    * Its processes die with the supervisor (Linux: PR_SET_PDEATHSIG). Leftovers of a killed one are found by
+      process id *and* start time.
+    * `connection.json` (URL and token, for its owner only) exists exactly while the service runs, so that
+      `cil` never calls a stopped one. The token itself is kept for the next start.
     * The API starts while the database is migrated: it opens the database at its first request.
 """
 
@@ -225,7 +227,10 @@ class Stack:
                 signal.signal(number, handler)
 
     def _stop_services(self) -> None:
-        """Workers first, so that they can release their runs; Redis last. Services of one kind stop together."""
+        """Workers first, so that they can release their runs; Redis last.
+
+        Services of one kind stop together.
+        """
         for kind in ("worker", "api", "redis"):
             group = [service for service in self.services if service.name.startswith(kind)]
             for service in group:

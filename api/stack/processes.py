@@ -1,4 +1,4 @@
-"""`Service`: one supervised process of the embedded stack, and the processes that a killed stack left behind."""
+"""`Service`: one supervised process of the embedded stack; and leftovers of a killed stack."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ IDENTITIES: TypeAdapter[list[Identity]] = TypeAdapter(list[Identity])
 class Service:
     """A process that is restarted when it dies.
 
-    It leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops its services in order.
+    It leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops
+    its services in order.
 
     Args:
         name: for its log and for people.
@@ -80,7 +81,9 @@ class Service:
         self._started = time.monotonic()
 
     def revive(self) -> bool:
-        """Restart the process if it has died, after a pause that grows with each quick death; returns whether it did.
+        """Restart the process if it has died, after a pause that grows with each quick death.
+
+        Returns whether it did.
 
         A process that exits with code 2 reports that it cannot work as configured: it is not restarted.
         """
@@ -141,7 +144,7 @@ class Service:
 
 
 def die_with(parent: int) -> Callable[[], None]:
-    """A function for a new process to call first: the kernel sends it SIGTERM when `parent` exits, which may already have happened."""
+    """A function for a new process to call first: it dies with `parent`."""
 
     def prepare() -> None:
         if _LIBC is not None:
@@ -153,7 +156,7 @@ def die_with(parent: int) -> Callable[[], None]:
 
 
 def stop_leftovers(pid_file: Path) -> None:
-    """Stop processes that an earlier, killed stack left running: those whose id and start time both agree with `pid_file`.
+    """Stop processes of a killed stack: those whose id and start time both agree with `pid_file`.
 
     A damaged file is deleted with a warning.
     """

@@ -3,8 +3,9 @@
 It listens on the loopback address and requires a random password, which appears in no command line.
 
 Decisions:
-    * Redis refuses to start on a damaged append-only file. After three failed starts the file is set aside under another name, and Redis
-      starts empty. No run is lost: Redis holds wake-up messages and rate counters only.
+    * Redis refuses to start on a damaged append-only file. After three failed starts the file is set aside
+      under another name, and Redis starts empty. No run is lost: Redis holds wake-up messages and rate
+      counters only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Small files that the embedded stack keeps in its data directory: the secret key and the token.
 
 Decisions:
-    * A power cut can leave a file empty or cut. Either file can be made again, so a damaged one is replaced with a warning.
+    * A power cut can leave a file empty or cut. Either file can be made again, so a damaged one is replaced
+      with a warning.
     * A file that the stack cannot read or replace stops the start, and the message names it.
 """
 
@@ -31,7 +32,10 @@ def secret_key(path: Path) -> str:
 
 
 def read_word(path: Path) -> str | None:
-    """The one word in a file, without white space around it; None if the file is missing, empty or holds something else."""
+    """The one word in a file, without white space around it.
+
+    None if the file is missing, empty or holds something else.
+    """
     try:
         word = path.read_bytes().strip().decode("ascii")
     except (FileNotFoundError, UnicodeDecodeError):

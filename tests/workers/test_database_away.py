@@ -1,4 +1,4 @@
-"""A worker whose cable to the database is cut: a real PostgreSQL behind a proxy that can stop carrying."""
+"""A worker during a database outage: a real PostgreSQL behind a proxy that can drop connections."""
 
 import contextlib
 import selectors
@@ -77,7 +77,7 @@ class Cable:
             while self.pairs:
                 self._drop(next(iter(self.pairs)))
 
-    def mend(self):
+    def reconnect(self):
         self.whole = True
 
     def close(self):
@@ -97,7 +97,7 @@ def cable(postgresql_url):
     cable.close()
 
 
-def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(
+def test_a_database_outage_costs_no_attempt_and_no_finished_task(
     postgresql_workshop, postgresql_url, cable, reference, until
 ):
     workshop = postgresql_workshop
@@ -108,11 +108,11 @@ def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(
     until(lambda: not worker.runners())
     assert worker.process.poll() is None
     assert workshop.run(run_id).state == "running"
-    cable.mend()
+    cable.reconnect()
     run = workshop.await_state(run_id, "succeeded", "failed", "dead")
     assert run.matrix_digest == reference["matrix_digest"]
     assert [attempt.outcome for attempt in run.attempts] == ["released", "succeeded"]
-    assert "database was away" in run.attempts[0].message
+    assert "database was unreachable" in run.attempts[0].message
     resumed = [
         event.payload["resumed_at"] for event in workshop.events(run_id) if event.kind == "run_started"
     ]
@@ -121,7 +121,9 @@ def test_a_cut_from_the_database_costs_no_attempt_and_no_finished_task(
 
 
 @pytest.mark.usefixtures("fork_server")
-def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_url, cable, until, reference):
+def test_a_short_database_outage_does_not_stop_the_run(
+    postgresql_workshop, postgresql_url, cable, until, reference
+):
     workshop = postgresql_workshop
     run_id = workshop.submit()
     claim = workshop.claim()
@@ -134,7 +136,7 @@ def test_a_short_cut_goes_unnoticed_by_the_run(postgresql_workshop, postgresql_u
     workshop.await_tasks(run_id, 1)
     cable.cut()
     time.sleep(1)
-    cable.mend()
+    cable.reconnect()
     thread.join(150)
     database.dispose()
     run = workshop.run(run_id)

@@ -1,7 +1,8 @@
-"""Imported by the fork server alone: when the supervisor is gone it lingers for a moment before it goes too.
+"""Delays the exit of the fork server; imported by it alone.
 
-The kernel kills a child when the fork server ends (PR_SET_PDEATHSIG), but only the child. In this moment the child, whose own pipe to the supervisor
-has closed, kills its whole process group and with it everything it started. Children do not linger: they end without `atexit`.
+When the fork server exits, the kernel kills a child (PR_SET_PDEATHSIG), but not what the child started.
+During the delay the child, whose own pipe to the supervisor has closed, kills its whole process group.
+Children exit without `atexit`, so without the delay.
 """
 
 import atexit

@@ -1,6 +1,6 @@
-"""What a result depends on besides its spec, as the child sees it: versions, device, threads, host, commit, and how much memory it took.
+"""The environment of a result: versions, device, threads, host, commit, and the peaks of memory.
 
-Imports PyTorch; the supervisor gets this as JSON.
+Imports PyTorch; the supervisor receives the environment as JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def describe(device: str) -> Environment:
     """The environment of this process for a run on `device`.
 
     Raises:
-        RuntimeError: if the device does not work.
+        RuntimeError: the device does not work.
     """
     torch.empty(1, device=device)
     return {
@@ -45,7 +45,7 @@ def describe(device: str) -> Environment:
 
 
 def peaks(device: str) -> Environment:
-    """The most memory this process has held, in bytes: resident on the host, and allocated on the device."""
+    """Peaks of this process's memory in bytes: resident on the host, and allocated on the device."""
     return {
         "peak_host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "peak_device_bytes": torch.cuda.max_memory_allocated(device) if _is_cuda(device) else None,
@@ -64,7 +64,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of a source checkout, with `-dirty` if it was changed; None for an installed package."""
+    """The commit of a source checkout, with `-dirty` after local changes; None for an installed package."""
     root, git = Path(cil_core.__file__).parents[1], shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None
@@ -79,5 +79,5 @@ def _commit() -> str | None:
         "--abbrev=40",
         "--exclude=*",
     ]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no part comes from a user
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no user input
     return answer.stdout.strip() or None

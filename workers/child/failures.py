@@ -1,4 +1,6 @@
-"""From an exception in the child to a failure class with a message that says what to do about it. Imports PyTorch.
+"""From an exception in the child to a failure class with a message that says what to do about it.
+
+Imports PyTorch.
 
 InvalidSpec                                         invalid_spec      the same spec fails the same way everywhere
 DataError                                           invalid_data      a fault of the data: every attempt fails likewise

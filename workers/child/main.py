@@ -1,4 +1,7 @@
-"""What a child does with its assignment: run the engine and tell every event. Imported once, by the fork server; must not touch CUDA on import."""
+"""The work of a child: run the engine and report every event. The fork server imports it once.
+
+Importing it must not touch CUDA.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ from workers.protocol import Assignment, Environment, Failed, Finished, Progress
 
 
 def main(assignment: Assignment, reports: Connection, stop_requested: threading.Event) -> None:
-    """Carry out the assignment and tell how it goes; the last report says how it ended.
+    """Execute the assignment and report every event; the last report is the outcome.
 
     Args:
-        assignment: what to do.
-        reports: where to tell.
-        stop_requested: set when the child shall stop at the next event.
+        assignment: the run and its limits.
+        reports: receives the reports.
+        stop_requested: when set, the run stops at its next event.
     """
     torch.set_num_threads(assignment.threads)
     if assignment.compiled:
@@ -41,7 +44,7 @@ def main(assignment: Assignment, reports: Connection, stop_requested: threading.
 def _until_failure(assignment: Assignment, stop_requested: threading.Event) -> Iterator[Report]:
     try:
         environment = describe(assignment.device)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the device, it is this machine's fault, and the supervisor shall hear of it
+    except Exception as error:  # noqa: BLE001 - every fault of a device is a fault of this machine, and is reported as such
         yield Failed(
             failure="infrastructure",
             message=f"{assignment.device} does not work here: {error}",
@@ -58,7 +61,7 @@ def _until_failure(assignment: Assignment, stop_requested: threading.Event) -> I
                 if isinstance(report, Finished)
                 else report
             )
-    except Exception as error:  # noqa: BLE001 - every exception has a failure class; the supervisor records it with the traceback
+    except Exception as error:  # noqa: BLE001 - every exception has a failure class, and is recorded with its traceback
         yield failed(error, assignment)
 
 
@@ -66,7 +69,7 @@ def _run(spec: RunSpec, assignment: Assignment, stop_requested: threading.Event)
     stopwatch = Stopwatch(assignment.directory, assignment.earlier)
     checkpoints = Checkpoints(assignment.directory, assignment.earlier) if assignment.directory else None
     started = time.monotonic()
-    depends_on: Environment = {"precision": spec.track.precision}
+    known: Environment = {"precision": spec.track.precision}
     machine = Machine(
         device=assignment.device,
         data_root=assignment.data_root,
@@ -78,14 +81,14 @@ def _run(spec: RunSpec, assignment: Assignment, stop_requested: threading.Event)
             yield Finished(
                 event=event,
                 environment={
-                    **depends_on,
+                    **known,
                     "attempt_seconds": time.monotonic() - started,
                     **peaks(assignment.device),
                 },
             )
             return
         if isinstance(event, RunStarted):
-            depends_on |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
+            known |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
         yield Progress(event=event, seconds=stopwatch.seconds(event))
         if stop_requested.is_set():
             yield Stopped()

@@ -1,6 +1,7 @@
-"""Imported by the fork server alone: what every child would otherwise do again, or nearly every one.
+"""What the fork server imports and reads once for all children.
 
-The first optimiser imports PyTorch's compiler (a second), and the embedded dataset is read from a compressed text (40 ms of a run of a second).
+The first optimiser imports PyTorch's compiler, which takes a second. The embedded dataset is decoded from a
+compressed text, which takes 40 ms of a run of one second.
 """
 
 import torch._dynamo  # noqa: F401

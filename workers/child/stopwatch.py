@@ -1,4 +1,4 @@
-"""How long each task took, kept beside the checkpoints: a task's results may reach the database only in a later attempt."""
+"""The duration of each task, stored beside the checkpoints: a later attempt may record the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE = "seconds.jsonl"
 
 
 class Stopwatch:
-    """Measures tasks by a monotonic clock.
+    """Measures tasks with a monotonic clock.
 
     Args:
-        directory: where this attempt saves; None remembers nothing.
-        earlier: where earlier attempts saved.
+        directory: of this attempt's checkpoints; None stores nothing.
+        earlier: the directories of earlier attempts.
     """
 
     def __init__(self, directory: Path | None, earlier: Sequence[Path] = ()) -> None:
@@ -27,7 +27,10 @@ class Stopwatch:
         self._started: dict[int, float] = {}
 
     def seconds(self, event: Event) -> float | None:
-        """The seconds a `TaskEvaluated` took from its task's start, in whichever attempt; None for other events, or if nobody knows."""
+        """Seconds from a task's start to its `TaskEvaluated`, in the attempt that trained it.
+
+        None for other events, or if unknown.
+        """
         if isinstance(event, TaskStarted):
             self._started[event.task] = time.monotonic()
         if not isinstance(event, TaskEvaluated):

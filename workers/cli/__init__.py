@@ -1,1 +1,1 @@
-"""The commands of the worker package: `cil worker`, `cil run`, `cil gc` and `cil data`."""
+"""Commands of the worker package: `cil worker`, `cil run`, `cil gc` and `cil data`."""

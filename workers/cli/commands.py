@@ -1,4 +1,7 @@
-"""The commands `cil worker`, `cil run` and `cil gc`. Importing this module imports only typer: the rest is imported by the command that needs it."""
+"""The commands `cil worker`, `cil run` and `cil gc`.
+
+Importing this module imports only typer: each command imports what it needs.
+"""
 
 # ruff: noqa: PLC0415 - see above
 from __future__ import annotations
@@ -10,18 +13,18 @@ import typer
 
 
 def worker(
-    device: Annotated[str, typer.Option(help="Where runs are executed: cpu or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device of the runs: cpu or cuda:N.")] = "cpu",
     slots: Annotated[
-        int, typer.Option(min=1, max=64, help="Runs at a time; they share the device and the cores.")
+        int, typer.Option(min=1, max=64, help="Concurrent runs; they share the device and the cores.")
     ] = 1,
     queue: Annotated[
-        str | None, typer.Option(help="The queue to take runs from; the default one if not given.")
+        str | None, typer.Option(help="Queue to take runs from; by default the queue cil.")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Holds datasets/ and checkpoints/; CIL_DATA_DIR if not given.")
+        Path | None, typer.Option(help="Holds datasets/ and checkpoints/; by default CIL_DATA_DIR.")
     ] = None,
 ) -> None:
-    """Execute queued runs until SIGTERM or Ctrl-C; give back what is running then."""
+    """Execute queued runs until SIGTERM or Ctrl-C, which release the running ones."""
     from store import logs
     from store.celery_config import DEFAULT_QUEUE
     from workers.cli.terminal import settings
@@ -45,11 +48,11 @@ def run(
             help="A JSON file as for POST /jobs, or with one seed instead of seeds.",
         ),
     ],
-    device: Annotated[str, typer.Option(help="Where to run: cpu or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device of the runs: cpu or cuda:N.")] = "cpu",
     data_dir: Annotated[Path, typer.Option(envvar="CIL_DATA_DIR", help="Holds datasets/.")] = Path("var"),
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the result, complete after every seed; standard output if not given."),
+        typer.Option(help="File for the result, complete after every seed; by default standard output."),
     ] = None,
     compiled: Annotated[
         bool,
@@ -84,17 +87,19 @@ def run(
 
 def gc(
     data_dir: Annotated[
-        Path | None, typer.Option(help="Holds checkpoints/; CIL_DATA_DIR if not given.")
+        Path | None, typer.Option(help="Holds checkpoints/; by default CIL_DATA_DIR.")
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(help="Whose checkpoints stay: none, failed or all; CIL_KEEP_CHECKPOINTS if not given."),
+        typer.Option(
+            help="Finished runs whose checkpoints stay: none, failed or all; by default CIL_KEEP_CHECKPOINTS."
+        ),
     ] = None,
     free: Annotated[
-        bool, typer.Option("--free", help="Remove them; without it they are only shown.")
+        bool, typer.Option("--free", help="Delete them; without it they are only listed.")
     ] = False,
 ) -> None:
-    """Show the checkpoints on this machine, and remove those of finished runs. Results stay."""
+    """List the checkpoints on this machine, and delete those of finished runs. Results stay."""
     from workers.cli.terminal import collect_garbage, settings
 
     collect_garbage(settings(data_dir, keep), free=free)

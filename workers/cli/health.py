@@ -1,7 +1,10 @@
-"""`python -m workers.cli.health`: the health check of a worker's container. Exit code 0 if a worker of this host sends heartbeats.
+"""`python -m workers.cli.health`: the health check of a worker's container.
+
+It exits with code 0 if this host's worker sends heartbeats.
 
 Decisions:
-    * The heartbeat in the database is the evidence: a worker that is stuck, or that cannot reach the database, is unhealthy.
+    * The heartbeat in the database is the evidence: a worker that is stuck, or that cannot reach the
+      database, is unhealthy.
     * Silence counts from one lease on, after which other workers take its runs.
 """
 

@@ -1,4 +1,7 @@
-"""The file `cil run` is given: JSON of a job, as for `POST /jobs`, or of one run. Torch-free, so that a mistake is answered at once."""
+"""The input of `cil run`: JSON of a job, as for `POST /jobs`, or of one run.
+
+Torch-free, so that a mistake is reported at once.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from cil_core.spec.jobs import JobSpec, RunSpec
 
 
 def read(path: Path) -> tuple[RunSpec, ...]:
-    """The runs a file asks for.
+    """The runs in a file.
 
     Raises:
-        ValueError: if it is not the JSON of a job or a run; pydantic's ValidationError is one.
+        ValueError: it is not the JSON of a job or a run; pydantic's ValidationError is a ValueError.
     """
     content = json.loads(path.read_text())
     if not isinstance(content, dict):
@@ -26,7 +29,7 @@ def read(path: Path) -> tuple[RunSpec, ...]:
 
 
 def read_or_exit(path: Path) -> tuple[RunSpec, ...]:
-    """The same for a terminal: says what is wrong with the file and ends the program with 2."""
+    """The runs in a file; prints what is wrong with it and exits with code 2 otherwise."""
     try:
         return read(path)
     except ValidationError as error:

@@ -1,7 +1,10 @@
-"""`cil run`: the engine alone, in this process. The result is the JSON a reader needs to recompute every number.
+"""`cil run`: the engine alone, in this process.
+
+The result is the JSON a reader needs to recompute every number.
 
 Decisions:
-    * A seed that fails does not stop the others. The result names what failed and why, and the exit code is 1.
+    * A seed that fails does not stop the others. The result names what failed and why, and the exit code is
+      1.
     * The result file is complete after every seed, so that Ctrl-C keeps the finished seeds.
 """
 
@@ -62,7 +65,7 @@ def execute(specs: Sequence[RunSpec], machine: Machine, out: ResultFile) -> int:
         out: where the result goes.
 
     Returns:
-        The exit code: 0; 1 if a run failed or the result could not be written; 130 after Ctrl-C or SIGTERM.
+        The exit code: 0; 1 after a failed run or an unwritable result; 130 after Ctrl-C or SIGTERM.
     """
     console, result, interrupted = Console(stderr=True, soft_wrap=True), Result(specs), False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's time limit is like Ctrl-C

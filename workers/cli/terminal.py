@@ -1,4 +1,4 @@
-"""What the commands of this package share with a terminal: settings from the environment, tables."""
+"""Parts that the commands of this package share: settings from the environment, tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from workers.parent.settings import WorkerSettings
 
 
 def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSettings:
-    """The settings of the environment, with what the command line says instead; ends the program if they are wrong."""
+    """The settings of the environment, overridden by the command line.
+
+    Exits with code 2 if they are invalid.
+    """
     given = {"data_dir": data_dir, "keep_checkpoints": keep}
     try:
         return WorkerSettings.model_validate(
@@ -32,20 +35,20 @@ def settings(data_dir: Path | None = None, keep: str | None = None) -> WorkerSet
 
 
 def collect_garbage(settings: WorkerSettings, *, free: bool) -> None:
-    """Show the checkpoints here and, if asked to, remove those the policy lets go."""
+    """List the checkpoints of this machine; with `free`, delete those that the policy allows."""
     database = Database(settings.database_url.get_secret_value())
     with database.reading() as session:
         items = checkpoint_folders(session, settings.checkpoints)
     database.dispose()
     table = Table("run", "state", "MiB", "")
     for item in items:
-        goes = is_removable(item, settings.keep_checkpoints)
-        if goes and free:
+        is_deletable = is_removable(item, settings.keep_checkpoints)
+        if is_deletable and free:
             remove(item)
         table.add_row(
             item.run_id,
-            item.state or "unknown here",
+            item.state or "unknown run",
             f"{item.size_bytes / 2**20:.1f}",
-            ("removed" if free else "can go") if goes else "stays",
+            ("deleted" if free else "deletable") if is_deletable else "kept",
         )
     Console().print(table)

@@ -1,1 +1,4 @@
-"""The worker process: claims runs, supervises their child processes and records their events. Never imports PyTorch."""
+"""The worker process: claims runs, supervises their child processes and records their events.
+
+Never imports PyTorch.
+"""

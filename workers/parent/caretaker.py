@@ -1,9 +1,10 @@
-"""`Caretaker`: what every worker does besides running: say that it is there, reap lost runs, ring again, free the disk.
+"""`Caretaker`: a worker's periodic duties: heartbeat, reaping, waking others, deleting checkpoints.
 
 Decisions:
-    * Harmless in any number of workers: the store lets exactly one reaper take a lost run back.
-    * After the database was away every lease looks lost. Their holders get a few heartbeats to come back before anything is reaped.
-    * Nothing here may stop a worker. What fails is logged and tried again at the next round.
+    * Any number of workers may do this at once: the store lets exactly one reaper take a lost run back.
+    * After an outage of the database every lease looks lost. Their holders get a few heartbeats of grace
+      before anything is reaped.
+    * Nothing here may stop a worker: a failure is logged, and the next round tries again.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _GRACE_HEARTBEATS = 3
 
 
 class Caretaker:
-    """Makes its rounds in a thread.
+    """Works in a thread of its own.
 
     Args:
-        offer: the worker it belongs to.
-        info: what the worker says of itself.
-        database: the truth.
-        listener: to ring for others, and for this worker when a reaped run is ready.
-        settings: the interval and what to keep.
+        offer: the worker.
+        info: host, versions and slots of the worker.
+        database: the source of truth.
+        listener: wakes the workers of a queue when one of its runs is ready.
+        settings: intervals, and which checkpoints to keep.
     """
 
     def __init__(
@@ -56,18 +57,18 @@ class Caretaker:
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first round is made at once."""
+        """Start the thread; the first round begins at once."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, and say goodbye."""
+        """End the thread and mark the worker as stopped."""
         self._closing.set()
         self._thread.join(self._settings.grace_seconds)
         try:
             with self._database.transaction() as session:
                 runs.worker_stopped(session, self._offer.id)
         except (*AWAY, NotFound) as error:
-            log.warning("could not say goodbye to the database: %s", error)
+            log.warning("could not mark this worker as stopped: %s", error)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -75,7 +76,7 @@ class Caretaker:
                 self._round()
             except AWAY as error:
                 self._away_at = time.monotonic()
-                log.warning("the database is away, trying again: %s", error)
+                log.warning("the database is unreachable, trying again: %s", error)
             except Exception:
                 log.exception("a round of the caretaker failed")
             self._closing.wait(self._settings.heartbeat_seconds)
@@ -98,7 +99,7 @@ class Caretaker:
             ("cancelled", reaped.cancelled),
         ):
             for run_id in ids:
-                log.warning("%s: its worker was lost; %s", run_id, word)
+                log.warning("%s: its worker is lost; %s", run_id, word)
         for queue in reaped.unclaimed:
             self._listener.ring(queue)
 
@@ -106,9 +107,7 @@ class Caretaker:
         with self._database.reading() as session:
             removed = sweep(session, self._settings.checkpoints, self._settings.keep_checkpoints)
         for item in removed:
-            log.info(
-                "%s is %s: its checkpoints are removed (%d bytes)", item.run_id, item.state, item.size_bytes
-            )
+            log.info("%s is %s: deleted its checkpoints (%d bytes)", item.run_id, item.state, item.size_bytes)
 
     def _delete_expired_keys(self) -> None:
         with self._database.transaction() as session:

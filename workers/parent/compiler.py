@@ -1,4 +1,4 @@
-"""Whether this machine can compile backbones: PyTorch writes C++ for a processor, and needs the compiler for GPUs too."""
+"""Whether this machine can compile backbones: PyTorch needs a C++ compiler, for GPUs as well."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shutil
 
 
 def missing_for(what: str) -> str | None:
-    """What is missing here, as a sentence for whoever asked; None if nothing is.
+    """A message about the missing compiler; None if it is installed.
 
     Args:
-        what: the setting or option that asked for compilation.
+        what: the setting or option that requests compilation.
     """
     if shutil.which("g++") is not None:
         return None
-    return f"{what} needs the C++ compiler g++, which is not on the PATH: install it, or leave {what} out"
+    return f"{what} needs the C++ compiler g++, which is not on the PATH: install it, or remove {what}"

@@ -1,4 +1,4 @@
-"""Registered folder datasets, announced to the service so that jobs may name them."""
+"""Registration of folder datasets with the service, so that jobs may name them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from store.datasets import register_dataset
 
 
 def announce(database: Database, data_root: Path) -> tuple[str, ...]:
-    """Make every registered folder known to the service, so that jobs may name it. Doing it twice changes nothing.
+    """Register every folder dataset of this machine with the service. Idempotent.
 
     Raises:
         DataError: a registration is damaged.
-        AlreadyExists: the service knows other data under one of the names.
+        AlreadyExists: the service has other data under one of the names.
     """
     known = tuple(card for name, card in folder_datasets.cards(data_root).items() if name.startswith(PREFIX))
     with database.transaction() as session:

@@ -1,9 +1,11 @@
-"""`EventWriter`: what one attempt writes into the database, also when the database is away for a while.
+"""`EventWriter`: the writes of one attempt to the database, also across an outage of the database.
 
 Decisions:
-    * One event is one fenced transaction, in the order in which the child told them. While the database is away they wait here.
-    * Whether the lease still holds is the database's to say. What is reckoned here, with this machine's monotonic clock and from before
-      the renewal was sent, is only how long the child may go on without an answer: never longer than the lease.
+    * One event is one fenced transaction, in the order of the child's reports. During an outage the events
+      wait in memory.
+    * Only the database decides whether the lease still holds. The clock here limits how long the child runs
+      without an answer: it counts from before the renewal was sent, by this machine's monotonic clock, so it
+      never exceeds the lease.
 """
 
 from __future__ import annotations
@@ -27,18 +29,18 @@ from workers.parent.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-"""What SQLAlchemy raises when the database cannot be reached, is locked or has no room: worth another try."""
+"""Exceptions of SQLAlchemy that mean a database out of reach, locked or full: worth a retry."""
 
 Write = Callable[[Session], object]
-"""Brings a run out of `running`: finish, fail or release, with everything but the session filled in."""
+"""One write of an attempt: record, finish, fail or release, with every argument but the session."""
 
 
 class EventWriter:
-    """The records of one attempt.
+    """Writes for one attempt.
 
     Args:
-        database: where to write.
-        claim: what this worker holds.
+        database: the source of truth.
+        claim: the lease of this worker on the run.
         settings: the length of a lease.
         claimed_at: monotonic time before the claim was sent.
     """
@@ -47,7 +49,7 @@ class EventWriter:
         self._database, self._claim, self._settings = database, claim, settings
         self._pending: deque[Write] = deque()
         self._renewed_at = claimed_at
-        self._away = False
+        self._is_away = False
 
     @property
     def lease_left(self) -> float:
@@ -55,42 +57,44 @@ class EventWriter:
         return self._renewed_at + self._settings.lease_seconds - time.monotonic()
 
     def record(self, event: Event, seconds: float | None) -> None:
-        """Write an event, now or when the database is back.
+        """Write an event, now or after the outage.
 
         Raises:
-            LeaseLost: if the run is somebody else's by now.
+            LeaseLost: another attempt holds the run.
         """
         self._pending.append(partial(runs.record, claim=self._claim, event=event, seconds=seconds))
-        if not self._away:
-            self._attempt(self._flush)
+        if not self._is_away:
+            self._try(self._flush)
 
-    def beat(self) -> bool:
-        """Write what waits, renew the lease; whether the run shall be cancelled. False also if the database is away.
+    def heartbeat(self) -> bool:
+        """Write waiting events and renew the lease.
+
+        Returns whether a cancellation is requested, False during an outage.
 
         Raises:
-            LeaseLost: if the run is somebody else's by now.
+            LeaseLost: another attempt holds the run.
         """
-        asked = time.monotonic()
+        sent_at = time.monotonic()
         answers: list[runs.Heartbeat] = []
 
         def renew() -> None:
             with self._database.transaction() as session:
                 answers.append(runs.heartbeat(session, self._claim, self._settings.lease))
 
-        if not (self._attempt(renew) and self._attempt(self._flush)):
+        if not (self._try(renew) and self._try(self._flush)):
             return False
         if not answers[0].held:
             raise LeaseLost(f"{self._claim.run_id}: attempt {self._claim.attempt} has lost its lease")
-        self._renewed_at = asked
+        self._renewed_at = sent_at
         return answers[0].cancel_requested
 
-    def settle(self, ending: Write) -> bool:
-        """Write what waits and then the ending; False if the database is away.
+    def finish(self, outcome: Write) -> bool:
+        """Write waiting events and then the outcome; False during an outage.
 
         Raises:
-            LeaseLost: if the run is somebody else's by now.
+            LeaseLost: another attempt holds the run.
         """
-        return self._attempt(self._flush) and self._attempt(partial(self._write, ending))
+        return self._try(self._flush) and self._try(partial(self._write, outcome))
 
     def _flush(self) -> None:
         while self._pending:
@@ -101,15 +105,15 @@ class EventWriter:
         with self._database.transaction() as session:
             entry(session)
 
-    def _attempt(self, work: Callable[[], None]) -> bool:
+    def _try(self, work: Callable[[], None]) -> bool:
         try:
             work()
         except AWAY as error:
-            if not self._away:
-                log.warning("%s: the database is away, trying again: %s", self._claim.run_id, error)
-            self._away = True
+            if not self._is_away:
+                log.warning("%s: the database is unreachable, trying again: %s", self._claim.run_id, error)
+            self._is_away = True
             return False
-        if self._away:
-            log.info("%s: the database is back", self._claim.run_id)
-        self._away = False
+        if self._is_away:
+            log.info("%s: the database is reachable again", self._claim.run_id)
+        self._is_away = False
         return True

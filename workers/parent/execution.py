@@ -1,14 +1,16 @@
-"""`Execution`: one claimed run from its child's start to its end in the database.
+"""`Execution`: one claimed run, from the start of its child to its outcome in the database.
 
-    child ──reports──► take ──► writer (events, one fenced transaction each)
-      ▲                 beat: renew the lease, tell the child, hear of a cancellation
-      └──stop, kill──── limits: draining, database away, hung, out of time
+    child ──reports──► take ──► event writer (one fenced transaction per event)
+      ▲                 heartbeat: renew the lease of database and child, receive a cancellation
+      └──stop, kill──── limits: draining, database outage, hung, out of time
 
 Decisions:
-    * Whatever happens, the child's process group is dead before the run is given up, and the run then has a reason.
-    * The first reason to stop wins. One with a grace asks the child to stop at its next event, and kills it when the grace is over.
-    * A run that is lost to another worker is left alone: the database refuses this one's writes.
-    * A database that stays away costs no attempt: the child is stopped before the lease can end, and the run is given back afterwards.
+    * The child's process group is dead before the outcome is written, and every run that ends has a reason.
+    * The first reason to stop wins. With a grace period the child may stop at its next event; after it the
+      child is killed.
+    * A run that another worker has taken is left alone: the database rejects the writes of this attempt.
+    * A database outage costs no attempt: the child is stopped before the lease can end, and the run is
+      released afterwards.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ _TRACEBACK_LINES = 50
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the children of a worker run.
+    """The device and the threads of a worker's children.
 
     Attributes:
         device: `cpu` or `cuda:N`.
-        threads: CPU threads of each.
+        threads: CPU threads per child.
     """
 
     device: str
@@ -55,20 +57,25 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """Why the child is being stopped: how the run ends then, and the monotonic time at which it is killed."""
+    """A decision to stop the child.
 
-    ending: Write
+    Attributes:
+        outcome: of the run.
+        kill_at: monotonic time at which the child is killed.
+        child_may_finish: whether a run that finishes or fails before it stops is recorded as such.
+    """
+
+    outcome: Write
     kill_at: float
-    child_may_end_it: bool
-    """Whether a run that finishes or fails by itself meanwhile is recorded as such."""
+    child_may_finish: bool
 
 
 class Execution:
-    """One attempt at one run; `run` is the whole of a thread.
+    """One attempt at one run; `run` is the target of a thread.
 
     Args:
-        claim: what this worker holds.
-        database: where it is recorded.
+        claim: the lease of this worker on the run.
+        database: the source of truth.
         settings: intervals and limits.
         placement: device and threads.
         claimed_at: monotonic time before the claim was sent.
@@ -92,23 +99,24 @@ class Execution:
         self._epoch_recorded = float("-inf")
 
     def drain(self) -> None:
-        """Have the run given back at its next event, with no attempt charged; safe from another thread."""
+        """Release the run at its next event, with no attempt charged; safe from another thread."""
         self._draining.set()
 
     def run(self) -> None:
-        """Carry the attempt out; returns when the child is dead and the run's end is written, or is somebody else's to write."""
+        """Execute the attempt.
+
+        Returns when the child is dead and the outcome is written, or another attempt holds the run.
+        """
         bind_contextvars(run_id=self.claim.run_id, job_id=self.claim.job_id, attempt=self.claim.attempt)
         try:
             try:
-                self._settle(self._attempt())
+                self._write_outcome(self._attempt())
             except LeaseLost:
                 raise
-            except (
-                Exception
-            ) as error:  # the last resort: no run may stay without a reason, whatever bug is met here
-                log.exception("%s: its supervision failed", self.claim.run_id)
+            except Exception as error:  # last resort: a bug here must not leave a run without a reason
+                log.exception("%s: supervision failed", self.claim.run_id)
                 lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
-                self._settle(
+                self._write_outcome(
                     self._failing(
                         FailureClass.internal, f"{type(error).__name__}: {error}", {"traceback": [*lines]}
                     )
@@ -122,9 +130,7 @@ class Execution:
         try:
             child = ChildProcess(self._assignment())
         except (OSError, EOFError) as error:
-            return self._failing(
-                FailureClass.infrastructure, f"no process could be started for the run: {error}"
-            )
+            return self._failing(FailureClass.infrastructure, f"cannot start a process for the run: {error}")
         try:
             return self._supervise(child)
         finally:
@@ -147,18 +153,18 @@ class Execution:
 
     def _supervise(self, child: ChildProcess) -> Write:
         while True:
-            ended = child.ended  # asked before reading: whatever a dead child said is in its pipe
+            ended = child.ended  # read first: everything a dead child reported is in its pipe
             for report in child.read(min(_TICK_SECONDS, self._next_beat - time.monotonic())):
-                ending = self._take(report, child)
-                if ending is not None:
-                    return ending
+                outcome = self._take(report, child)
+                if outcome is not None:
+                    return outcome
             if ended:
-                return self._stop.ending if self._stop else self._died(child)
-            self._beat(child)
+                return self._stop.outcome if self._stop else self._died(child)
+            self._renew(child)
             self._enforce_limits(child)
 
     def _take(self, report: Report, child: ChildProcess) -> Write | None:
-        """Note a report; the run's ending if it is the last one."""
+        """Process a report; returns the outcome if it is the last one."""
         self._last_report = time.monotonic()
         match report:
             case Ready(environment=environment):
@@ -168,9 +174,9 @@ class Execution:
                 self._record(report)
                 return None
             case _ if self._stop and not (
-                self._stop.child_may_end_it and isinstance(report, (Finished, Failed))
+                self._stop.child_may_finish and isinstance(report, (Finished, Failed))
             ):
-                return self._stop.ending
+                return self._stop.outcome
             case Finished(event=event, environment=environment):
                 return partial(runs.finish, claim=self.claim, event=event, environment=environment)
             case Failed(failure=failure, message=message, evidence=evidence):
@@ -178,7 +184,7 @@ class Execution:
             case Stopped():
                 return self._failing(
                     FailureClass.infrastructure,
-                    "the run was asked to stop by a signal that its worker did not send",
+                    "run process received a SIGTERM that its worker did not send",
                     child.evidence(),
                 )
 
@@ -189,12 +195,12 @@ class Execution:
             self._epoch_recorded = self._last_report
         self._writer.record(progress.event, progress.seconds)
 
-    def _beat(self, child: ChildProcess) -> None:
+    def _renew(self, child: ChildProcess) -> None:
         now = time.monotonic()
         if now < self._next_beat:
             return
         self._next_beat = now + self._settings.heartbeat_seconds
-        cancel_requested = self._writer.beat()
+        cancel_requested = self._writer.heartbeat()
         child.renew(self._writer.lease_left)
         if cancel_requested:
             self._stop_for(self._failing(FailureClass.cancelled, "cancelled on request"))
@@ -202,9 +208,9 @@ class Execution:
     def _enforce_limits(self, child: ChildProcess) -> None:
         settings, now = self._settings, time.monotonic()
         if self._draining.is_set():
-            self._give_back("its worker was shut down")
+            self._release("its worker was shut down")
         elif self._writer.lease_left <= settings.grace_seconds + settings.heartbeat_seconds:
-            self._give_back("the database was away for as long as the lease")
+            self._release("the database was unreachable for the length of the lease")
         elif now - self._last_report > settings.hung_minutes * 60:
             self._stop_for(
                 self._failing(
@@ -215,7 +221,7 @@ class Execution:
             self._stop_for(
                 self._failing(
                     FailureClass.timed_out,
-                    f"the attempt took longer than the limit of {settings.run_hours:g} hours",
+                    f"the attempt exceeded the limit of {settings.run_hours:g} hours",
                     child.evidence(),
                 )
             )
@@ -226,24 +232,22 @@ class Execution:
         else:
             child.request_stop()
 
-    def _give_back(self, reason: str) -> None:
+    def _release(self, reason: str) -> None:
         self._stop_for(
             partial(runs.release, claim=self.claim, reason=reason),
             self._settings.grace_seconds,
-            child_may_end_it=True,
+            child_may_finish=True,
         )
 
-    def _stop_for(self, ending: Write, grace: float = 0, *, child_may_end_it: bool = False) -> None:
+    def _stop_for(self, outcome: Write, grace: float = 0, *, child_may_finish: bool = False) -> None:
         if self._stop is None:
-            self._stop = _Stop(ending, time.monotonic() + grace, child_may_end_it)
+            self._stop = _Stop(outcome, time.monotonic() + grace, child_may_finish)
 
     def _died(self, child: ChildProcess) -> Write:
         evidence = child.evidence()
         how = evidence["exit_signal"] or f"exit code {evidence['exit_code']}"
-        hint = "; when nobody sent it, the kernel was short of memory" if how == "SIGKILL" else ""
-        return self._failing(
-            FailureClass.infrastructure, f"the run's process died without a word: {how}{hint}", evidence
-        )
+        hint = " (likely the kernel's OOM killer)" if how == "SIGKILL" else ""
+        return self._failing(FailureClass.infrastructure, f"run process exited with {how}{hint}", evidence)
 
     def _failing(
         self, failure: FailureClass, message: str, evidence: dict[str, JsonValue] | None = None
@@ -258,13 +262,16 @@ class Execution:
             policy=self._settings.retry,
         )
 
-    def _settle(self, ending: Write) -> None:
-        """Write the ending, however long the database stays away; a worker that drains leaves it to the reaper after its grace."""
+    def _write_outcome(self, outcome: Write) -> None:
+        """Write the outcome, however long an outage lasts.
+
+        A draining worker leaves it to the reaper after the grace period.
+        """
         abandon_at = float("inf")
-        while not self._writer.settle(ending):
+        while not self._writer.finish(outcome):
             if self._draining.is_set():
                 abandon_at = min(abandon_at, time.monotonic() + self._settings.grace_seconds)
             if time.monotonic() >= abandon_at:
-                log.error("%s: its end could not be written; the lease will run out", self.claim.run_id)
+                log.error("%s: cannot write its outcome; the lease will expire", self.claim.run_id)
                 return
             time.sleep(self._settings.poll_seconds)

@@ -1,10 +1,11 @@
-"""`Listener`: the Celery side of a worker, which only ever learns that there may be work.
+"""`Listener`: the Celery side of a worker. A message only says that there may be work.
 
 Decisions:
-    * The consumer runs in a thread of its own, so that whatever happens to Redis or to Celery cannot stop a run: without it the
-      supervisor polls. A consumer that ends is started again.
-    * The handler puts a ring into a queue that the supervisor empties. Two deliveries of one message, or none, are the same as one.
-    * Everything that would make the consumer more than a listener is switched off: remote control, gossip, events, results.
+    * The consumer runs in its own thread, so that no fault of Redis or Celery can stop a run: without it the
+      supervisor polls. A consumer that exits is restarted.
+    * The handler only puts a wake-up into a queue that the supervisor empties. No delivery, one or two of the
+      same message are equivalent.
+    * Every other function of a Celery worker is off: remote control, gossip, events, results.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Listener:
 
     Args:
         redis_url: the broker.
-        name: the queue where rings for this worker arrive.
+        name: the queue of this worker.
     """
 
     def __init__(self, redis_url: str, name: str) -> None:
@@ -50,15 +51,18 @@ class Listener:
             broker_connection_max_retries=None,
         )
         self._app.task(name=MESSAGE, ignore_result=True, shared=False)(self.wake)
-        self._thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen; returns at once, whether Redis is there or not. One listens in a process at a time."""
-        celery.worker.state.should_stop = None  # as an earlier one may have left it
+        """Start to listen; returns at once, with or without Redis.
+
+        A process has at most one active listener.
+        """
+        celery.worker.state.should_stop = None  # an earlier listener may have set it
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it rang, waiting for it up to `seconds`; asking takes the ring away."""
+        """Wait up to `seconds` for a wake-up and consume it; returns whether one arrived."""
         try:
             self._wakeups.get(timeout=seconds)
         except queue.Empty:
@@ -68,15 +72,15 @@ class Listener:
         return True
 
     def wake(self) -> None:
-        """Ring it from inside; safe in a signal handler."""
+        """Wake this worker up; safe in a signal handler."""
         self._wakeups.put(None)
 
     def ring(self, name: str) -> None:
-        """Tell the other workers of a queue; without Redis they find out by polling."""
+        """Wake the workers of a queue up; without Redis they poll."""
         try:
             self._app.send_task(MESSAGE, queue=name, **RING_OPTIONS)
         except OperationalError as error:
-            log.warning("cannot ring for queue %s, its workers will poll: %s", name, error)
+            log.warning("cannot wake the workers of queue %s, which poll instead: %s", name, error)
 
     def close(self) -> None:
         """Stop listening."""
@@ -85,7 +89,7 @@ class Listener:
         self._thread.join(_JOIN_SECONDS)
 
     def _listen(self) -> None:
-        self._app.set_current()  # in this thread: the consumer finds its handler through the current app
+        self._app.set_current()  # per thread: the consumer finds its handler through the current app
         while not self._closing.is_set():
             options: dict[str, Any] = {
                 "pool": "solo",
@@ -97,7 +101,7 @@ class Listener:
             }
             try:
                 celery.worker.WorkController(self._app, **options).start()
-            except Exception:  # the doorbell is a convenience: whatever breaks it is logged, and the worker goes on by polling
-                log.exception("the doorbell broke")
+            except Exception:  # the worker polls without it
+                log.exception("the listener failed")
             if not self._closing.wait(_RESTART_SECONDS):
-                log.warning("the doorbell stopped listening; starting it again")
+                log.warning("the listener stopped and is restarted")

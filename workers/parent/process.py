@@ -1,10 +1,11 @@
-"""`ChildProcess`: one run's process as its supervisor sees it.
+"""`ChildProcess`: the process of one run, as its supervisor sees it.
 
 Decisions:
-    * Children come from a fork server (stdlib) that has imported PyTorch and the engine once and never touched CUDA: a start takes
-      milliseconds. This process itself never imports PyTorch.
-    * Pipes are read without blocking, so a child stopped in the middle of a line cannot stop its supervisor.
-    * The last lines of what a child printed are evidence of how it died.
+    * Children come from a fork server (standard library) that has imported PyTorch and the engine once and
+      never touched CUDA: a child starts within milliseconds. The supervisor itself never imports PyTorch.
+    * Pipes are read without blocking, so a child that stops in the middle of a line cannot block its
+      supervisor.
+    * The last lines that a child printed are evidence of how it ended.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _READ_BYTES, _READS = 65_536, 16
 _JOIN_SECONDS = 5.0
 _LINE_END = re.compile(rb"[\r\n]+")  # progress bars end their lines with a return
 _CONTEXT = multiprocessing.get_context("forkserver")
-_KEPT_FROM_CHILDREN = (
+_PASSED_TO_CHILDREN = (
     "PATH",
     "HOME",
     "USER",
@@ -44,7 +45,7 @@ _KEPT_FROM_CHILDREN = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
 )
-_KEPT_PREFIXES = (
+_PASSED_PREFIXES = (
     "LC_",
     "PYTHON",
     "CUDA_",
@@ -61,17 +62,18 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def start_fork_server(threads: int) -> None:
-    """Start the fork server with an environment that holds no secret; call once, before there are threads.
+    """Start the fork server with an environment that holds no secret; call it once, before any thread starts.
 
-    The whole process forgets the rest of its environment, so that a fork server restarted later is as clean.
+    The rest of the environment is deleted from this process, so that a fork server that is restarted later
+    holds no secret either.
 
     Args:
         threads: CPU threads of a child.
     """
-    for name in [name for name in os.environ if not _may_be_seen(name)]:
+    for name in [name for name in os.environ if not _is_passed(name)]:
         del os.environ[name]
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    # Otherwise every child imports again what stands in this process's __main__: the whole command-line program.
+    # Otherwise every child imports this process's __main__, which is the whole command-line program.
     sys.modules["__main__"] = types.ModuleType("__main__")
     _CONTEXT.set_forkserver_preload(
         ["workers.child.delayed_exit", "workers.child.main", "workers.child.preload"]
@@ -79,8 +81,8 @@ def start_fork_server(threads: int) -> None:
     forkserver.ensure_running()
 
 
-def _may_be_seen(name: str) -> bool:
-    return name in _KEPT_FROM_CHILDREN or name.startswith(_KEPT_PREFIXES) or name.upper() in _PROXIES
+def _is_passed(name: str) -> bool:
+    return name in _PASSED_TO_CHILDREN or name.startswith(_PASSED_PREFIXES) or name.upper() in _PROXIES
 
 
 class _Lines:
@@ -93,8 +95,8 @@ class _Lines:
         os.set_blocking(pipe.fileno(), False)
 
     def read(self) -> list[bytes]:
-        """What has arrived since; half a line waits for its other half."""
-        for _ in range(_READS):  # bounded, for a child that never stops printing
+        """The lines completed since the last call."""
+        for _ in range(_READS):  # bounded: a child may print without end
             try:
                 data = os.read(self.pipe.fileno(), _READ_BYTES)
             except BlockingIOError:
@@ -108,13 +110,14 @@ class _Lines:
 
 
 class ChildProcess:
-    """Starts at once.
+    """Starts in the constructor.
 
     Args:
-        assignment: what it shall do.
+        assignment: the run and its limits.
 
     Raises:
-        OSError: if no process can be started; EOFError if the fork server died just then.
+        OSError: no process can be started.
+        EOFError: the fork server died during the start.
     """
 
     def __init__(self, assignment: Assignment) -> None:
@@ -142,17 +145,17 @@ class ChildProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has exited."""
         return not self._process.is_alive()
 
     def read(self, timeout: float) -> list[Report]:
-        """Wait for news and return the reports that arrived.
+        """Wait for reports and return those that arrived.
 
         Args:
-            timeout: seconds to wait at most; after the end there is nothing to wait for.
+            timeout: longest wait in seconds; after the exit of the child there is no wait.
 
         Raises:
-            pydantic.ValidationError: if a line is not a report.
+            pydantic.ValidationError: a line is not a report.
         """
         pipes = [lines.pipe for lines in (self._reports, self._log) if lines.open]
         if not self.ended:
@@ -162,27 +165,27 @@ class ChildProcess:
         return [REPORT.validate_json(line) for line in self._reports.read()]
 
     def renew(self, seconds: float) -> None:
-        """Tell the child for how many seconds more it may live without news."""
-        with suppress(BrokenPipeError):  # it has just ended, which `ended` says
+        """Send the child the seconds it may run until the next renewal."""
+        with suppress(BrokenPipeError):  # it has just exited, which `ended` reports
             self._watch.send_bytes(str(seconds).encode())
 
     def request_stop(self) -> None:
-        """Wish that the run stops at its next event."""
+        """Request that the run stops at its next event."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the whole process group and wait until its leader is gone."""
+        """Kill the whole process group and wait for the exit of its leader."""
         self._signal(signal.SIGKILL)
         self._process.join(_JOIN_SECONDS)
 
     def close(self) -> None:
-        """Kill what is left, free every resource."""
+        """Kill the process group and free every resource."""
         self.kill()
         self._close_pipes()
         self._process.close()
 
     def evidence(self) -> dict[str, JsonValue]:
-        """How it ended, as far as can be told from outside: exit code or signal, last lines printed, peak of resident memory in bytes."""
+        """How it ended, as seen from outside: exit code or signal, last lines printed, peak of memory."""
         code = self._process.exitcode
         by_signal = code is not None and code < 0
         return {
@@ -193,7 +196,10 @@ class ChildProcess:
         }
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the group, also when its leader is gone; to the process alone if it has not made its group yet."""
+        """Signal the group, even if its leader has exited.
+
+        The process alone if it has not created its group yet.
+        """
         send: Callable[[int, int], None]
         for send in (os.killpg, os.kill):
             with suppress(ProcessLookupError, PermissionError):
@@ -203,7 +209,7 @@ class ChildProcess:
                 return
 
     def _sample_memory(self) -> None:
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # it has just exited
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     self._peak_bytes = max(self._peak_bytes, int(line.split()[1]) * 1024)

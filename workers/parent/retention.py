@@ -1,8 +1,9 @@
-"""Removing the checkpoints of runs that need them no more. Results are in the database and stay.
+"""Deletion of checkpoints that no run needs any more. Results are in the database and stay.
 
 Decisions:
-    * Only the database says that a run is terminal; a folder it knows nothing of is somebody else's and stays.
-    * A folder is renamed before it is emptied: no reader ever sees half a run.
+    * Only the database says that a run is terminal; the folder of an unknown run may belong to another
+      service and stays.
+    * A folder is renamed before it is emptied, so no reader sees half a run.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class CheckpointFolder:
     Attributes:
         run_id: the run.
         state: of the run; None if the database does not know it.
-        folder: where they lie.
-        size_bytes: what they take.
+        folder: their location.
+        size_bytes: their size.
     """
 
     run_id: str
@@ -42,7 +43,7 @@ class CheckpointFolder:
 
 
 def checkpoint_folders(session: Session, checkpoints: Path) -> list[CheckpointFolder]:
-    """Every run with checkpoints in the directory, by run id."""
+    """The runs with checkpoints in the directory, by run id."""
     folders = {folder.name: folder for folder in sorted(checkpoints.glob("run_*")) if folder.is_dir()}
     states: dict[str, RunState] = {}
     for names in _batches(list(folders)):
@@ -56,14 +57,14 @@ def checkpoint_folders(session: Session, checkpoints: Path) -> list[CheckpointFo
 
 
 def is_removable(item: CheckpointFolder, policy: KeepCheckpoints) -> bool:
-    """Whether the policy lets these checkpoints go."""
+    """Whether the policy allows their deletion."""
     if item.state is None or not item.state.is_terminal or policy is KeepCheckpoints.ALL:
         return False
     return policy is KeepCheckpoints.NONE or item.state is RunState.succeeded
 
 
 def remove(item: CheckpointFolder) -> None:
-    """Free the space; does nothing if somebody else has."""
+    """Delete the checkpoints; does nothing if another process has."""
     trash = item.folder.with_name(_TRASH + item.run_id)
     with suppress(FileNotFoundError):
         item.folder.rename(trash)
@@ -71,13 +72,13 @@ def remove(item: CheckpointFolder) -> None:
 
 
 def sweep(session: Session, checkpoints: Path, policy: KeepCheckpoints) -> list[CheckpointFolder]:
-    """Remove what the policy lets go; returns what was removed."""
+    """Delete what the policy allows; returns what was deleted."""
     for trash in checkpoints.glob(_TRASH + "*"):
         shutil.rmtree(trash, ignore_errors=True)
-    gone = [item for item in checkpoint_folders(session, checkpoints) if is_removable(item, policy)]
-    for item in gone:
+    removed = [item for item in checkpoint_folders(session, checkpoints) if is_removable(item, policy)]
+    for item in removed:
         remove(item)
-    return gone
+    return removed
 
 
 def _batches(names: list[str]) -> Iterator[list[str]]:

@@ -1,13 +1,13 @@
-"""`serve`: a worker from its start to its end, as one process.
+"""`serve`: a worker from its start to its exit, as one process.
 
     main thread   Supervisor: claims; drains on SIGTERM or Ctrl-C
     a thread      Listener: the Celery consumer
     a thread      Caretaker: heartbeat of the worker, reaper, retention
-    a thread      Execution: one for each run that is being executed, with its child process
+    a thread      Execution: one per running run, with its child process
 
 Decisions:
     * A worker whose device does not work refuses to start: it would claim every run and fail it.
-    * It waits for a database that is not there yet, but not for a schema that is not the one it was made for.
+    * It waits for a database that is not reachable yet, but refuses one with another schema.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PROBE_SECONDS = 300.0
 
 
 class CannotServe(Exception):
-    """The worker cannot work here; the message says why."""
+    """The worker cannot work on this machine; the message says why."""
 
 
 def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> None:
@@ -51,10 +51,10 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
         settings: services, intervals and limits.
         device: `cpu` or `cuda:N`.
         slots: runs at a time.
-        queue: where to take them from.
+        queue: the source of runs.
 
     Raises:
-        CannotServe: if the device, the data directory, the schema or the compiler is unfit.
+        CannotServe: the device, the data directory, the schema or the compiler is unusable.
     """
     placement = Placement(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
     _check_directory(settings.checkpoints)
@@ -101,7 +101,7 @@ def _announce_folders(database: Database, settings: WorkerSettings) -> None:
         else:
             break
     if announced:
-        log.info("registered folders of images here: %s", ", ".join(announced))
+        log.info("registered folder datasets: %s", ", ".join(announced))
 
 
 def _check_directory(checkpoints: Path) -> None:
@@ -117,7 +117,7 @@ def _check_compiler(settings: WorkerSettings) -> None:
 
 
 def _probe(placement: Placement, settings: WorkerSettings) -> Environment:
-    """The environment of a child here, found out by starting one."""
+    """The environment of a child, found by starting one."""
     assignment = Assignment(
         None, placement.device, placement.threads, settings.memory_bytes, _PROBE_SECONDS, settings.datasets
     )
@@ -133,7 +133,7 @@ def _probe(placement: Placement, settings: WorkerSettings) -> Environment:
                     raise CannotServe(report.message)
             if ended:
                 break
-        raise CannotServe(f"a trial process ended without a word: {child.evidence()}")
+        raise CannotServe(f"a trial process exited without a report: {child.evidence()}")
     finally:
         child.close()
 
@@ -148,6 +148,7 @@ def _await_schema(settings: WorkerSettings) -> None:
             continue
         if revision != migrations.HEAD:
             raise CannotServe(
-                f"the database has the schema {revision or '(none)'}; this worker needs {migrations.HEAD}: run the migrations first"
+                f"the database has the schema {revision or '(none)'}, this worker needs {migrations.HEAD}: "
+                "run the migrations first"
             )
         return

@@ -1,9 +1,10 @@
-"""Everything about a worker that can be configured: environment variables that begin with `CIL_`.
+"""The settings of a worker: environment variables that begin with `CIL_`.
 
 Decisions:
-    * Durations carry their unit in the name. The defaults are those whose recovery times the documentation states; tests shorten them.
-    * The database connection stands whole in `CIL_DATABASE_URL`: other variables (`PGPASSWORD` …) are dropped before anything is started,
-      so that the child that runs an experiment holds no secret.
+    * Durations carry their unit in the name. The documentation states the recovery times of the defaults;
+      tests shorten them.
+    * `CIL_DATABASE_URL` holds the whole connection: other variables (`PGPASSWORD` …) are dropped before any
+      process starts, so that the child that runs an experiment holds no secret.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ class KeepCheckpoints(StrEnum):
     """Which finished runs keep their checkpoints."""
 
     NONE = "none"
-    """None: a terminal run needs no resuming."""
+    """No finished run: none of them resumes."""
     FAILED = "failed"
-    """Those that did not succeed, for a look at what went wrong."""
+    """Runs that did not succeed, for a diagnosis."""
     ALL = "all"
-    """All, until somebody removes them."""
+    """All, until an administrator deletes them."""
 
 
 class WorkerSettings(BaseSettings):
-    """How a worker finds its services and how patient it is."""
+    """The services, intervals and limits of a worker."""
 
     model_config = SettingsConfigDict(env_prefix="CIL_", extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -39,30 +40,31 @@ class WorkerSettings(BaseSettings):
         description="SQLAlchemy URL, e.g. sqlite:////data/cil.sqlite3 or postgresql+psycopg://user:password@host/cil."
     )
     redis_url: SecretStr = Field(
-        default=SecretStr("redis://127.0.0.1:6379/0"), description="The broker, for doorbells only."
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="The message broker, which only wakes workers up.",
     )
     data_dir: Path = Field(default=Path("var"), description="Holds datasets/ and checkpoints/.")
 
     lease_seconds: float = Field(
-        default=60, gt=0, le=3600, description="How long a run stays with a worker that is not heard of."
+        default=60, gt=0, le=3600, description="How long a run stays with a worker that sends no heartbeat."
     )
     heartbeat_seconds: float = Field(
         default=5,
         gt=0,
-        description="How often a lease is renewed, a cancellation noticed and lost runs reaped.",
+        description="How often a worker renews leases, reads cancellations and reaps lost runs.",
     )
     poll_seconds: float = Field(
-        default=2, gt=0, description="How often to look for work when no doorbell rings."
+        default=2, gt=0, description="How often a worker looks for runs without a wake-up."
     )
     grace_seconds: float = Field(
         default=10,
         ge=0,
-        description="How long a child may take to finish its checkpoint when it is asked to stop.",
+        description="How long a child may take to finish its checkpoint after a request to stop.",
     )
     progress_seconds: float = Field(
         default=1,
         ge=0,
-        description="At most one finished epoch a run is recorded in this time; the others are dropped.",
+        description="At most one finished epoch per run is recorded in this time; the others are dropped.",
     )
 
     max_attempts: int = Field(
@@ -77,16 +79,16 @@ class WorkerSettings(BaseSettings):
         description="Wait after the first lost attempt; each later one is longer.",
     )
     hung_minutes: float = Field(
-        default=30, gt=0, description="A child that says nothing for so long is hung."
+        default=30, gt=0, description="A child without a report for this time is hung."
     )
-    run_hours: float = Field(default=72, gt=0, description="How long one attempt may take.")
+    run_hours: float = Field(default=72, gt=0, description="Longest duration of one attempt.")
     memory_gib: float | None = Field(
         default=None,
         ge=1,
-        description="Host memory a child may have, by RLIMIT_DATA; unlimited if not given.",
+        description="Host memory per child, by RLIMIT_DATA; unlimited by default.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads of a child; cores divided by slots if not given."
+        default=None, ge=1, description="CPU threads per child; by default cores divided by slots."
     )
     keep_checkpoints: KeepCheckpoints = Field(
         default=KeepCheckpoints.NONE,
@@ -94,11 +96,13 @@ class WorkerSettings(BaseSettings):
     )
     share_first_task: bool = Field(
         default=False,
-        description="Train a first task once for all methods that begin alike, in <data dir>/first-tasks; times then lack it where it was taken.",
+        description="Train a first task once for all methods with the same first task, in <data dir>/first-tasks; "
+        "durations of runs that load it do not contain it.",
     )
     compile_backbones: bool = Field(
         default=False,
-        description="Compile backbones in runs long enough to gain from it (needs g++); the code is kept in <data dir>/compiled.",
+        description="Compile backbones in runs long enough to gain from it (needs g++); "
+        "<data dir>/compiled holds the code.",
     )
 
     log_format: Literal["json", "text"] | None = Field(
@@ -109,35 +113,37 @@ class WorkerSettings(BaseSettings):
     def _lease_outlasts_heartbeats(self) -> Self:
         if self.lease_seconds < 3 * self.heartbeat_seconds:
             raise ValueError(
-                f"a lease of {self.lease_seconds:g} s is shorter than three heartbeats of {self.heartbeat_seconds:g} s: it would be lost to one hiccup"
+                f"a lease of {self.lease_seconds:g} s is shorter than three heartbeats of "
+                f"{self.heartbeat_seconds:g} s: one delay would lose it"
             )
         if self.lease_seconds <= self.grace_seconds + 2 * self.heartbeat_seconds:
             raise ValueError(
-                f"a grace of {self.grace_seconds:g} s and two heartbeats leave nothing of a lease of {self.lease_seconds:g} s"
+                f"a grace of {self.grace_seconds:g} s and two heartbeats are not shorter than a lease of "
+                f"{self.lease_seconds:g} s"
             )
         return self
 
     @property
     def lease(self) -> timedelta:
-        """The lease as the store takes it."""
+        """The length of a lease, as a type of the store."""
         return timedelta(seconds=self.lease_seconds)
 
     @property
     def retry(self) -> RetryPolicy:
-        """When a lost run is tried again, as the store takes it."""
+        """When a lost run is retried, as a type of the store."""
         return RetryPolicy(max_attempts=self.max_attempts, back_off=timedelta(seconds=self.back_off_seconds))
 
     @property
     def memory_bytes(self) -> int | None:
-        """Host memory a child may have."""
+        """Host memory per child."""
         return None if self.memory_gib is None else int(self.memory_gib * 2**30)
 
     @property
     def checkpoints(self) -> Path:
-        """The directory with one folder a run, and in it one an attempt."""
+        """The directory with one folder per run, which has one folder per attempt."""
         return self.data_dir / "checkpoints"
 
     @property
     def datasets(self) -> Path:
-        """The root under which the engine looks for data."""
+        """The engine's root folder of datasets."""
         return self.data_dir / "datasets"

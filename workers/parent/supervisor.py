@@ -1,9 +1,9 @@
-"""`Supervisor`: keeps the slots of a worker filled, until it is told to stop.
+"""`Supervisor`: keeps the slots of a worker filled until it is stopped.
 
 Decisions:
-    * It looks for work when the listener rings, when a slot falls free, and every few seconds anyway.
-    * What it offers is looked up at every claim: a dataset registered meanwhile is offered without a restart.
-    * Told to stop, it claims nothing more and gives every run back after its current checkpoint.
+    * It looks for work after a wake-up, when a slot becomes free, and every few seconds.
+    * It reads the list of datasets at every claim: a new registration needs no restart.
+    * When stopped, it claims nothing more and releases every run after its current checkpoint.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Supervisor:
     """Claims runs and executes them, each in a thread with a child.
 
     Args:
-        offer: who claims; its datasets are filled in here.
+        offer: the worker; its datasets are filled in at every claim.
         slots: runs at a time.
         placement: where children run.
-        database: the truth.
-        listener: says when to look.
+        database: the source of truth.
+        listener: wakes the supervisor up.
         settings: intervals and limits.
     """
 
@@ -52,7 +52,7 @@ class Supervisor:
         self._database, self._listener, self._settings = database, listener, settings
         self._running: dict[threading.Thread, Execution] = {}
         self._stopping = False
-        self._away = False
+        self._is_away = False
 
     def stop(self) -> None:
         """Drain and return from `run`; safe in a signal handler."""
@@ -98,12 +98,12 @@ class Supervisor:
         try:
             execution.run()
         finally:
-            over = execution.claim
+            claim = execution.claim
             log.info(
                 "%s: attempt %d is over",
-                over.run_id,
-                over.attempt,
-                extra={"run_id": over.run_id, "job_id": over.job_id, "attempt": over.attempt},
+                claim.run_id,
+                claim.attempt,
+                extra={"run_id": claim.run_id, "job_id": claim.job_id, "attempt": claim.attempt},
             )
             self._listener.wake()
 
@@ -114,13 +114,15 @@ class Supervisor:
                     session, replace(self._offer, datasets=self._datasets()), self._settings.lease
                 )
         except AWAY as error:
-            if not self._away:
+            if not self._is_away:
                 log.warning(
-                    "the database is away, looking again every %g s: %s", self._settings.poll_seconds, error
+                    "the database is unreachable, trying again every %g s: %s",
+                    self._settings.poll_seconds,
+                    error,
                 )
-            self._away = True
+            self._is_away = True
             return None
-        self._away = False
+        self._is_away = False
         return claim
 
     def _datasets(self) -> frozenset[str]:
@@ -129,7 +131,7 @@ class Supervisor:
 
     def _drain(self) -> None:
         self._remove_finished()
-        log.info("stopping: giving back %d run(s)", len(self._running))
+        log.info("stopping: releasing %d run(s)", len(self._running))
         for execution in self._running.values():
             execution.drain()
         patience = time.monotonic() + 3 * self._settings.grace_seconds + self._settings.poll_seconds

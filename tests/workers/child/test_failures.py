@@ -15,10 +15,10 @@ ORDER = Assignment(
 )
 
 
-def told(action, assignment=ORDER):
+def report_of(action, assignment=ORDER):
     try:
         action()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it shall be classified
+    except Exception as error:  # noqa: BLE001 - every exception is classified
         return failed(error, assignment)
     raise AssertionError("nothing was raised")
 
@@ -31,8 +31,8 @@ def raising(error):
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(10**15), lambda: np.empty(10**15)])
-def test_memory_the_host_refuses_is_told_with_peak_and_limit(allocate):
-    report = told(allocate)
+def test_out_of_memory_on_the_host_reports_peak_and_limit(allocate):
+    report = report_of(allocate)
     assert report.failure == "out_of_memory"
     assert report.message.startswith("out of memory on the host, running on cpu: the peak was ")
     assert " GiB of 8.0 GiB; " in report.message
@@ -40,11 +40,11 @@ def test_memory_the_host_refuses_is_told_with_peak_and_limit(allocate):
 
 
 @pytest.mark.gpu
-def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
+def test_out_of_memory_on_the_device_reports_device_and_peak():
     assignment = Assignment(
         spec=None, device="cuda:0", threads=1, memory_bytes=None, lease_seconds=60, data_root=Path("nowhere")
     )
-    report = told(lambda: torch.empty(10**15, device="cuda:0"), assignment)
+    report = report_of(lambda: torch.empty(10**15, device="cuda:0"), assignment)
     assert report.failure == "out_of_memory"
     assert report.message.startswith("out of memory on cuda:0: the peak was ")
     assert report.evidence["peak_device_bytes"] is not None
@@ -63,13 +63,13 @@ def test_memory_the_device_refuses_is_told_with_device_peak_and_size():
         (ZeroDivisionError("division by zero"), "internal"),
     ],
 )
-def test_every_exception_has_a_class_and_keeps_its_words(error, failure):
-    report = told(raising(error))
+def test_every_exception_has_a_class_and_keeps_its_message(error, failure):
+    report = report_of(raising(error))
     assert report.failure == failure
     assert str(error) in report.message
     assert report.evidence["traceback"][-1].endswith(str(error))
 
 
-def test_an_invalid_spec_says_where():
-    report = told(raising(InvalidSpec("too many classes", ("track", "protocol", "first"))))
+def test_an_invalid_spec_names_its_field():
+    report = report_of(raising(InvalidSpec("too many classes", ("track", "protocol", "first"))))
     assert (report.failure, report.evidence["field"]) == ("invalid_spec", ["track", "protocol", "first"])

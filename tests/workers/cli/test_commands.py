@@ -29,7 +29,7 @@ def test_importing_the_commands_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
-def test_a_worker_without_a_database_says_what_is_missing():
+def test_a_worker_without_a_database_names_the_missing_setting():
     done = call("worker")
     assert done.returncode == 2
     assert done.stderr.startswith("CIL_DATABASE_URL: ")
@@ -41,7 +41,7 @@ def test_a_worker_refuses_a_device_that_does_not_work(sqlite_url, tmp_path):
     assert "cuda:99 does not work here" in done.stderr
 
 
-def test_a_worker_that_shall_compile_refuses_to_start_without_a_compiler(sqlite_url, tmp_path):
+def test_a_worker_that_compiles_refuses_to_start_without_a_compiler(sqlite_url, tmp_path):
     done = call(
         "worker",
         "--data-dir",
@@ -54,7 +54,7 @@ def test_a_worker_that_shall_compile_refuses_to_start_without_a_compiler(sqlite_
     assert "needs the C++ compiler g++" in done.stderr
 
 
-def test_a_run_that_shall_be_compiled_is_refused_without_a_compiler(tmp_path):
+def test_a_compiled_run_is_refused_without_a_compiler(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text(
         json.dumps({"method": {"name": "finetune"}, "track": "digits-b0-inc2-m0-convnet", "seed": 1})
@@ -70,7 +70,7 @@ def test_a_worker_refuses_a_database_without_the_schema_it_needs(tmp_path):
     assert "run the migrations first" in done.stderr
 
 
-def test_the_engine_alone_prints_a_result_from_which_its_summary_follows(reference):
+def test_the_summary_follows_from_the_printed_result(reference):
     last = reference["tasks"][-1]
     accuracy = sum(last["results"]["linear"]["correct"]) / sum(last["test_images"])
     assert reference["summary"]["linear"]["last_accuracy"] == pytest.approx(accuracy)
@@ -84,14 +84,14 @@ NO_METHOD = '{"method": {"name": "nonsense"}, "track": "digits-b0-inc2-m0-convne
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", NO_TRACK, NO_METHOD, '{"seeds": [1, 1]}'])
-def test_what_is_no_spec_is_refused(tmp_path, content):
+def test_an_invalid_spec_file_is_refused(tmp_path, content):
     spec = tmp_path / "spec.json"
     spec.write_text(content)
     with pytest.raises(ValueError, match=r"spec|property|validation"):
         spec_file.read(spec)
 
 
-def test_the_engine_alone_says_where_a_spec_is_wrong(tmp_path):
+def test_cil_run_names_the_invalid_field(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text(NO_TRACK)
     done = call("run", spec)
@@ -100,7 +100,7 @@ def test_the_engine_alone_says_where_a_spec_is_wrong(tmp_path):
     assert done.stdout == ""
 
 
-def test_the_engine_alone_fails_with_the_reason(tmp_path):
+def test_cil_run_reports_the_reason_of_a_failure(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text(
         json.dumps({"method": {"name": "finetune"}, "track": "digits-b20-inc2-m0-convnet", "seeds": [7]})
@@ -110,7 +110,7 @@ def test_the_engine_alone_fails_with_the_reason(tmp_path):
     assert "seed 7: InvalidSpec: the first task asks for 20 classes" in " ".join(done.stderr.split())
 
 
-def test_gc_shows_without_removing_until_it_is_told_to(workshop, recipes):
+def test_gc_deletes_only_with_free(workshop, recipes):
     run_id = workshop.submit(recipes["quick"])
     workshop.cancel(run_id)
     folder = workshop.settings().checkpoints / run_id
@@ -121,10 +121,10 @@ def test_gc_shows_without_removing_until_it_is_told_to(workshop, recipes):
         "COLUMNS": "200",
     }
     shown = call("gc", **environment)
-    assert "can go" in shown.stdout
+    assert "deletable" in shown.stdout
     assert folder.exists()
     freed = call("gc", "--free", **environment)
-    assert "removed" in freed.stdout
+    assert "deleted" in freed.stdout
     assert not folder.exists()
     assert call("gc", "--keep", "some", **environment).returncode == 2
 

@@ -1,4 +1,4 @@
-"""What a worker does besides running: reaping, ringing again, removing checkpoints."""
+"""A worker's periodic duties: reaping, waking others, deleting checkpoints."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ def _change(workshop, run_id, **values):
         session.execute(update(Run).where(Run.id == run_id).values(**values))
 
 
-def test_it_shows_the_worker_and_says_goodbye(workshop, caretaker, until):
+def test_it_registers_the_worker_and_marks_it_stopped(workshop, caretaker, until):
     def listed():
         with workshop.database.reading() as session:
             return [worker for worker in runs.list_workers(session) if worker.offer.id == "keeper"]
@@ -45,7 +45,7 @@ def test_it_shows_the_worker_and_says_goodbye(workshop, caretaker, until):
     assert listed()[0].stopped_at is not None
 
 
-def test_it_takes_back_a_run_whose_lease_ran_out(workshop, caretaker, recipes):
+def test_it_requeues_a_run_with_an_expired_lease(workshop, caretaker, recipes):
     run_id = workshop.submit(recipes["quick"])
     workshop.claim("dead")
     _change(workshop, run_id, lease_until=now(timedelta(seconds=-1)))
@@ -72,7 +72,7 @@ def test_it_deletes_expired_idempotency_keys(workshop, until):
         WorkerOffer("keeper", "other", "cpu"),
         {},
         workshop.database,
-        Doorbell(workshop.redis.url, "other"),
+        Listener(workshop.redis.url, "other"),
         workshop.settings(),
     )
     keeper.start()
@@ -80,7 +80,7 @@ def test_it_deletes_expired_idempotency_keys(workshop, until):
     keeper.close()
 
 
-def test_it_rings_again_for_a_run_that_nobody_claims(workshop, recipes, until):
+def test_it_wakes_workers_for_an_unclaimed_run(workshop, recipes, until):
     workshop.redis.start()
     listener = Listener(workshop.redis.url, "cil")
     listener.start()
@@ -115,9 +115,9 @@ def shelves(workshop, recipes):
 
 def test_only_checkpoints_of_terminal_runs_are_removed(workshop, shelves):
     with workshop.database.reading() as session:
-        gone = sweep(session, workshop.settings().checkpoints, KeepCheckpoints.NONE)
+        removed = sweep(session, workshop.settings().checkpoints, KeepCheckpoints.NONE)
         left = checkpoint_folders(session, workshop.settings().checkpoints)
-    assert {item.state for item in gone} == {"failed", "cancelled"}
+    assert {item.state for item in removed} == {"failed", "cancelled"}
     assert {item.state for item in left} == {"queued", None}
     assert all(item.size_bytes >= 100 for item in left)
     assert sorted(folder.name for folder in workshop.settings().checkpoints.iterdir()) == sorted(
@@ -128,7 +128,7 @@ def test_only_checkpoints_of_terminal_runs_are_removed(workshop, shelves):
 @pytest.mark.parametrize(
     ("policy", "states"), [("none", {"failed", "cancelled"}), ("failed", set()), ("all", set())]
 )
-def test_the_policy_says_what_may_go(workshop, shelves, policy, states):
+def test_the_policy_decides_which_checkpoints_are_removable(workshop, shelves, policy, states):
     with workshop.database.reading() as session:
         items = checkpoint_folders(session, workshop.settings().checkpoints)
     assert {item.state for item in items if is_removable(item, KeepCheckpoints(policy))} == states

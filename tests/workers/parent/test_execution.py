@@ -37,7 +37,7 @@ class Attempt:
 
 @pytest.fixture
 def attempt(workshop):
-    """Starts an attempt at a run of a recipe; whatever is left of it is drained at the end."""
+    """Starts an attempt at a run of a recipe; drained at the end."""
     started = []
 
     def start(method, **changes):
@@ -72,23 +72,23 @@ def _descendants():
     ]
 
 
-def _is_gone(pid):
+def _has_exited(pid):
     import psutil
 
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_child_that_says_nothing_is_hung_and_killed(attempt, child_of, recipes):
+def test_a_silent_child_is_hung_and_killed(attempt, child_of, recipes):
     hung = attempt(recipes["endless"], hung_minutes=9 / 60)
     child = child_of(hung)
     os.kill(child, signal.SIGSTOP)
     run = hung.join()
     assert (run.state, run.failure) == ("queued", "hung")
     assert run.message.startswith("no event for 0.15")
-    assert _is_gone(child)
+    assert _has_exited(child)
 
 
-def test_methods_that_begin_alike_train_their_first_task_once(workshop, attempt, recipes):
+def test_methods_with_the_same_first_task_train_it_once(workshop, attempt, recipes):
     first = attempt(recipes["quick"], share_first_task=True).join()
     second = attempt({**recipes["quick"], "name": "replay"}, share_first_task=True).join()
     assert (first.state, second.state) == ("succeeded", "succeeded")
@@ -104,10 +104,10 @@ def test_methods_that_begin_alike_train_their_first_task_once(workshop, attempt,
 def test_a_run_over_its_time_limit_fails_as_timed_out(attempt, recipes):
     run = attempt(recipes["endless"], run_hours=2 / 3600).join()
     assert (run.state, run.failure) == ("failed", "timed_out")
-    assert "longer than the limit" in run.message
+    assert "exceeded the limit" in run.message
 
 
-def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt):
+def test_a_run_over_its_memory_limit_fails_as_out_of_memory(workshop, attempt):
     hungry = {
         "name": "finetune",
         "first_task": {"epochs": 1, "batch_size": 4096, "milestones": []},
@@ -121,7 +121,7 @@ def test_a_run_that_needs_more_memory_than_it_may_have_says_so(workshop, attempt
     assert run.evidence["peak_host_bytes"] > 2**27
 
 
-def test_a_run_whose_loss_explodes_fails_as_diverged(attempt):
+def test_a_diverging_run_fails_as_diverged(attempt):
     run = attempt(
         {
             "name": "finetune",
@@ -132,15 +132,15 @@ def test_a_run_whose_loss_explodes_fails_as_diverged(attempt):
     assert "task" in run.message
 
 
-def test_a_checkpoint_that_cannot_be_written_is_the_reason_told(workshop, attempt, recipes):
-    workshop.directory.joinpath("checkpoints").write_text("a file stands where the directory should be")
+def test_an_unwritable_checkpoint_is_the_reason_of_the_failure(workshop, attempt, recipes):
+    workshop.directory.joinpath("checkpoints").write_text("a file instead of the directory")
     run = attempt(recipes["quick"], max_attempts=1).join()
     assert (run.state, run.failure) == ("dead", "infrastructure")
     assert "cannot write" in run.message
     assert run.evidence["traceback"]
 
 
-def test_a_child_killed_by_a_signal_is_tried_again(attempt, child_of, recipes):
+def test_a_child_killed_by_a_signal_is_retried(attempt, child_of, recipes):
     killed = attempt(recipes["endless"])
     os.kill(child_of(killed), signal.SIGSEGV)
     run = killed.join()
@@ -157,7 +157,7 @@ def test_a_fenced_out_attempt_kills_its_child_and_writes_nothing(workshop, attem
     taken = workshop.claim("another")
     run = fenced.join()
     assert (run.state, run.attempt, run.worker_id) == ("running", taken.attempt, "another")
-    assert _is_gone(child)
+    assert _has_exited(child)
     assert not [
         event
         for event in workshop.events(run.id)
@@ -169,17 +169,17 @@ def _sequence(workshop, run_id, kind):
     return next(event.sequence for event in workshop.events(run_id) if event.kind == kind)
 
 
-def test_a_child_that_ignores_the_wish_to_stop_is_killed_after_the_grace(attempt, child_of, recipes):
+def test_a_child_that_does_not_stop_is_killed_after_the_grace_period(attempt, child_of, recipes):
     stubborn = attempt(recipes["endless"], grace_seconds=0.5)
     child = child_of(stubborn)
     os.kill(child, signal.SIGSTOP)
     stubborn.execution.drain()
     run = stubborn.join()
     assert (run.state, run.charged) == ("queued", 0)
-    assert _is_gone(child)
+    assert _has_exited(child)
 
 
-def test_epochs_are_recorded_no_oftener_than_the_interval(attempt, until, recipes, workshop):
+def test_epochs_are_recorded_at_most_once_per_interval(attempt, until, recipes, workshop):
     seldom = attempt(recipes["endless"], progress_seconds=600)
 
     def recorded():
@@ -190,16 +190,16 @@ def test_epochs_are_recorded_no_oftener_than_the_interval(attempt, until, recipe
     assert recorded() == 1
 
 
-def test_a_ledger_refuses_to_renew_what_another_attempt_holds(workshop, recipes):
+def test_a_lease_of_another_attempt_is_not_renewed(workshop, recipes):
     workshop.submit(recipes["quick"])
     claim = workshop.claim()
     writer = EventWriter(workshop.database, claim, workshop.settings(), time.monotonic())
-    assert writer.beat() is False
+    assert writer.heartbeat() is False
     assert writer.lease_left > 3
     with workshop.database.transaction() as session:
-        runs.release(session, claim, "gone")
+        runs.release(session, claim, "released by the test")
     with pytest.raises(LeaseLost):
-        writer.beat()
+        writer.heartbeat()
     with pytest.raises(LeaseLost):
         writer.record(events.TaskStarted(task=0, known=0, seen=2, train_images=1, exemplars=0), None)
 
@@ -218,7 +218,7 @@ def small_disk(workshop):
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_is_the_reason_told_and_leaves_nothing_half_written(attempt, recipes, small_disk):
+def test_a_full_disk_is_the_reason_of_the_failure_and_leaves_no_partial_file(attempt, recipes, small_disk):
     run = attempt(recipes["quick"], max_attempts=1).join()
     assert (run.state, run.failure) == ("dead", "infrastructure")
     assert "No space left on device" in run.message

@@ -22,7 +22,7 @@ def listener(redis):
     listener.close()
 
 
-def test_a_ring_is_heard_and_leaves_no_result_behind(listener, redis, until):
+def test_a_wake_up_arrives_and_stores_no_result(listener, redis, until):
     assert isinstance(listener._app.backend, DisabledBackend)
     for _ in range(2):  # when the second is heard, the first is over and done with
         listener.ring("cil")
@@ -52,9 +52,7 @@ def test_a_pickle_is_refused_unread_and_rings_are_still_last_report(listener, re
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_process_that_listens_never_loads_pytorch_and_its_lease_is_renewed_while_a_run_computes(
-    workshop, recipes, until
-):
+def test_the_worker_never_loads_pytorch_and_renews_leases_during_a_run(workshop, recipes, until):
     workshop.redis.start()
     run_id = workshop.submit(recipes["endless"])
     worker = workshop.start_worker()

@@ -1,4 +1,4 @@
-"""A child process and its manners: real forks, no database."""
+"""A child process: real forks, no database."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def start(tmp_path):
 
 
 def everything(child):
-    """All it says until it ends."""
+    """All reports until it exits."""
     reports = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -46,7 +46,7 @@ def everything(child):
         reports += child.read(0.5)
         if ended:
             return reports
-    raise AssertionError(f"still running; at last it said {reports[-1]}")
+    raise AssertionError(f"still running; the last report is {reports[-1]}")
 
 
 def first_event(child):
@@ -57,7 +57,7 @@ def first_event(child):
         seen += child.read(1)
 
 
-def test_a_child_tells_every_event_and_ends(start, recipes):
+def test_a_child_reports_every_event_and_exits(start, recipes):
     child = start(recipes["quick"])
     reports = everything(child)
     assert isinstance(reports[0], Ready)
@@ -71,21 +71,21 @@ def test_a_child_tells_every_event_and_ends(start, recipes):
     assert child.evidence()["exit_code"] == 0
 
 
-def test_a_resumed_child_still_knows_how_long_finished_tasks_took(start, recipes, tmp_path):
+def test_a_resumed_child_reports_the_durations_of_finished_tasks(start, recipes, tmp_path):
     first = start(recipes["quick"])
-    told = {
+    first_durations = {
         report.event.task: report.seconds
         for report in everything(first)
         if isinstance(report, Progress) and report.seconds
     }
     second = start(recipes["quick"], directory=tmp_path / "attempt-2", earlier=(tmp_path / "attempt-1",))
-    retold = {
+    second_durations = {
         report.event.task: report.seconds
         for report in everything(second)
         if isinstance(report, Progress) and report.seconds
     }
-    assert retold == told
-    assert len(told) == 5
+    assert second_durations == first_durations
+    assert len(first_durations) == 5
 
 
 def test_a_child_leads_its_own_session_and_group(start, recipes):
@@ -94,23 +94,23 @@ def test_a_child_leads_its_own_session_and_group(start, recipes):
     assert os.getsid(child.pid) == child.pid == os.getpgid(child.pid) != os.getpgid(0)
 
 
-def test_a_child_stops_at_the_next_event_when_asked_to(start, recipes):
+def test_a_child_stops_at_the_next_event_after_sigterm(start, recipes):
     child = start(recipes["endless"])
     first_event(child)
     child.request_stop()
     assert isinstance(everything(child)[-1], Stopped)
 
 
-def test_a_child_without_news_kills_itself_and_says_why(start, recipes):
+def test_a_child_without_a_renewal_kills_itself_and_logs_why(start, recipes):
     child = start(recipes["endless"])
     first_event(child)
     child.renew(0.5)
     everything(child)
     assert child.evidence()["exit_signal"] == "SIGKILL"
-    assert "no news from the supervisor for as long as the lease" in child.evidence()["log_tail"][-1]
+    assert "no renewal from the supervisor within the lease" in child.evidence()["log_tail"][-1]
 
 
-def test_a_child_with_news_lives_on(start, recipes):
+def test_a_child_with_renewals_keeps_running(start, recipes):
     child = start(recipes["endless"])
     first_event(child)
     until = time.monotonic() + 6
@@ -126,10 +126,10 @@ def test_a_child_whose_watch_closes_kills_itself(start, recipes):
     child._watch.close()
     everything(child)
     assert child.evidence()["exit_signal"] == "SIGKILL"
-    assert "the supervisor is gone" in child.evidence()["log_tail"][-1]
+    assert "the supervisor has exited" in child.evidence()["log_tail"][-1]
 
 
-def test_a_child_that_cannot_obey_is_killed_all_the_same(start, recipes):
+def test_a_stopped_child_can_be_killed(start, recipes):
     child = start(recipes["endless"])
     first_event(child)
     os.kill(child.pid, signal.SIGSTOP)
@@ -145,7 +145,7 @@ def test_a_device_that_does_not_work_is_reported(start):
     assert "cuda:99 does not work here" in report.message
 
 
-def test_a_spec_that_cannot_run_is_invalid_and_says_where(start, recipes):
+def test_a_spec_that_cannot_run_is_invalid(start, recipes):
     report = everything(start(recipes["quick"], track="digits-b20-inc2-m50-convnet"))[-1]
     assert isinstance(report, Failed)
     assert report.failure == "invalid_spec"

@@ -1,4 +1,4 @@
-"""Whole workers as processes, killed, stopped, cut off and asked to leave."""
+"""Whole workers as processes: killed, stopped, drained."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import redis as redis_client
 from workers.parent.listener import Listener
 
 
-def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellation(workshop, recipes, until):
+def test_the_process_of_a_run_holds_no_secret_and_exits_after_a_cancellation(workshop, recipes, until):
     run_id = workshop.submit(recipes["endless"])
     worker = workshop.start_worker(redis_url="redis://:a-secret@127.0.0.1:1/0", token="cil_secret")
     until(lambda: workshop.run(run_id).task_sizes)
@@ -27,7 +27,7 @@ def test_the_process_of_a_run_holds_no_secret_and_is_gone_soon_after_a_cancellat
     assert worker.process.poll() is None
 
 
-def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference, until):
+def test_another_worker_finishes_the_run_of_a_killed_one(any_workshop, reference, until):
     workshop = any_workshop
     run_id = workshop.submit()
     first = workshop.start_worker()
@@ -48,7 +48,7 @@ def test_another_worker_finishes_what_a_killed_one_began(any_workshop, reference
     assert kinds == [0, 1, 2, 3, 4]
 
 
-def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_alone(workshop, reference):
+def test_the_run_of_a_killed_child_is_retried_with_an_identical_result(workshop, reference):
     run_id = workshop.submit()
     worker = workshop.start_worker()
     workshop.await_tasks(run_id, 1)
@@ -70,7 +70,7 @@ def test_a_killed_child_is_tried_again_and_ends_with_the_result_of_the_engine_al
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
-def test_a_long_run_is_compiled_where_the_worker_may_and_leaves_its_code_for_others(workshop, recipes, until):
+def test_only_a_long_run_is_compiled_and_its_code_is_kept(workshop, recipes, until):
     short, long = (
         workshop.submit(recipes["quick"]),
         workshop.submit({"name": "finetune", "first_task": {"epochs": 10_000, "lr": 0.001}}),
@@ -102,7 +102,7 @@ def straying(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("end", ["cancelled", "worker killed"])
-def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end):
+def test_processes_that_a_run_started_die_with_it(workshop, recipes, straying, until, end):
     run_id = workshop.submit(recipes["endless"])
     worker = workshop.start_worker()
     workshop.await_state(run_id, "running")
@@ -116,7 +116,7 @@ def test_what_a_run_started_dies_with_it(workshop, recipes, straying, until, end
     until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_drained_worker_gives_its_run_back_uncharged(workshop, until):
+def test_a_drained_worker_releases_its_run_uncharged(workshop, until):
     run_id = workshop.submit()
     worker = workshop.start_worker()
     workshop.await_tasks(run_id, 1)
@@ -148,7 +148,7 @@ def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, refer
     until(lambda: "no longer holds" in stalled.output or "lost its lease" in stalled.output)
 
 
-def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
+def test_two_wake_ups_start_each_run_once(workshop, recipes, until):
     workshop.redis.start()
     worker = workshop.start_worker(poll_seconds=600)
     until(lambda: "Connected to redis" in worker.output)
@@ -161,7 +161,7 @@ def test_a_doorbell_rung_twice_starts_each_run_once(workshop, recipes, until):
         assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
 
 
-def test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another(workshop, recipes, until):
+def test_a_worker_with_all_messages_leaves_runs_to_another(workshop, recipes, until):
     workshop.redis.start()
     runs = [workshop.submit(recipes["endless"], seed=seed) for seed in (1, 2)]
     listener = Listener(workshop.redis.url, "cil")
@@ -175,7 +175,7 @@ def test_a_worker_with_all_the_messages_leaves_the_other_runs_to_another(worksho
     assert workshop.await_state(runs[1], "running").worker_id != first
 
 
-def test_what_was_cancelled_while_no_worker_was_up_never_runs(workshop, recipes):
+def test_a_run_cancelled_without_a_worker_never_runs(workshop, recipes):
     workshop.redis.start()
     revoked = workshop.submit(recipes["quick"], seed=1)
     Listener(workshop.redis.url, "cil").ring("cil")
