@@ -3,8 +3,8 @@
     make mutations
     python -m tests.mutations hoards pickle      only the rows with one of these words
 
-In a copy of the last commit, replaces one line of the design at a time and runs the test of its row: a mutation that survives is an
-untested guarantee. Takes some minutes; not part of the suite.
+In a copy of the last commit, it replaces one line of the design at a time and runs the test of its row: a
+mutation that survives is an untested guarantee. It takes some minutes and is not part of the suite.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ MUTATIONS = (
         "results pile up: there is no result backend",
         "workers/parent/listener.py",
         "self._app.task(name=MESSAGE, ignore_result=True, shared=False)",
-        "self._app.conf.update(result_backend=redis_url, task_ignore_result=False); RING_OPTIONS.update(ignore_result=False); self._app.task(name=MESSAGE)",
+        "self._app.conf.update(result_backend=redis_url, task_ignore_result=False); "
+        "RING_OPTIONS.update(ignore_result=False); self._app.task(name=MESSAGE)",
         LISTENER + "test_a_wake_up_arrives_and_stores_no_result",
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""The service as a user meets it: `cil up` as a process, jobs over HTTP, results on a page. And what `kill -9` does to it: nothing."""
+"""The service as a user meets it: `cil up` as a process, jobs over HTTP, results on a page; and `kill -9`."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 def undisturbed_digest(seed: int) -> str:
-    """The matrix digest of the same run without any service."""
+    """The matrix digest of the same run, by the engine alone."""
     torch.set_num_threads(1)
     last = list(
         run(
@@ -144,11 +144,11 @@ def is_running(up: Up, job: Job) -> bool:
     try:
         runs = up.client.job(job.id).runs
     except ClientError:
-        return False  # the API is being started again
+        return False  # the API is being restarted
     return any(one.state == "running" and up.client.run(one.id).classifiers for one in runs)
 
 
-def test_a_job_goes_from_post_to_leaderboard_and_the_stack_carries_on_where_it_was(
+def test_a_job_reaches_the_leaderboard_and_survives_a_restart(
     start: Callable[[], Up],
 ) -> None:
     up = start()

@@ -59,10 +59,14 @@ class Verdict:
             "|---|---:|---:|",
             faults,
             skipped,
-            f"{sum(self.faults.values())} faults took effect; {self.jobs} jobs of {self.runs} runs: {self.succeeded} succeeded, {self.cancelled} cancelled, in {self.attempts} attempts.",
-            f"Lost: {len(self.lost)}. Duplicated: {len(self.duplicated)}. Different from the undisturbed run: {len(self.different)}. "
+            f"{sum(self.faults.values())} faults took effect; {self.jobs} jobs of {self.runs} runs: "
+            f"{self.succeeded} succeeded, {self.cancelled} cancelled, in {self.attempts} attempts.",
+            f"Lost: {len(self.lost)}. Duplicated: {len(self.duplicated)}. "
+            f"Different from the run without faults: {len(self.different)}. "
             f"Stale leases: {len(self.stale)}. Orphaned processes: {len(self.orphans)}.",
-            f"Recovery, from the blow to the next attempt: {_times(self.first_recoveries)} after a run's first loss; {_times(self.recoveries)} in all.",
+            "Recovery, from the fault to the next attempt: "
+            f"{_times(self.first_recoveries)} after a run's first loss; "
+            f"{_times(self.recoveries)} in all.",
             "",
         ]
         return "\n".join(lines)
@@ -81,7 +85,8 @@ def unfinished(stage: Stage) -> list[str]:
     with stage.database.reading() as session:
         runs = session.scalars(select(Run).where(Run.finished_at.is_(None)))
         return [
-            f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, not before {run.not_before}, {run.message}"
+            f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, "
+            f"not before {run.not_before}, {run.message}"
             for run in runs
         ]
 

@@ -1,7 +1,7 @@
 """The faults that hit a stage, one at a time, and the users who work on the service meanwhile.
 
-The script (`tests/chaos/script.py`) says which fault comes next. Whether it hits anything depends on the moment: each fault
-returns whether it took effect, and only then counts.
+The script (`tests/chaos/script.py`) says which fault comes next. Whether it hits anything depends on the
+moment: each fault returns whether it took effect, and only then counts.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ class Faults:
     def stall_worker(self, step: Step) -> bool:
         """A worker stops for longer than its lease.
 
-        Not while it holds SQLite's only write lock, which would block every process: then it continues and is stopped later.
+        Not while it holds SQLite's only write lock, which would block every process: then it continues and is
+        stopped later.
         """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

@@ -64,7 +64,8 @@ def played(
     took_effect: Callable[[], Collection[str]],
     is_over: Callable[[], bool],
 ) -> Iterator[Step]:
-    """The steps to play: whole rounds until the time is over, at least one; then those whose fault has never taken effect.
+    """The steps to play: whole rounds until the time is over, at least one; then those whose fault has never
+    taken effect.
 
     Args:
         steps: of a script.

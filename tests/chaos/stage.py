@@ -1,7 +1,7 @@
-"""`Stage`: the whole service as processes of its own, each of which can be killed, stopped, and started again.
+"""`Stage`: the whole service as separate processes, each of which can be killed, stopped, and restarted.
 
-What a supervisor does in production, starting again what died, is done by whoever injected the fault. Every process inherits a `TMPDIR` of its own
-stage, by which it is recognised however deep it descends: at the end none may be left.
+The fault that kills a process also restarts it, as a supervisor does in production. Every process inherits
+the `TMPDIR` of its stage, which identifies it and its descendants: at the end none may be left.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 class Service:
-    """A process that can be started again."""
+    """A process that can be restarted."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.name, self.command, self.environment, self.log = name, command, environment, log
@@ -96,7 +96,7 @@ class Service:
             self.process.wait()
 
     def end(self) -> None:
-        """Politely."""
+        """SIGTERM, and SIGKILL after half a minute."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         if self.process is not None:

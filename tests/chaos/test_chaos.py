@@ -1,4 +1,5 @@
-"""The guarantees under faults: a seeded script injects faults into the real service, and an audit counts the consequences.
+"""The guarantees under faults: a seeded script injects faults into the real service, and an audit counts the
+consequences.
 
     make chaos MINUTES=5 SEED=1     the defaults of production, both databases, the figures printed
 
@@ -137,7 +138,8 @@ def test_nothing_is_lost_doubled_or_changed(
         until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
     except AssertionError:
         pytest.fail(
-            f"not ended: {unfinished(stage)}; running: {[service.name for service in stage.services if service.is_running]}"
+            f"not ended: {unfinished(stage)}; "
+            f"running: {[service.name for service in stage.services if service.is_running]}"
         )
     stage.stop()
     # A fork server notices the exit of its worker after its imports, which take a while on a busy machine.

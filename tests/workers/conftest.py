@@ -1,6 +1,6 @@
-"""A workshop for every test: a database, a data directory, real Redis servers and real workers, all gone when the test ends.
+"""A workshop per test: a database, a data directory, a real Redis server and real workers, removed after it.
 
-Workers are started as `cil worker` starts them, as processes of their own, with intervals short enough for a test.
+Workers are separate processes, as `cil worker` starts them, with intervals short enough for a test.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def until(condition: Callable[[], object], seconds: float = 150) -> object:
 
 
 class RedisServer:
-    """A real server that can be absent."""
+    """A real server that a test starts and kills."""
 
     def __init__(self, directory: Path) -> None:
         self.port, self.directory, self.process = free_port(), directory, None
@@ -150,7 +150,7 @@ class WorkerProcess:
 
 
 class Workshop:
-    """What a test needs to employ workers."""
+    """The services and the workers of one test."""
 
     track = TRACK
 
@@ -272,7 +272,7 @@ def _opened(url: str, directory: Path, redis: RedisServer) -> Iterator[Workshop]
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What `cil run` says of the steady recipe with seed 1: the undisturbed result."""
+    """The result of `cil run` for the steady recipe with seed 1, without any fault."""
     directory = tmp_path_factory.mktemp("reference")
     spec = directory / "spec.json"
     spec.write_text(json.dumps({"method": STEADY, "track": TRACK, "seed": 1}))
@@ -287,7 +287,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Children started by the tests themselves come from a server that has imported the engine. Gives their environment."""
+    """The environment of children that tests start themselves, from a server that has imported the engine."""
     process._CONTEXT.set_forkserver_preload(["workers.child.main"])
     child = process.ChildProcess(Assignment(None, "cpu", 1, None, 60, tmp_path_factory.getbasetemp()))
     reports: list[Report] = []

@@ -2,13 +2,13 @@
 
 Imports PyTorch.
 
-InvalidSpec                                         invalid_spec      the same spec fails the same way everywhere
-DataError                                           invalid_data      a fault of the data: every attempt fails likewise
-Diverged                                            diverged
-MemoryError, CPU or CUDA allocation refused         out_of_memory     never retried; names device, limit and peak
-DataUnavailable, CheckpointError, other OSErrors    infrastructure    a fault of this machine: another attempt may succeed
-a CUDA error                                        infrastructure    a broken or lost device
-anything else                                       internal          a bug in this software
+InvalidSpec                                       invalid_spec    the spec fails in the same way everywhere
+DataError                                         invalid_data    a fault of the data: every attempt fails
+Diverged                                          diverged
+MemoryError, CPU or CUDA allocation refused       out_of_memory   never retried; names device, limit and peak
+DataUnavailable, CheckpointError, other OSErrors  infrastructure  a fault of this machine: a retry may succeed
+a CUDA error                                      infrastructure  a broken or lost device
+anything else                                     internal        a bug in this software
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _out_of_memory(error: Exception, assignment: Assignment, used: Environment) 
         peak, limit = used["peak_host_bytes"], assignment.memory_bytes
         where = f"on the host, running on {assignment.device}"
     bound = f" of {limit / _GIB:.1f} GiB" if limit else ""
-    return f"out of memory {where}: the peak was {(peak if isinstance(peak, int) else 0) / _GIB:.1f} GiB{bound}; {first_line}"
+    used_gib = (peak if isinstance(peak, int) else 0) / _GIB
+    return f"out of memory {where}: the peak was {used_gib:.1f} GiB{bound}; {first_line}"
 
 
 def _device_bytes(device: str) -> int | None:

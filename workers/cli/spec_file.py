@@ -23,7 +23,8 @@ def read(path: Path) -> tuple[RunSpec, ...]:
     content = json.loads(path.read_text())
     if not isinstance(content, dict):
         raise ValueError(
-            f'a spec is a JSON object with "method", "track" and "seeds" (or one "seed"), not a {type(content).__name__}'
+            'a spec is a JSON object with "method", "track" and "seeds" (or one "seed"), '
+            f"not a {type(content).__name__}"
         )
     return (RunSpec.model_validate(content),) if "seed" in content else JobSpec.model_validate(content).runs()
 

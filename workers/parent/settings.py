@@ -96,7 +96,7 @@ class WorkerSettings(BaseSettings):
     )
     share_first_task: bool = Field(
         default=False,
-        description="Train a first task once for all methods with the same first task, in <data dir>/first-tasks; "
+        description="Train a first task once for all methods that share it, in <data dir>/first-tasks; "
         "durations of runs that load it do not contain it.",
     )
     compile_backbones: bool = Field(

@@ -21,7 +21,8 @@ ENDLESS = [sys.executable, "-c", "import signal; print('up', flush=True); signal
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); [signal.pause() for _ in iter(int, 1)]",
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)\n"
+    "while True: signal.pause()",
 ]
 
 
@@ -176,7 +177,12 @@ def test_an_impossible_process_id_is_ignored(tmp_path, pid) -> None:
 def test_a_service_is_repaired_after_three_failed_starts(tmp_path, eventually) -> None:
     damaged = tmp_path / "damaged"
     damaged.touch()
-    code = f"import os, signal; os.path.exists({str(damaged)!r}) and (print('damaged'), os._exit(1)); print('up', flush=True); signal.pause()"
+    code = f"""
+import os, signal, sys
+if os.path.exists({str(damaged)!r}): sys.exit("damaged")
+print("up")
+signal.pause()
+"""
     complaints: list[str] = []
 
     def repair(line: str) -> None:

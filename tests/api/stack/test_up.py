@@ -1,4 +1,7 @@
-"""`cil up` with damaged files, with obstacles, and with an external database and Redis. tests/test_end_to_end.py runs jobs on it."""
+"""`cil up` with damaged files, with obstacles, and with an external database and Redis.
+
+tests/test_end_to_end.py runs jobs on it.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +130,7 @@ def test_a_url_holds_the_address_that_reaches_the_service() -> None:
 
 @pytest.fixture
 def damaged_redis_file(tmp_path: Path) -> bytes:
-    """Leaves an append-only file of a real server in the data directory, damaged in the middle; gives its content."""
+    """The content of a real append-only file in the data directory, damaged in the middle."""
     folder = tmp_path / "data" / "redis"
     folder.mkdir(parents=True)
     server = redis_server.configure(folder)

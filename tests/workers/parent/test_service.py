@@ -91,7 +91,7 @@ def test_only_a_long_run_is_compiled_and_its_code_is_kept(workshop, recipes, unt
 
 @pytest.fixture
 def straying(tmp_path, monkeypatch):
-    """Every run starts a process that outlives the call: `git`, which it asks for the commit, leaves one behind. Gives those that are alive."""
+    """The living processes that runs leave behind: `git`, which each run calls, starts one here."""
     git = tmp_path / "bin" / "git"
     git.parent.mkdir()
     mark = str(600 + int.from_bytes(os.urandom(4)) / 2**32)
@@ -130,7 +130,7 @@ def test_a_drained_worker_releases_its_run_uncharged(workshop, until):
 
 
 def test_a_stalled_worker_loses_its_run_and_its_child(postgresql_workshop, reference, until):
-    # On SQLite a process that is stopped in the middle of a write keeps everybody from writing until it goes on, on any design.
+    # On SQLite a process that is stopped in the middle of a write blocks every other writer, on any design.
     run_id = postgresql_workshop.submit()
     stalled = postgresql_workshop.start_worker(
         progress_seconds=60
