@@ -127,8 +127,13 @@ class Faults:
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that one fault takes at most, as long as something is there to hit."""
+        """Seconds that one fault waits at most for Redis or a process."""
         return PATIENCE + self.absence
+
+    @property
+    def child_wait(self) -> float:
+        """Seconds in which a child runs, even if both workers were hit."""
+        return 60 + 2 * self.stage.lease
 
     def inject(self, step: Step) -> None:
         """Inject the fault of a step and count it by whether it took effect."""
@@ -144,7 +149,8 @@ class Faults:
 
     def kill_child(self, step: Step) -> bool:
         children = self._await(
-            lambda: [(worker, child) for worker in self.stage.workers for child in worker.runners()]
+            lambda: [(worker, child) for worker in self.stage.workers for child in worker.runners()],
+            self.child_wait,
         )
         if not children:
             return False

@@ -114,7 +114,7 @@ def test_nothing_is_lost_doubled_or_changed(
     began = time.monotonic()
     first_round = list(islice(script(SEED, list(faults.every)), len(faults.every)))
     rests = LONGEST_REST * sum(act.rest for step in first_round for act in step.acts)
-    most = rests + faults.longest_wait * len(faults.every)
+    most = rests + faults.longest_wait * len(faults.every) + faults.child_wait
     with capsys.disabled() if MINUTES else nullcontext():
         sys.stdout.write(f"\n{len(first_round)} faults, each once: {rests:.0f} to {most:.0f} s\n")
     complete_after = 0.0

@@ -32,7 +32,7 @@ def test_a_wake_up_arrives_and_stores_no_result(listener, redis, until):
         assert not list(connection.scan_iter("celery-task-meta*"))
 
 
-def test_a_pickle_is_refused_unread_and_rings_are_still_last_report(listener, redis, tmp_path: Path):
+def test_a_pickle_is_refused_and_later_wake_ups_arrive(listener, redis, tmp_path: Path):
     class Trap:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "sprung",))
