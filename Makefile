@@ -36,6 +36,7 @@ lint: setup   ## formatting, style, types, import contracts, generated documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m cil_core.spec.fidelity --check
 	$(BIN)/pip check
 
 audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory database, so it is not part of `make test`

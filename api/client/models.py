@@ -163,7 +163,7 @@ class Entry(Answer):
 
 
 class Reported(Answer):
-    """What a paper reports, and the gap between it and our best entry of that method."""
+    """A reported result, and the gap between our entry of the same recipe and it."""
 
     title: str
     method: str | None

@@ -71,6 +71,8 @@ def show(
     output.say_wrapped(f"seeds\n  {', '.join(map(str, chosen.seeds))}\nrecipes")
     for recipe in chosen.recipes:
         output.say_wrapped(f"  {json.dumps(recipe)}")
+    for method, preset in chosen.half_base_presets.items():
+        output.say_wrapped(f"  on B50 tracks: {json.dumps({'name': method, 'preset': preset})}")
     output.say_wrapped(f"cost\n  {price}")
 
 

@@ -74,7 +74,7 @@ def cost(client: Client, suite: Suite) -> Cost:
 
 def submit(client: Client, suite: Suite) -> list[Job]:
     """Submit every job of a suite; finished runs are reused."""
-    return [client.submit_json(job.model_dump(mode="json", exclude_none=True)) for job in suite.jobs()]
+    return [client.submit_json(job.model_dump(mode="json")) for job in suite.jobs()]
 
 
 def watch(client: Client, jobs: Sequence[Job], console: Console, poll_seconds: float = 0.5) -> list[Job]:

@@ -72,8 +72,7 @@ def leaderboard_table(board: Leaderboard) -> Listing:
 
 
 def reported_table(board: Leaderboard) -> Listing:
-    """What papers and users report on a track, next to our best entry of the same method."""
-    entries = {entry.id: entry for entry in board.items}
+    """What papers and users report on a track, next to our entry of the same recipe."""
     table = Listing(
         [
             Column("method"),
@@ -86,8 +85,7 @@ def reported_table(board: Leaderboard) -> Listing:
         notes=[*dict.fromkeys(f"{row.source}. {row.caveat}" for row in board.reported)],
     )
     for row in board.reported:
-        ours = entries.get(row.entry or "")
-        our_average = percent(ours.metrics["average_accuracy"]) if ours else MISSING
+        our_average = MISSING if row.gap is None else f"{100 * (row.average_accuracy + row.gap):.2f}"
         gap = MISSING if row.gap is None else f"{100 * row.gap:+.2f}"
         reported = (f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}")
         table.add(row.title, *reported, our_average, gap)

@@ -129,7 +129,7 @@ def _read(
     return {
         "track": track,
         "entries": found,
-        "reported": beside_reported(session, slug, found),
+        "reported": beside_reported(session, slug),
         "orders": order_sensitivity(session, slug),
         "budgets": other,
         "budget_pairs": [("track", each) for each in other],

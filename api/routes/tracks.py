@@ -129,7 +129,7 @@ class _Board:
             )
             if query.format != "json":
                 return tag, WRITERS[query.format][0](found, self.slug).encode()
-            reported = beside_reported(session, self.slug, found)
+            reported = beside_reported(session, self.slug)
         whole = Leaderboard(
             track=track,
             slug=self.slug,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -17,8 +15,9 @@ from store.database.models import ReportedResult
 from store.datasets import dataset_cards
 from store.leaderboard.class_orders import OrderSensitivity
 from store.leaderboard.entries import Entry
-from store.leaderboard.leaderboard import SORTS, best_of_each_method
+from store.leaderboard.leaderboard import SORTS
 from store.leaderboard.literature import Reported, reported
+from store.leaderboard.literature.comparable import comparable
 from store.leaderboard.reported import reported_on
 from store.leaderboard.tracks import TrackStatus, get_track, list_tracks
 
@@ -59,12 +58,14 @@ class Orders(BaseModel):
 
 
 class ReportedAnswer(Reported):
-    """What is reported, beside our own best entry of the same method."""
+    """A reported result beside our entry of the same recipe, if there is one."""
 
     entry: str | None = Field(
-        description="Our best entry of this method on this track; None if there is none."
+        description="Our entry on this track of the recipe that `preset` names; None if there is none."
     )
-    gap: float | None = Field(description="Its average incremental accuracy minus the reported one.")
+    gap: float | None = Field(
+        description="Its average incremental accuracy under `classifier` minus the reported one."
+    )
 
 
 class Leaderboard(BaseModel):
@@ -81,15 +82,14 @@ class Leaderboard(BaseModel):
     next_cursor: str | None = None
 
 
-def beside_reported(session: Session, slug: str, found: Sequence[Entry]) -> list[ReportedAnswer]:
-    """What papers and users report on a track, the best average first, each with the gap to the best of the entries `found`."""
-    best = best_of_each_method(found)
-    answers = []
-    for row in sorted(
+def beside_reported(session: Session, slug: str) -> list[ReportedAnswer]:
+    """Results that papers and users report on a track, the best average first, each with the gap to our entry."""
+    rows = sorted(
         [*reported(slug), *map(_by_a_user, reported_on(session, slug))],
         key=lambda row: (-row.average_accuracy, row.title),
-    ):
-        ours = best.get(row.method or "")
+    )
+    answers = []
+    for row, ours in zip(rows, comparable(session, slug, rows), strict=True):
         gap = ours.metrics["average_accuracy"].mean - row.average_accuracy if ours else None
         answers.append(ReportedAnswer(**row.model_dump(), entry=ours.id if ours else None, gap=gap))
     return answers

@@ -58,7 +58,7 @@ class ResultRequest(Submitted):
     method: str | None = Field(
         default=None,
         max_length=40,
-        description="The method of this service that it is, for the gap to our own entry.",
+        description="The method of this service that it is.",
     )
     link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(
         default=None, description="To code or paper, http or https."

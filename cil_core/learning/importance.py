@@ -7,7 +7,7 @@ Decisions:
       underestimates F by about the batch size; `batch_fisher` does so for comparison with code that computes
       it.
     * The network is in evaluation mode and images are not augmented, so that estimating F changes no
-      batch-norm statistics.
+      batch-norm statistics. The batch variant can do as PyCIL: training mode and augmented images.
     * The penalty covers the first rows of a tensor that has grown since; new rows are free.
 """
 
@@ -120,7 +120,13 @@ def fisher(net: Net, data: ArrayDataset, labels: Labels, generator: torch.Genera
 
 
 def batch_fisher(
-    net: Net, data: ArrayDataset, batch_size: int, labels: Labels, generator: torch.Generator
+    net: Net,
+    data: ArrayDataset,
+    batch_size: int,
+    labels: Labels,
+    generator: torch.Generator,
+    *,
+    training: bool = False,
 ) -> dict[str, Tensor]:
     """The square of each batch's mean gradient, averaged over batches.
 
@@ -132,6 +138,8 @@ def batch_fisher(
         batch_size: images per batch.
         labels: see `fisher`.
         generator: see `fisher`.
+        training: augments the images and puts the network into training mode, which changes its batch-norm
+            statistics.
 
     Returns:
         See `fisher`.
@@ -139,7 +147,7 @@ def batch_fisher(
     parameters = dict(net.named_parameters())
     total = {name: torch.zeros_like(value) for name, value in parameters.items()}
     batches = 0
-    for x, y in _labelled(net, data, batch_size, labels, generator, shuffle=True):
+    for x, y in _labelled(net, data, batch_size, labels, generator, shuffle=True, training=training):
         gradients = torch.autograd.grad(F.cross_entropy(net(x).logits, y), list(parameters.values()))
         total = {
             name: value + gradient.square()
@@ -157,11 +165,12 @@ def _labelled(
     generator: torch.Generator,
     *,
     shuffle: bool = False,
+    training: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images with the labels that F is computed for, while the network is in evaluation mode."""
+    """Images with the labels that F is computed for; meanwhile the network is in evaluation mode unless `training`."""
     was_training = net.training
-    net.eval()
-    for batch in data.batches(batch_size, generator if shuffle else None):
+    net.train(training)
+    for batch in data.batches(batch_size, generator if shuffle else None, augment=training):
         if labels == "data":
             yield batch.x, batch.y
         else:

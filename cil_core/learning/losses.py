@@ -98,6 +98,24 @@ def shared_objective(
     }
 
 
+def weighted_distillation(
+    logits: Tensor, labels: Tensor, teacher: Tensor | None, temperature: float, weight: float
+) -> dict[str, Tensor]:
+    """CE over all seen classes + w · KD_T over the old ones: WA in the code of Zhou et al.'s survey (2024).
+
+    Args:
+        logits: (B, n).
+        labels: (B,).
+        teacher: old logits (B, o), constants; None in the first task, where only cross-entropy is left.
+        temperature: T of the distillation.
+        weight: w.
+    """
+    losses = {"classification": F.cross_entropy(logits, labels)}
+    if teacher is not None:
+        losses["distillation"] = weight * distillation(logits[:, : teacher.shape[1]], teacher, temperature)
+    return losses
+
+
 def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean of 1 − cos(f, f_old) over a batch of features (B, d).
 

@@ -181,9 +181,14 @@ class Method(nn.Module):
         if self.recipe.uses_memory:
             self.memory.replace(self.preview(task))
 
-    def preview(self, task: Task) -> ArrayDataset:
-        """The memory that `remember` would keep: a class-balanced set of exemplars of all seen classes."""
-        quota = self.quota(task.seen)
+    def preview(self, task: Task, shared_by: int | None = None) -> ArrayDataset:
+        """The memory that `remember` would keep: a class-balanced set of exemplars of all seen classes.
+
+        Args:
+            task: the current task.
+            shared_by: number of classes that share the budget; None for all seen ones.
+        """
+        quota = self.quota(task.seen if shared_by is None else shared_by)
         return self.memory.truncated(quota) + select(task.train, quota, self.selection, self.unit_features)
 
     def raw_features(self, data: ArrayDataset) -> Tensor:

@@ -18,8 +18,10 @@ from cil_core.spec.recipes import AGEMRecipe
 class AGEM(Method):
     """Trains on the new data; the part of a gradient that points against the gradient on a random batch of exemplars is removed.
 
-    Paper: a single online pass of plain SGD in which every image competes within its task only (preset `paper`).
-    Differs: the default trains offline; exemplars are herded. `masks="none"` lets all classes compete, as class-incremental codes do.
+    Paper: a single online pass of plain SGD in which every image competes within its task only (preset
+        `paper`).
+    Differs: the default trains offline; exemplars are herded. `masks="none"` lets all classes compete, as
+        class-incremental codes do.
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 

@@ -18,12 +18,14 @@ from cil_core.spec.recipes.rectification import BiCRecipe
 
 
 class BiC(Method):
-    """Two stages from the second task on: (1 − λ) · CE + λ · KD_2, λ = o / n; then q = α z + β for the new classes, by CE on held-out images.
+    """Two stages from the second task on: (1 − λ) · CE + λ · KD_2, λ = o / n; then CE of q = α z + β on held-out images.
 
     Paper: held-out images stay apart for good and are never trained on.
-    Differs: they are drawn anew for every task (PyCIL), the same number of each seen class and at least one. Every task keeps its own pair
-        (PyCIL); the official code applies the newest alone.
-    Reports: the corrected linear head; the nearest mean of exemplars, which the correction does not change, beside it; α and β as diagnostics.
+    Differs: every task draws new ones (PyCIL), the same number per seen class and at least one. Every task
+        keeps its own pair (PyCIL); the official code applies only the newest. Preset `pycil` takes the
+        softmax of q for logits and fits the pair with the network in training mode.
+    Reports: the corrected linear head and the nearest mean of exemplars, which the correction does not
+        change; α and β as diagnostics.
     """
 
     recipe: BiCRecipe
@@ -35,19 +37,30 @@ class BiC(Method):
         return IncrementalNet(backbone, CorrectedHead(backbone.feature_dim))
 
     def learn(self, task: Task) -> Iterator[Phase]:
-        """Train on what is not held out; then fit the newest correction, everything else at rest."""
+        """Train on the images that are not held out; then fit the newest correction alone."""
         if task.is_first:
             yield self.standard_phase(task)
             return
         train, held_out = self.split(task)
         yield self.standard_phase(task, data=train)
         newest = self.net.head.newest.requires_grad_(True)
-        yield Phase("correct bias", held_out, self.correction_losses, self.recipe.correction, newest)
+        training = self.recipe.correction_mode == "training"
+        yield Phase(
+            "correct bias",
+            held_out,
+            self.correction_losses,
+            self.recipe.correction,
+            self.net if training else newest,
+            params=newest.parameters(),
+        )
         newest.requires_grad_(False)
         self.diagnostics |= {"alpha": float(newest.alpha), "beta": float(newest.beta)}
 
     def split(self, task: Task) -> tuple[ArrayDataset, ArrayDataset]:
-        """What to train on and a class-balanced held-out set: the recipe's share of the smallest class, at least one image a class."""
+        """Training images and a class-balanced held-out set.
+
+        Per class, the set has the recipe's share of the smallest class, and at least one image.
+        """
         data = task.train + self.memory.data
         smallest = int(torch.bincount(data.labels).min())
         return data.split_balanced(
@@ -64,7 +77,10 @@ class BiC(Method):
         head = self.net.head
         with torch.no_grad():
             logits = head.linear(self.net.features(batch.x))
-        losses = {"classification": F.cross_entropy(head.correct(logits), batch.y)}
+        corrected = head.correct(logits)
+        if self.recipe.correction_input == "probabilities":
+            corrected = corrected.softmax(dim=1)
+        losses = {"classification": F.cross_entropy(corrected, batch.y)}
         if self.recipe.shift_penalty:
             losses["shift"] = self.recipe.shift_penalty * head.newest.beta.square() / 2
         return losses

@@ -13,16 +13,18 @@ from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import CosineHead, cosines
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.spec.recipes.rectification import COILRecipe
+from cil_core.spec.recipes.cosine import COILRecipe
 
 
 class COIL(Method):
     """(1 − λ) · CE + λ · KD_2 with a cosine head; new rows start as transported old ones, and transported new rows must answer like the teacher.
 
     Paper: prospective transport at the start of a task, retrospective transport during training.
-    Differs: both plans have matching marginals; old means come from exemplars and new ones from this task's data; transported rows answer
-        with the head's scale (`scaled_transport`), where the official code leaves it out, and are constants on both sides.
-    Reports: the cosine head; the nearest mean of exemplars beside it; marginal error and contrast (max / mean) of the last plan each way.
+    Differs: both plans have matching marginals; old means come from exemplars and new ones from this task's
+        data; transported rows answer with the head's scale (`scaled_transport`), where the official code
+        leaves it out, and are constants on both sides.
+    Reports: the cosine head; the nearest mean of exemplars beside it; marginal error and contrast (max /
+        mean) of the last plan each way.
     """
 
     recipe: COILRecipe

@@ -21,10 +21,13 @@ from cil_core.spec.recipes.expansion import DERRecipe
 class DER(Method):
     """Stage 1: L = CE + λ_a · CE_aux + λ_s · L_S on new data and exemplars. Then prune. Stage 2: a fresh head by CE at temperature δ on balanced data.
 
-    Paper: F_t starts from F_{t−1}; masks are annealed within every epoch; classifier learning from the second task on.
-    Differs: mask placement, sparsity weight, slope and statistics are ours, since the paper's pruning code was not released. F_t starts from
-        F_{t−1} before its pruning, of which an unpruned copy is kept (and counted).
-    Reports: the linear head; the nearest mean of exemplars beside it; parameters of the new extractor before and after pruning as diagnostics.
+    Paper: F_t starts from F_{t−1}; masks are annealed within every epoch; classifier learning from the second
+        task on.
+    Differs: mask placement, sparsity weight, slope and statistics are ours, since the paper's pruning code
+        was not released. F_t starts from F_{t−1} before its pruning, of which an unpruned copy is kept (and
+        counted).
+    Reports: the linear head; the nearest mean of exemplars beside it; parameters of the new extractor before
+        and after pruning as diagnostics.
     """
 
     recipe: DERRecipe
@@ -83,11 +86,9 @@ class DER(Method):
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Stage 1."""
-        if (
-            self.recipe.reset_heads_after_warmup
-            and not step.task.is_first
-            and (step.epoch, step.index) == (self.recipe.later_tasks.warmup_epochs, 0)
-        ):
+        schedule = self.recipe.first_task if step.task.is_first else self.recipe.later_tasks
+        warmed_up = schedule.warmup_epochs > 0 and (step.epoch, step.index) == (schedule.warmup_epochs, 0)
+        if self.recipe.reset_heads_after_warmup and warmed_up:
             self.net.reset_heads(self.init_generator(step.task, "after warm-up"))
         if self.masks:
             self.masks.anneal(step.index, step.steps)

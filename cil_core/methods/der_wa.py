@@ -18,7 +18,8 @@ class DERWA(Method):
     """L = CE + λ_a · CE_aux on new data and exemplars; then the head's new rows are aligned to the norm of the old ones.
 
     Paper: none; the published method is `der`.
-    Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic `alignment`.
+    Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic
+        `alignment`.
     """
 
     recipe: DERWARecipe

@@ -21,8 +21,9 @@ class DERpp(Method):
 
     Paper: all outputs exist from the start, and the stored logits of classes to come are regressed too.
     Differs: the head grows; logits are compared on the classes that were known when they were stored.
-    Reports: the linear head. Every epoch offers its images to the reservoir again, with the logits of the augmented image before the step.
-        Stored logits are charged as kept bytes, and share a budget that is given in bytes.
+    Reports: the linear head. Every epoch offers its images to the reservoir again, with the logits of the
+        augmented image before the step. Stored logits are charged as kept bytes, and share a budget that is
+        given in bytes.
     """
 
     recipe: DERppRecipe

@@ -15,9 +15,11 @@ class EWC(Method):
     """L = CE over the new classes + λ · (1/2) Σ F_i (θ_i − θ*_i)², on the new data only; F is the diagonal Fisher information.
 
     Paper: one penalty for each past task, with labels drawn from the model (`labels="model"`, `merge="sum"`).
-    Differs: past tasks share one F around the latest θ*, which is the teacher; the default averages F over tasks by their classes and takes
-        the true labels, as PyCIL. `fisher="batch"` squares the gradients of batches instead of images. F is estimated without augmentation.
-    Reports: the linear head. F is kept between tasks and charged; θ* is then a copy of the network.
+    Differs: past tasks share one F around the latest θ*, which is the teacher. As PyCIL, the default squares
+        the gradients of batches, takes the true labels and averages F over tasks by their classes. Unlike
+        PyCIL it estimates F in evaluation mode without augmentation; `fisher_mode="training"` (preset
+        `pycil`) does as PyCIL.
+    Reports: the linear head. F is kept between tasks and counts as memory; θ* is then a copy of the network.
     """
 
     recipe: EWCRecipe
@@ -39,8 +41,10 @@ class EWC(Method):
         """Estimate this task's F and merge it with the old one."""
         recipe, generator = self.recipe, self.context.randomness.on_device("fisher", task.index)
         if recipe.fisher == "batch":
+            batch_size = recipe.later_tasks.batch_size
+            training = recipe.fisher_mode == "training"
             fresh = batch_fisher(
-                self.net, task.train, recipe.later_tasks.batch_size, recipe.labels, generator
+                self.net, task.train, batch_size, recipe.labels, generator, training=training
             )
         else:
             fresh = fisher(self.net, task.train, recipe.labels, generator)

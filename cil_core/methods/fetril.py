@@ -22,8 +22,9 @@ class FeTrIL(Method):
     """Extractor trained on the first task and frozen; then a linear head on real features of new classes and translated ones of old classes.
 
     Paper: the extractor has a long training of its own; donors are the most similar new classes.
-    Differs: the linear head of PyCIL, which starts from the last task's; the variant with support vector machines is left out.
-        `similarity` is the cosine between means (PyCIL) or their distance (official code).
+    Differs: the linear head of PyCIL, which starts from the last task's; the variant with support vector
+        machines is left out. `similarity` is the cosine between means (PyCIL) or their distance (official
+        code).
     Reports: the linear head. One mean feature a class is kept.
     """
 

@@ -13,7 +13,8 @@ from cil_core.spec.recipes.baselines import FinetuneRecipe
 class Finetune(Method):
     """Cross-entropy on the new data.
 
-    Reports: the linear head. With `logits="slice"` the loss leaves the rows of old classes alone, and only weight decay changes them.
+    Reports: the linear head. With `logits="slice"` the loss leaves the rows of old classes alone, and only
+        weight decay changes them.
     """
 
     recipe: FinetuneRecipe

@@ -18,7 +18,7 @@ from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.expandable import ExpandableNet
 from cil_core.nets.heads import LinearHead, align_new_rows
 from cil_core.nets.incremental import IncrementalNet
-from cil_core.spec.recipes.expansion import FOSTERRecipe
+from cil_core.spec.recipes.boosting import FOSTERRecipe
 
 
 class Boosted:
@@ -39,10 +39,12 @@ class Boosted:
 class FOSTER(Method):
     """Boosting: F_o frozen, F_n beside it, L = CE(z / w, y) + CE(z_fe, y) + KD(z_old, old). Compression: balanced KD into one network.
 
-    Paper: w are class weights by effective numbers, which make rare classes need larger logits; at test logits are left as they are.
+    Paper: w are class weights by effective numbers, which make rare classes need larger logits; at test
+        logits are left as they are.
     Differs: see the recipe; N_c are counts of the images trained on.
-    Reports: the compressed network, which alone goes on; the boosted one of two branches as a second curve, beside which parameters and
-        bytes are still those of the compressed one. Exemplars are herded by the boosted one's features.
+    Reports: the compressed network, which alone goes on; the boosted one of two branches as a second curve,
+        beside which parameters and bytes are still those of the compressed one. Exemplars are herded by the
+        boosted one's features.
     """
 
     recipe: FOSTERRecipe

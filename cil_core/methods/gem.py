@@ -19,8 +19,9 @@ class GEM(Method):
     """Trains on the new data; a gradient that conflicts with the gradient on some past task's exemplars is projected to the nearest that does not.
 
     Paper: a single online pass of plain SGD with margin 0.5 (preset `paper`).
-    Differs: the default trains offline without a margin, as PyCIL; exemplars are herded. Tasks are told apart by the protocol's real
-        boundaries. Momentum and weight decay act after the projection and may break a constraint.
+    Differs: the default trains offline without a margin, as PyCIL; exemplars are herded. Tasks are told apart
+        by the protocol's real boundaries. Momentum and weight decay act after the projection and may break a
+        constraint.
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 

@@ -17,8 +17,8 @@ class ICaRL(Method):
     """Distils the old outputs on new data and exemplars, and classifies by the nearest mean of exemplars.
 
     Paper: per-class binary cross-entropy whose old targets are the old network's sigmoids (`loss="bce"`).
-    Differs: the default is softmax cross-entropy + distillation, which the field compares as iCaRL. Outputs of unseen classes do not exist
-        here; the official code trains them towards 0.
+    Differs: the default is softmax cross-entropy + distillation, which the field compares as iCaRL. Outputs
+        of unseen classes do not exist here; the official code trains them towards 0.
     Reports: nearest mean of exemplars; the linear head beside it.
     """
 

@@ -18,9 +18,11 @@ from cil_core.spec.recipes.expansion import MEMORecipe
 class MEMO(Method):
     """A new specialised block a task, starting from the one before; CE and an auxiliary CE; then weight aligning.
 
-    Paper: the trunk goes on learning (`train_trunk`), so that the inputs of frozen blocks drift; or it is fixed after the first task.
+    Paper: the trunk goes on learning (`train_trunk`), so that the inputs of frozen blocks drift; or it is
+        fixed after the first task.
     Differs: the split is the backbone's: everything but its last stage is shared.
-    Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic `alignment`.
+    Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic
+        `alignment`.
     """
 
     recipe: MEMORecipe

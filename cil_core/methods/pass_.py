@@ -21,9 +21,11 @@ from cil_core.spec.recipes import PASSRecipe
 class PASS(Method):
     """Every class is four, one a quarter turn; old classes are rehearsed as their prototypes plus Gaussian noise.
 
-    Paper: L = CE(z / τ) + λ_kd ‖Φ − Φ_old‖_F over the batch + λ_p CE(prototypes with noise / τ), on the new data only.
-    Differs: prototypes and their spread are taken without augmentation, over all images; a step draws as many prototypes as images.
-        `radius="seen"` averages the spread over all classes so far (PyCIL) instead of the first task's (paper). The backbone is the track's.
+    Paper: L = CE(z / τ) + λ_kd ‖Φ − Φ_old‖_F over the batch + λ_p CE(prototypes with noise / τ), on the new
+        data only.
+    Differs: prototypes and their spread are taken without augmentation, over all images; a step draws as many
+        prototypes as images. `radius="seen"` averages the spread over all classes so far (PyCIL) instead of
+        the first task's (paper). The backbone is the track's.
     Reports: the unturned outputs of the linear head. One prototype and one spread a class are kept.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from math import sqrt
 from typing import cast
@@ -22,37 +23,44 @@ from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.proxies import ProxyHead, proxy_directions
-from cil_core.spec.recipes.rectification import PODNetRecipe
+from cil_core.spec.recipes.cosine import PODNetRecipe
 
 
 class PODNet(Method):
-    """L = NCA + √(n / k) · (3 · POD-spatial + POD-flat); then a fine-tuning on as many exemplars of new classes as of old ones.
+    """L = NCA + √(n / k) · (3 · POD-spatial + POD-flat); then fine-tuning on as many exemplars of new classes as of old ones.
 
-    Paper: the margin of NCA acts on the right class alone (`nca="as_stated"`). New proxies are imprinted by k-means, old ones stay frozen.
-    Differs: the default NCA is that of both public codes, where the margin has no effect. Distils the track's own stages, the last one without
-        its ReLU; the official network has a fourth block. The balanced set holds the exemplars that the new quota allows.
-    Reports: the proxies; the nearest mean of exemplars beside them.
+    Paper: the margin of NCA acts on the right class alone (`nca="as_stated"`). k-means imprints new proxies;
+        old ones stay frozen until the fine-tuning.
+    Differs: the default NCA is that of both public codes, where the margin has no effect. The track's own
+        stages are distilled, the last one without its ReLU; the official network has a fourth block.
+    Reports: the proxies and the nearest mean of exemplars.
     """
 
     recipe: PODNetRecipe
     net: IncrementalNet[ProxyHead]
     teacher: IncrementalNet[ProxyHead] | None
-    compilable = False  # it looks at every stage
+    compilable = False  # distillation reads every stage
     keeps_teacher = True
 
     def build(self, backbone: Backbone) -> IncrementalNet[ProxyHead]:
         """A cosine head with several proxies a class."""
-        return IncrementalNet(backbone, ProxyHead(backbone.feature_dim, self.recipe.proxies))
+        distance = self.recipe.similarity == "distance"
+        return IncrementalNet(
+            backbone, ProxyHead(backbone.feature_dim, self.recipe.proxies, distance=distance)
+        )
 
     def grow(self, task: Task) -> None:
-        """Fresh proxies in the first task, imprinted ones later."""
-        if task.is_first:
-            super().grow(task)
+        """Random proxies in the first task; later imprinted ones, or random ones as the recipe says."""
+        generator = self.init_generator(task)
+        if self.recipe.new_proxies == "random":
+            self.net.head.grow(task.new, generator)  # uniform, as PyCIL
+            return
+        if task.is_first:  # normal, as the official code
+            rows = torch.empty(task.new * self.recipe.proxies, self.net.backbone.feature_dim)
+            self.net.head.append(rows.normal_(std=rows.shape[1] ** -0.5, generator=generator))
             return
         features = self.unit_features(task.train)
-        self.net.head.imprint(
-            proxy_directions(features, task.train.labels, self.recipe.proxies, self.init_generator(task))
-        )
+        self.net.head.imprint(proxy_directions(features, task.train.labels, self.recipe.proxies, generator))
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """All data; then, from the second task on, a class-balanced set."""
@@ -62,22 +70,26 @@ class PODNet(Method):
         balanced = self.standard_phase(
             task,
             name="fine-tune",
-            data=self.preview(task),
+            data=self.preview(task, task.known if self.recipe.balanced_quota == "known" else None),
             schedule=self.recipe.balanced,
             after_backward=self.clip_gradient,
         )
-        yield (
-            balanced
-            if self.recipe.finetune == "all"
-            else replace(balanced, loss=self.proxy_losses, model=self.net.head)
-        )
+        head = self.net.head
+        match self.recipe.finetune:
+            case "all":
+                yield balanced
+            case "classifier":
+                yield replace(balanced, loss=self.proxy_losses, model=head)
+            case "proxies":
+                with learning(head.old):
+                    yield replace(balanced, loss=self.proxy_losses, params=[head.old, head.new])
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Classification, and from the second task on distillation of maps and features."""
         backbone = self.net.backbone
         maps = backbone.maps(batch.x)
         features = backbone.pool(maps[-1])
-        losses = {"classification": self.classification(features, batch.y)}
+        losses = {"classification": self.classification(features, batch.y, self.net.head.scale)}
         if self.teacher is not None:
             factor = sqrt(step.task.seen / step.task.new)
             with torch.no_grad():
@@ -89,20 +101,36 @@ class PODNet(Method):
         return losses
 
     def proxy_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
-        """Classification alone, with the extractor at rest."""
+        """Classification alone, with a constant extractor."""
         with torch.no_grad():
             features = self.net.features(batch.x)
-        return {"classification": self.classification(features, batch.y)}
+        scale = self.net.head.scale
+        return {
+            "classification": self.classification(
+                features, batch.y, scale.detach() if self.recipe.finetune == "proxies" else scale
+            )
+        }
 
-    def classification(self, features: Tensor, labels: Tensor) -> Tensor:
+    def classification(self, features: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
         """The recipe's NCA."""
         nca = neighbourhood_analysis if self.recipe.nca == "as_stated" else neighbourhood_analysis_as_coded
-        return nca(self.net.head.similarities(features), labels, self.net.head.scale, self.recipe.margin)
+        return nca(self.net.head.similarities(features), labels, scale, self.recipe.margin)
 
     def clip_gradient(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
         """Limit every entry of the gradient."""
         if self.recipe.clip_gradient is not None:
             clip_grad_value_(self.net.parameters(), self.recipe.clip_gradient)
+
+
+@contextmanager
+def learning(parameter: torch.nn.Parameter) -> Iterator[None]:
+    """Let a frozen parameter have gradients meanwhile."""
+    parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        parameter.grad = None
+        parameter.requires_grad_(False)
 
 
 METHOD = PODNet

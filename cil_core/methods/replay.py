@@ -8,7 +8,8 @@ from cil_core.learning.method import Method
 class Replay(Method):
     """Cross-entropy over all seen classes on the new data and the exemplars, shuffled together without re-balancing.
 
-    Differs: offline, with herded exemplars, as the field's comparisons do; the paper samples a reservoir online.
+    Differs: offline, with herded exemplars, as the field's comparisons do; the paper samples a reservoir
+        online.
     Reports: the linear head; the nearest mean of exemplars beside it.
     """
 

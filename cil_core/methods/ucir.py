@@ -14,7 +14,7 @@ from cil_core.learning.phase import Batch, Losses, Step, Task
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.proxies import ProxyHead
-from cil_core.spec.recipes.rectification import UCIRRecipe
+from cil_core.spec.recipes.cosine import UCIRRecipe
 
 
 class UCIR(Method):

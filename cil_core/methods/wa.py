@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from cil_core.learning.losses import shared_objective
+from cil_core.learning.losses import shared_objective, weighted_distillation
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
@@ -18,10 +18,12 @@ from cil_core.spec.recipes.rectification import WARecipe
 class WA(Method):
     """L = (1 − λ) · CE + λ · KD_2, λ = o / n; then W_new ← γ · W_new, γ = mean norm of old rows / mean norm of new rows.
 
-    Paper: no bias; classifier weights are clipped to ≥ 0 after every step. Aligned once a task from the second on, before the network
-        becomes the teacher.
-    Differs: with `bias=True` (PyCIL) there is a bias, which aligning does not scale.
-    Reports: the linear head; the nearest mean of exemplars, which aligning does not change, beside it; γ as diagnostic `alignment`.
+    Paper: no bias; classifier weights are clipped to ≥ 0 after every step. From the second task on, new rows
+        are aligned once per task, before the network becomes the teacher.
+    Differs: `bias=True` (PyCIL) adds a bias, which aligning does not scale. `distillation_weight=w` trains
+        CE + w · KD_2 instead (the survey's code).
+    Reports: the linear head and the nearest mean of exemplars, which aligning does not change; γ as
+        diagnostic `alignment`.
     """
 
     recipe: WARecipe
@@ -30,7 +32,7 @@ class WA(Method):
     plain_first_task = True
 
     def build(self, backbone: Backbone) -> IncrementalNet[LinearHead]:
-        """A linear head, with a bias only if asked for."""
+        """A linear head; the recipe decides on its bias."""
         return IncrementalNet(backbone, LinearHead(backbone.feature_dim, bias=self.recipe.bias))
 
     def learn(self, task: Task) -> Iterator[Phase]:
@@ -40,7 +42,14 @@ class WA(Method):
     def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — λ follows from the widths
         """Classification, and from the second task on distillation."""
         teacher = None if self.teacher is None else self.old_logits(batch.x)
-        return shared_objective(self.net(batch.x).logits, batch.y, teacher, self.recipe.temperature)
+        logits, temperature, weight = (
+            self.net(batch.x).logits,
+            self.recipe.temperature,
+            self.recipe.distillation_weight,
+        )
+        if weight is None:
+            return shared_objective(logits, batch.y, teacher, temperature)
+        return weighted_distillation(logits, batch.y, teacher, temperature, weight)
 
     @torch.no_grad()
     def clip(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook

@@ -3,8 +3,8 @@
 Decisions:
     * A head starts without classes; `grow` adds rows. Old rows and biases are copied bit for bit; old logits
       agree up to rounding, since a wider matrix product may sum in another order.
-    * New rows are Kaiming-uniform with gain "linear" (bound √(3/d)) from an explicit generator; new biases
-      are 0.
+    * New linear rows are Kaiming-uniform with gain "linear" (bound √(3/d)), new biases are 0. New cosine rows
+      are uniform in ±1/√d, as in UCIR, COIL and PyCIL. Both come from an explicit generator.
     * `widen` adds input features, for networks whose representation grows; the old block keeps its weights.
 """
 
@@ -85,7 +85,7 @@ class CosineHead(nn.Module):
 
     def grow(self, new: int, generator: torch.Generator) -> None:
         """Add `new` freshly initialised rows."""
-        self.append(fresh_rows(new, self.weight.shape[1], generator))
+        self.append(fresh_cosine_rows(new, self.weight.shape[1], generator))
 
     def append(self, rows: Tensor) -> None:
         """Add the given rows (k, d)."""
@@ -124,6 +124,12 @@ def align_new_rows(weight: nn.Parameter, known: int) -> float:
         raise Diverged(f"weight aligning: all {len(weight) - known} new rows of the classifier are zero")
     weight[known:] *= old / new
     return float(old / new)
+
+
+def fresh_cosine_rows(rows: int, features: int, generator: torch.Generator) -> Tensor:
+    """(rows, features) weights of a cosine head, uniform in ±1/√features, drawn on the CPU."""
+    bound = 1 / math.sqrt(features)
+    return torch.empty(rows, features).uniform_(-bound, bound, generator=generator)
 
 
 def fresh_rows(rows: int, features: int, generator: torch.Generator) -> Tensor:

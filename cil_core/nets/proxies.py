@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from cil_core.nets.heads import cosines, fresh_rows
+from cil_core.nets.heads import cosines, fresh_cosine_rows
 
 
 class ProxyHead(nn.Module):
@@ -26,12 +26,15 @@ class ProxyHead(nn.Module):
 
     Args:
         features: d, the input width.
-        proxies: P, rows per class; with 1, ŷ is the cosine.
+        proxies: P, rows per class; with 1, ŷ is the similarity itself.
+        distance: whether features and proxies compare by 2 · cos − 2, minus the squared distance of their unit
+            vectors, instead of by cos.
     """
 
-    def __init__(self, features: int, proxies: int = 1) -> None:
+    def __init__(self, features: int, proxies: int = 1, *, distance: bool = False) -> None:
         super().__init__()
         self.proxies = proxies
+        self.distance = distance
         self.old = nn.Parameter(torch.zeros(0, features), requires_grad=False)  # (o·P, d)
         self.new = nn.Parameter(torch.zeros(0, features))  # (k·P, d)
         self.scale = nn.Parameter(torch.ones(()))
@@ -43,19 +46,22 @@ class ProxyHead(nn.Module):
 
     def grow(self, new: int, generator: torch.Generator) -> None:
         """Freeze all rows and add fresh ones for `new` classes."""
-        self._append(fresh_rows(new * self.proxies, self.new.shape[1], generator))
+        self.append(fresh_cosine_rows(new * self.proxies, self.new.shape[1], generator))
 
     def imprint(self, directions: Tensor) -> None:
         """Freeze all rows and add one along each of `directions` (k·P, d), with their mean norm."""
-        self._append(F.normalize(directions, dim=1) * torch.cat([self.old, self.new]).norm(dim=1).mean())
+        self.append(F.normalize(directions, dim=1) * torch.cat([self.old, self.new]).norm(dim=1).mean())
 
-    def _append(self, rows: Tensor) -> None:
+    def append(self, rows: Tensor) -> None:
+        """Freeze all rows and add the given ones (k·P, d)."""
         self.old = nn.Parameter(torch.cat([self.old, self.new]).detach(), requires_grad=False)
         self.new = nn.Parameter(rows.detach().to(self.old))
 
     def similarities(self, features: Tensor) -> Tensor:
-        """ŷ (B, n) in [−1, 1]: each class's cosines, averaged with their softmax as weights."""
+        """ŷ (B, n): each class's similarities, averaged with their softmax as weights."""
         similarity = cosines(features, torch.cat([self.old, self.new])).view(len(features), -1, self.proxies)
+        if self.distance:
+            similarity = 2 * similarity - 2
         return (similarity.softmax(dim=2) * similarity).sum(dim=2)
 
     def forward(self, features: Tensor) -> Tensor:

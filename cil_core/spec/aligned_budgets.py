@@ -1,6 +1,7 @@
 """Memory-aligned tracks: every method may keep as many bytes as unpruned DER needs, and spends what its network does not take on exemplars.
 
-Zhou et al., Class-Incremental Learning: A Survey (arXiv:2302.03648), section 6: "a model or 603 exemplars". Torch-free.
+Zhou et al., Class-Incremental Learning: A Survey (arXiv:2302.03648), section 6: "a model or 603 exemplars".
+Torch-free.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a run tells while it happens: frozen, torch-free, one JSON object each.
 
-Labels are positions in the class order; task indices start at 0. Events carry no time: whoever receives them has a clock.
+Labels are positions in the class order; task indices start at 0. Events carry no time: whoever receives them
+has a clock.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Footprint(Frozen):
         description="Survey convention: uint8 exemplars + float32 backbone parameters."
     )
     kept_bytes: int = Field(
-        description="Everything that persists between tasks: exemplars and every stored tensor, the teacher excepted, which is a copy of the network."
+        description="Everything that persists between tasks: exemplars and every stored tensor, the "
+        "teacher excepted, which is a copy of the network."
     )
 
 

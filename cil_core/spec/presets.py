@@ -1,6 +1,7 @@
 """Tracks as papers report them, by slug. Torch-free.
 
-Class order `RandomState(1993)`, as in the survey of Zhou et al. (TPAMI 2024) and in PyCIL. A memory budget ending in `a` is aligned: see `alignment`.
+Class order `RandomState(1993)`, as in the survey of Zhou et al. (TPAMI 2024) and in PyCIL. A memory budget
+ending in `a` is aligned: see `alignment`.
 """
 
 from __future__ import annotations

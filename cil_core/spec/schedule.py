@@ -20,7 +20,8 @@ def _all_may_be_left_out(schema: dict[str, Any]) -> None:
 class Schedule(Submitted, Frozen):
     """How one phase is optimised; the learning rate changes at epoch boundaries only.
 
-    In a recipe's JSON every field may be left out: it is then what the preset or the published recipe has there.
+    In a recipe's JSON every field may be left out: it is then what the preset or the published recipe has
+    there.
     """
 
     model_config = ConfigDict(json_schema_extra=_all_may_be_left_out)
@@ -39,7 +40,8 @@ class Schedule(Submitted, Frozen):
     warmup_epochs: int = Field(
         default=0,
         ge=0,
-        description="The rate rises linearly from a tenth to its full value over these first epochs.",
+        description="The rate rises linearly over these first epochs: the first of n has 1/n of it, the "
+        "last all of it.",
     )
 
     @model_validator(mode="after")
@@ -50,11 +52,13 @@ class Schedule(Submitted, Frozen):
             raise ValueError(f"milestones rise strictly and start at 1 or later, not {list(self.milestones)}")
         if self.milestones and self.milestones[-1] >= self.epochs:
             raise ValueError(
-                f"milestones {list(self.milestones)} do not fit into {self.epochs} epochs: the last one comes before the last epoch; [] for none"
+                f"milestones {list(self.milestones)} do not fit into {self.epochs} epochs: the last one "
+                "comes before the last epoch; [] for none"
             )
         if self.milestones and self.curve != "multistep":
             raise ValueError(
-                f"milestones {list(self.milestones)} belong to the curve 'multistep', not {self.curve!r}; [] for none"
+                f"milestones {list(self.milestones)} belong to the curve 'multistep', not {self.curve!r}; "
+                "[] for none"
             )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"{self.warmup_epochs} warm-up epochs leave nothing of {self.epochs}")
@@ -63,7 +67,7 @@ class Schedule(Submitted, Frozen):
     def lr_at(self, epoch: int) -> float:
         """Learning rate in `epoch` (0-based)."""
         if epoch < self.warmup_epochs:
-            return self.lr * (0.1 + 0.9 * epoch / self.warmup_epochs)
+            return self.lr * (epoch + 1) / self.warmup_epochs
         if self.curve == "cosine":
             return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)

@@ -1,7 +1,7 @@
-"""Suites: several methods on several tracks, submitted and read as one thing. Torch-free.
+"""Suites: several methods on several tracks, submitted and read as one unit. Torch-free.
 
-A suite is nothing but its jobs. Submitting it again submits the same jobs, whose finished runs are found and not executed a second time: that is how
-a suite is resumed.
+A suite consists of its jobs alone. Submitting it again submits the same jobs; finished runs are found, not run again.
+That is how a suite resumes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ from pydantic import Field
 
 from cil_core.spec.base import Frozen
 from cil_core.spec.jobs import JobSpec, Track
-from cil_core.spec.recipes import BY_NAME, RECIPES
+from cil_core.spec.recipes import RECIPES
 
 SEEDS = (1993, 1994, 1995)
 
 
 class Suite(Frozen):
-    """Recipes × tracks × seeds."""
+    """Recipes × tracks × seeds.
+
+    Decisions:
+        * Some sources train a method differently where the first task has more classes than later ones (B50).
+          `half_base_presets` states those presets, so that one suite covers both kinds of track.
+    """
 
     name: str
     title: str
@@ -28,6 +33,11 @@ class Suite(Frozen):
         description="As they are submitted: a name, perhaps a preset, perhaps values."
     )
     seeds: tuple[int, ...] = SEEDS
+    half_base_presets: dict[str, str] = Field(
+        default={},
+        description="By method, the preset that replaces its recipe's on tracks whose first task has more classes "
+        "than later ones.",
+    )
 
     @property
     def runs(self) -> int:
@@ -37,10 +47,19 @@ class Suite(Frozen):
     def jobs(self) -> Iterator[JobSpec]:
         """A job for each recipe on each track, track after track."""
         for track in self.tracks:
-            for recipe in self.recipes:
+            for recipe in self.recipes_on(track):
                 yield JobSpec.model_validate(
                     {"method": recipe, "track": track, "seeds": self.seeds, "name": self.name}
                 )
+
+    def recipes_on(self, track: str) -> list[dict[str, Any]]:
+        """The recipes as they are submitted to one of the tracks."""
+        protocol = Track.from_slug(track).protocol
+        replaced = self.half_base_presets if protocol.first > protocol.increment else {}
+        return [
+            recipe | ({"preset": replaced[recipe["name"]]} if recipe["name"] in replaced else {})
+            for recipe in self.recipes
+        ]
 
     def on(self, dataset: str) -> Suite:
         """The same on another dataset, e.g. on a registered copy of it.
@@ -59,27 +78,32 @@ def _schedule(**fields: Any) -> dict[str, Any]:
     return {"first_task": fields, "later_tasks": fields}
 
 
+SURVEYED: dict[str, str] = {
+    "finetune": "survey",
+    "ewc": "survey",
+    "lwf": "survey",
+    "gem": "survey",
+    "replay": "survey",
+    "icarl": "survey",
+    "bic": "pycil",
+    "wa": "survey",
+    "coil": "survey",
+    "podnet": "pycil",
+    "foster": "default",
+    "der-wa": "survey",
+    "memo": "survey",
+}
+"""The preset of each method that does what the code of Zhou et al.'s survey (CIL_Survey 197fa86) does on CIFAR-100."""
+
+SURVEYED_HALF_BASE = {"memo": "survey-b50"}
+"""Presets that replace those of `SURVEYED` on B50 tracks."""
+
+
 def _surveyed(name: str) -> dict[str, Any]:
-    """The recipe that is nearest to what the survey ran: PyCIL's, where it is not the default already."""
-    return {"name": name, "preset": "pycil"} if "pycil" in BY_NAME[name].presets else {"name": name}
+    preset = SURVEYED[name]
+    return {"name": name} if preset == "default" else {"name": name, "preset": preset}
 
 
-_SURVEYED = (
-    "finetune",
-    "ewc",
-    "lwf",
-    "gem",
-    "replay",
-    "icarl",
-    "bic",
-    "wa",
-    "coil",
-    "podnet",
-    "foster",
-    "der-wa",
-    "memo",
-    "joint",
-)
 _TELLING = ("finetune", "lwf", "icarl", "wa", "der", "joint")
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
@@ -138,14 +162,15 @@ _ALL = (
     ),
     Suite(
         name="cifar100-survey",
-        title="What the survey of Zhou et al. reports on CIFAR-100, beside its figures: for GPUs",
+        title="What the survey of Zhou et al. reports on CIFAR-100, as its code ran it: for GPUs",
         tracks=(
             "cifar100-b0-inc5-m2000-resnet32",
             "cifar100-b0-inc10-m2000-resnet32",
             "cifar100-b0-inc20-m2000-resnet32",
             "cifar100-b50-inc10-m2000-resnet32",
         ),
-        recipes=tuple(_surveyed(name) for name in _SURVEYED),
+        recipes=(*(_surveyed(name) for name in SURVEYED), {"name": "joint"}),
+        half_base_presets=SURVEYED_HALF_BASE,
     ),
     Suite(
         name="cifar100-aligned",
@@ -155,6 +180,7 @@ _ALL = (
             _surveyed(name)
             for name in ("replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo")
         ),
+        half_base_presets=SURVEYED_HALF_BASE,
     ),
 )
 

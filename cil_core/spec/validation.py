@@ -59,17 +59,22 @@ def check_track(
     _check_protocol(track, dataset)
     if dataset.size < backbone.min_size:
         raise InvalidSpec(
-            f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has {dataset.size}",
+            f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has "
+            f"{dataset.size}",
             ("track", "backbone"),
         )
     if backbone.max_size and dataset.size > backbone.max_size:
         raise InvalidSpec(
-            f"{backbone.name} takes images of at most {backbone.max_size} pixels; {dataset.name} has {dataset.size}",
+            f"{backbone.name} takes images of at most {backbone.max_size} pixels; {dataset.name} has "
+            f"{dataset.size}",
             ("track", "backbone"),
         )
     if track.pretrained != "none" and (track.pretrained not in backbone.pretrained or dataset.channels != 3):
         known = ", ".join(backbone.pretrained) or "none"
-        reason = f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it has {known}, for 3"
+        reason = (
+            f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it "
+            f"has {known}, for 3"
+        )
         raise InvalidSpec(reason, ("track", "pretrained"))
     return dataset, backbone
 
@@ -90,7 +95,8 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
     left = dataset.classes - protocol.first
     if left and protocol.increment > left:
         raise InvalidSpec(
-            f"after {protocol.first} classes {dataset.name} has {left} left, fewer than one increment of {protocol.increment}",
+            f"after {protocol.first} classes {dataset.name} has {left} left, fewer than one increment of "
+            f"{protocol.increment}",
             ("track", "protocol", "increment"),
         )
     order = protocol.class_order
@@ -105,14 +111,16 @@ def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> No
     if not recipe.uses_memory:
         if track.memory.kind == "aligned" and recipe.ranked:
             raise InvalidSpec(
-                f"{recipe.title} keeps no exemplars, so there is nothing to align; a track of another budget takes it",
+                f"{recipe.title} keeps no exemplars, so there is nothing to align; a track of another "
+                "budget takes it",
                 ("track", "memory", "kind"),
             )
         return
     quota = effective_budget(recipe, track, dataset).quota(dataset.classes, dataset.image_bytes)
     if quota < recipe.min_exemplars:
         raise InvalidSpec(
-            f"{recipe.title} needs at least {recipe.min_exemplars} exemplar(s) of each of the {dataset.classes} classes of {dataset.name}; "
+            f"{recipe.title} needs at least {recipe.min_exemplars} exemplar(s) of each of the "
+            f"{dataset.classes} classes of {dataset.name}; "
             f"a budget of {track.memory.amount} ({track.memory.kind}) leaves {quota}",
             ("track", "memory", "amount"),
         )

@@ -1,7 +1,7 @@
 """One pydantic class per method: title, citation, family and every hyper-parameter with its source. Torch-free.
 
-`Recipe` here is the union of all of them, told apart by `name`. To add a method, write its class in the module of its family,
-add it to `RECIPES`, and write `cil_core/methods/<name>.py`.
+`Recipe` here is the union of all of them, told apart by `name`. To add a method, write its class in the
+module of its family, add it to `RECIPES`, and write `cil_core/methods/<name>.py`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from pydantic import Field
 from cil_core.spec.recipes import base
 from cil_core.spec.recipes.base import Citation
 from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
-from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, FOSTERRecipe, MEMORecipe
+from cil_core.spec.recipes.boosting import FOSTERRecipe
+from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
+from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
-from cil_core.spec.recipes.rectification import (
-    BiCRecipe,
-    COILRecipe,
-    ICaRLRecipe,
-    PODNetRecipe,
-    UCIRRecipe,
-    WARecipe,
-)
+from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (

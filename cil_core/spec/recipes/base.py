@@ -2,20 +2,28 @@
 
 Decisions:
     * The defaults of a recipe are published values; the description of each field names its source.
-    * A *preset* is a named set of values. It is resolved when a recipe is read, so the canonical form always spells out what was run:
-      `{"name": "icarl", "preset": "small"}` and the same values written by hand are one entry.
-    * What is left out of a schedule is the preset's, or the published value: `{"later_tasks": {"lr": 0.05}}` changes the rate and nothing else.
-    * Every method has a schedule `first_task`; the standard phase of later tasks takes `later_tasks`, which a method that trains its
-      network once does not have.
-    * What a method needs from a track is said here, torch-free, so that a job that cannot run is refused when it is submitted.
+    * A *preset* is a named set of values. It is resolved when a recipe is read, so the canonical form always
+      spells out what was run: `{"name": "icarl", "preset": "small"}` and the same values written by hand are
+      one entry.
+    * What is left out of a schedule is the preset's, or the published value: `{"later_tasks": {"lr": 0.05}}`
+      changes the rate and nothing else.
+    * Every method has a schedule `first_task`; the standard phase of later tasks takes `later_tasks`, which a
+      method that trains its network once does not have.
+    * A field added after recipes were stored states the value that held `Before` it existed. That value is
+      left out of the JSON, so stored recipes keep their hashes; JSON that spells every older field means that
+      value, anything shorter means the default.
+    * What a method needs from a track is said here, torch-free, so that a job that cannot run is refused when
+      it is submitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_jsonable_python
 
 from cil_core.spec.base import Frozen, Submitted
 from cil_core.spec.catalog import BACKBONES, BackboneCard, DatasetCard
@@ -58,8 +66,22 @@ class Citation(BaseModel):
 FIRST_TASK = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170), weight_decay=5e-4)
 """The common first-task schedule (PyCIL, CIFAR-100)."""
 
+SURVEY_FIRST_TASK = Schedule(epochs=200, lr=0.1, curve="cosine", weight_decay=5e-4)
+"""Trained the checkpoint from which most rows of Zhou et al. (TPAMI 2024) start (CIL_Survey, models/finetune.py)."""
+
 SMALL = Schedule(epochs=20, batch_size=32, lr=0.05, milestones=(12, 17), weight_decay=5e-4)
 """For datasets of a few thousand small images, such as digits: a few hundred steps a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The value that held before a field existed; pass it to `Field(exclude_if=…)`."""
+
+    value: Any
+
+    def __call__(self, value: Any) -> bool:
+        """Whether the JSON leaves `value` out."""
+        return bool(value == self.value)
 
 
 class Recipe(Submitted, Frozen):
@@ -75,7 +97,8 @@ class Recipe(Submitted, Frozen):
         uses_memory: whether it keeps exemplars.
         min_exemplars: exemplars a class it needs at the least, if it keeps any.
         ranked: False for upper bounds, which are shown and never ranked.
-        grows: what it adds to its network with every later task and keeps; decides what it may keep on a memory-aligned track.
+        grows: what it adds to its network with every later task and keeps; decides what it may keep on a
+            memory-aligned track.
         signed_features: whether its cosine head needs features without a final ReLU.
         presets: named sets of values, besides the defaults.
     """
@@ -108,11 +131,15 @@ class Recipe(Submitted, Frozen):
             for name, field in cls.model_fields.items()
             if isinstance(field.default, Schedule)
         }
+        later = cls._values_before_fields()
+        if later and cls.model_fields.keys() - later.keys() <= values.keys():
+            base |= later
         if "preset" in values:
             preset = values["preset"]
             if preset not in cls.presets:
                 raise ValueError(
-                    f"preset {preset!r} does not exist; {cls.title} has {', '.join(map(repr, sorted(cls.presets)))}"
+                    f"preset {preset!r} does not exist; {cls.title} has "
+                    f"{', '.join(map(repr, sorted(cls.presets)))}"
                 )
             base |= cls.presets[preset]
         given = {name: value for name, value in values.items() if name != "preset"}
@@ -120,6 +147,15 @@ class Recipe(Submitted, Frozen):
             if isinstance(value, dict) and isinstance(base.get(name), Schedule):
                 given[name] = {**base[name].model_dump(), **value}
         return {**base, **given}
+
+    @classmethod
+    def _values_before_fields(cls) -> dict[str, Any]:
+        """By field, the value that held before it existed; fields that always existed are missing."""
+        return {
+            name: field.exclude_if.value
+            for name, field in cls.model_fields.items()
+            if isinstance(field.exclude_if, Before)
+        }
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -158,12 +194,12 @@ class Recipe(Submitted, Frozen):
         return [label + shown[0], *shown[1:]] if shown else []
 
     def _changes(self, base: Recipe) -> list[str]:
-        before = flat(base.model_dump(mode="json"))
-        return [
-            f"{name}={value}"
-            for name, value in flat(self.model_dump(mode="json")).items()
-            if value != before[name]
-        ]
+        before = flat(base.values())
+        return [f"{name}={value}" for name, value in flat(self.values()).items() if value != before[name]]
+
+    def values(self) -> dict[str, Any]:
+        """Every field as JSON, those included that the canonical form leaves out."""
+        return {name: to_jsonable_python(getattr(self, name)) for name in type(self).model_fields}
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cil_core.spec.recipes.base import FIRST_TASK, Citation, Recipe
+from cil_core.spec.recipes.base import FIRST_TASK, SMALL, SURVEY_FIRST_TASK, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 
@@ -16,6 +16,10 @@ class FinetuneRecipe(Recipe):
     title = "Finetune"
     family = "baseline"
     summary = "Trains on each task's own data only; shows the full extent of forgetting."
+    presets = {
+        "survey": {"first_task": SURVEY_FIRST_TASK},
+        "small": {"first_task": SMALL, "later_tasks": SMALL},
+    }
 
     name: Literal["finetune"] = "finetune"
     later_tasks: Schedule = Field(
@@ -24,7 +28,8 @@ class FinetuneRecipe(Recipe):
     )
     logits: Literal["slice", "full"] = Field(
         default="slice",
-        description="Cross-entropy over the new classes only (slice, as PyCIL) or over all seen classes (full).",
+        description="Cross-entropy over the new classes only (slice, as PyCIL) or over all seen classes "
+        "(full).",
     )
 
 
@@ -33,7 +38,7 @@ class JointRecipe(Recipe):
 
     title = "Joint"
     family = "baseline"
-    summary = "Trains a freshly initialised model on the data of all tasks so far: an upper bound, shown and never ranked."
+    summary = "Trains a new model on the data of all tasks so far: an upper bound, shown and never ranked."
     ranked = False
 
     name: Literal["joint"] = "joint"
@@ -49,17 +54,22 @@ class ReplayRecipe(Recipe):
     title = "Replay"
     family = "rehearsal"
     summary = "Keeps herded exemplars and mixes them into the new task's data: the value of memory alone."
+    presets = {
+        "survey": {"first_task": SURVEY_FIRST_TASK},
+        "small": {"first_task": SMALL, "later_tasks": SMALL},
+    }
     classifiers = ("linear", "nme")
     uses_memory = True
     citation: ClassVar[Citation | None] = Citation(
         key="chaudhry2019tiny",
         title="On Tiny Episodic Memories in Continual Learning",
-        authors="Chaudhry, Arslan and Rohrbach, Marcus and Elhoseiny, Mohamed and Ajanthan, Thalaiyasingam and Dokania, Puneet K. and Torr, Philip H. S. and Ranzato, Marc'Aurelio",
+        authors="Chaudhry, Arslan and Rohrbach, Marcus and Elhoseiny, Mohamed and Ajanthan, Thalaiyasingam "
+        "and Dokania, Puneet K. and Torr, Philip H. S. and Ranzato, Marc'Aurelio",
         venue="arXiv preprint",
         year=2019,
         arxiv="1902.10486",
     )
-    differs = "Offline training with herded exemplars, as PyCIL; the paper learns online from a reservoir."
+    differs = "Trains offline with herded exemplars, as PyCIL; the paper learns online from a reservoir."
 
     name: Literal["replay"] = "replay"
     later_tasks: Schedule = Field(

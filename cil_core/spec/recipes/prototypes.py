@@ -11,7 +11,7 @@ from cil_core.spec.recipes.base import SMALL, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 GENTLE = SMALL.model_copy(update={"lr": 0.005})
-"""For PASS on small datasets: its temperature of 0.1 and weights of 10 make gradients ten times as large."""
+"""For PASS on small datasets: its temperature of 0.1 and weights of 10 make gradients ten times larger."""
 
 
 class SimpleCILRecipe(Recipe):
@@ -23,13 +23,18 @@ class SimpleCILRecipe(Recipe):
     signed_features = True
     citation: ClassVar[Citation | None] = Citation(
         key="zhou2023revisiting",
-        title="Revisiting Class-Incremental Learning with Pre-Trained Models: Generalizability and Adaptivity are All You Need",
+        title="Revisiting Class-Incremental Learning with Pre-Trained Models: "
+        "Generalizability and Adaptivity are All You Need",
         authors="Zhou, Da-Wei and Cai, Zi-Wen and Ye, Han-Jia and Zhan, De-Chuan and Liu, Ziwei",
         venue="International Journal of Computer Vision (IJCV)",
         year=2024,
         arxiv="2303.07338",
     )
-    differs = "Without pretrained weights the extractor is trained on the first task (PyCIL); the paper's is pre-trained and never trained."
+    differs = (
+        "Without pretrained weights, the extractor trains on the first task (PyCIL); the paper's is "
+        "pretrained and never "
+        "trains."
+    )
     presets = {"small": {"first_task": SMALL}}
 
     name: Literal["simplecil"] = "simplecil"
@@ -44,16 +49,25 @@ class FeTrILRecipe(Recipe):
 
     title = "FeTrIL"
     family = "prototype"
-    summary = "Freezes the extractor after the first task; features of old classes are those of similar new classes, moved to the old mean."
+    summary = (
+        "Freezes the extractor after the first task; features of old classes are those of similar new "
+        "classes, "
+        "moved to the old mean."
+    )
     citation: ClassVar[Citation | None] = Citation(
         key="petit2023fetril",
         title="FeTrIL: Feature Translation for Exemplar-Free Class-Incremental Learning",
-        authors="Petit, Gr{\\'e}goire and Popescu, Adrian and Schindler, Hugo and Picard, David and Delezoide, Bertrand",
+        authors="Petit, Gr{\\'e}goire and Popescu, Adrian and Schindler, Hugo and Picard, David "
+        "and Delezoide, Bertrand",
         venue="IEEE/CVF Winter Conference on Applications of Computer Vision (WACV)",
         year=2023,
         arxiv="2211.13131",
     )
-    differs = "The linear classifier of PyCIL; the support vector machines of the official code are left out. Preset `paper` pairs classes as the official code."
+    differs = (
+        "The classifier is PyCIL's linear one, not the official code's support vector machines. "
+        "Preset `paper` pairs classes as the official code does, by Euclidean distance; its schedules are "
+        "PyCIL's."
+    )
     presets = {
         "paper": {"similarity": "euclidean"},
         "small": {"first_task": SMALL, "head": SMALL, "augmentation": "dataset"},
@@ -70,7 +84,9 @@ class FeTrILRecipe(Recipe):
     )
     augmentation: Literal["dataset", "strong"] = Field(
         default="strong",
-        description="Of the first task: the dataset's own, or those followed by AutoAugment and Cutout of half the image's side (strong, as PyCIL).",
+        description="Of the first task: the dataset's own, or that followed by AutoAugment and Cutout of "
+        "half the "
+        "image's side (strong, as PyCIL).",
     )
     similarity: Literal["cosine", "euclidean"] = Field(
         default="cosine",
@@ -78,14 +94,14 @@ class FeTrILRecipe(Recipe):
     )
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:  # noqa: ARG002 — any backbone will do
-        """AutoAugment needs grey or colour images.
-
-        Raises:
-            InvalidSpec: if it cannot be applied.
-        """
+        """Require grey or colour images for AutoAugment."""
         if self.augmentation == "strong" and dataset.channels not in (1, 3):
-            reason = f"augmentation 'strong' is defined for 1 or 3 channels and {dataset.name} has {dataset.channels}; 'dataset' is possible"
-            raise self.refuse(reason, "method", "augmentation")
+            raise self.refuse(
+                f"augmentation 'strong' needs 1 or 3 channels, and {dataset.name!r} has {dataset.channels}; "
+                "augmentation='dataset' runs on it",
+                "method",
+                "augmentation",
+            )
 
 
 class ACILRecipe(Recipe):
@@ -93,16 +109,25 @@ class ACILRecipe(Recipe):
 
     title = "ACIL"
     family = "prototype"
-    summary = "Freezes the backbone after the first task; the classifier is a recursive ridge regression, equal to one on all data."
+    summary = (
+        "Freezes the backbone after the first task; the classifier is a recursive ridge regression, equal "
+        "to one on "
+        "all data."
+    )
     citation: ClassVar[Citation | None] = Citation(
         key="zhuang2022acil",
         title="ACIL: Analytic Class-Incremental Learning with Absolute Memorization and Privacy Protection",
-        authors="Zhuang, Huiping and Weng, Zhenyu and Wei, Hongxin and Xie, Renchunzi and Toh, Kar-Ann and Lin, Zhiping",
+        authors="Zhuang, Huiping and Weng, Zhenyu and Wei, Hongxin and Xie, Renchunzi and Toh, Kar-Ann "
+        "and Lin, Zhiping",
         venue="Advances in Neural Information Processing Systems (NeurIPS)",
         year=2022,
         arxiv="2205.14922",
     )
-    differs = "The backbone's training is PyCIL's; preset `paper` is that of the official code."
+    differs = (
+        "The backbone trains as in PyCIL; preset `paper` has the schedule of the official code, not its "
+        "optional "
+        "augmentation."
+    )
     presets = {
         "paper": {
             "first_task": Schedule(epochs=300, batch_size=256, lr=0.5, curve="cosine", weight_decay=5e-4)
@@ -119,7 +144,7 @@ class ACILRecipe(Recipe):
         default=8192,
         ge=1,
         le=32_768,
-        description="D, random features; D² numbers of 8 bytes are kept (paper, PyCIL).",
+        description="D, random features; the method keeps D² numbers of 8 bytes (paper, PyCIL).",
     )
     ridge: float = Field(default=0.1, gt=0, le=1e6, description="γ, the weight of the ridge (paper, PyCIL).")
     analytic_batch: int = Field(
@@ -135,7 +160,11 @@ class PASSRecipe(Recipe):
 
     title = "PASS"
     family = "prototype"
-    summary = "Rehearses old classes as noisy prototypes, with rotations as additional labels and feature distillation; keeps no exemplars."
+    summary = (
+        "Rehearses old classes as noisy prototypes, with rotations as additional labels and feature "
+        "distillation; keeps "
+        "no exemplars."
+    )
     citation: ClassVar[Citation | None] = Citation(
         key="zhu2021pass",
         title="Prototype Augmentation and Self-Supervision for Incremental Learning",
@@ -143,7 +172,15 @@ class PASSRecipe(Recipe):
         venue="IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
         year=2021,
     )
-    differs = "Prototypes are taken without augmentation, and a step rehearses as many as it has images; preset `pycil` averages the radius over all classes."
+    differs = (
+        "Prototypes are taken without augmentation. The spread divides by N; the official code divides by "
+        "N − 1. "
+        "A step rehearses as many prototypes as it has images; PyCIL rehearses that many times the ratio "
+        "of old to new "
+        "classes, rounded down. Preset `pycil` averages the radius over all seen classes; its backbone is "
+        "the track's, "
+        "PyCIL's has attention blocks (CBAM)."
+    )
     presets = {"pycil": {"radius": "seen"}, "small": {"first_task": GENTLE, "later_tasks": GENTLE}}
 
     name: Literal["pass"] = "pass"
@@ -173,5 +210,6 @@ class PASSRecipe(Recipe):
     )
     radius: Literal["first", "seen"] = Field(
         default="first",
-        description="Classes whose spread sets the noise: the first task's (official code) or all seen (PyCIL).",
+        description="Classes whose spread sets the noise: the first task's (official code) or all seen "
+        "(PyCIL).",
     )

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cil_core.spec.recipes.base import SMALL, Citation, Recipe
+from cil_core.spec.recipes.base import SMALL, SURVEY_FIRST_TASK, Before, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 ONE_PASS = Schedule(epochs=1, batch_size=10, lr=0.1, momentum=0.0, weight_decay=0.0)
@@ -27,8 +27,16 @@ class LwFRecipe(Recipe):
         year=2016,
         arxiv="1606.09282",
     )
-    differs = "The weight of the distillation is PyCIL's 3; the paper's is 1 (preset `paper`). The paper's head-only warm-up is left out."
-    presets = {"paper": {"distillation_weight": 1.0}, "small": {"first_task": SMALL, "later_tasks": SMALL}}
+    differs = (
+        "The distillation weighs 3, as in PyCIL; preset `paper` has the paper's 1. There is no head-only "
+        "warm-up. "
+        "Schedules are PyCIL's in every preset."
+    )
+    presets = {
+        "paper": {"distillation_weight": 1.0},
+        "survey": {"first_task": SURVEY_FIRST_TASK},
+        "small": {"first_task": SMALL, "later_tasks": SMALL},
+    }
 
     name: Literal["lwf"] = "lwf"
     first_task: Schedule = Field(
@@ -58,23 +66,33 @@ class EWCRecipe(Recipe):
 
     title = "EWC"
     family = "regularisation"
-    summary = "Holds parameters near their old values in proportion to their Fisher information; keeps no exemplars."
+    summary = (
+        "Holds parameters near their old values in proportion to their Fisher information; keeps no "
+        "exemplars."
+    )
     citation: ClassVar[Citation | None] = Citation(
         key="kirkpatrick2017ewc",
         title="Overcoming catastrophic forgetting in neural networks",
-        authors="Kirkpatrick, James and Pascanu, Razvan and Rabinowitz, Neil and Veness, Joel and Desjardins, Guillaume and Rusu, Andrei A. and others",
+        authors="Kirkpatrick, James and Pascanu, Razvan and Rabinowitz, Neil and Veness, Joel "
+        "and Desjardins, Guillaume and Rusu, Andrei A. and others",
         venue="Proceedings of the National Academy of Sciences (PNAS)",
         year=2017,
         arxiv="1612.00796",
     )
     differs = (
-        "By default the Fisher is per image with true labels, and is merged, bounded and weighed as in PyCIL; preset `paper` draws labels from the model "
-        "and adds tasks up; preset `pycil` squares the gradients of batches. The bound stays in all of them: without it the common learning rate overshoots."
+        "By default F is PyCIL's: squared gradients of batches, true labels, merged, bounded and weighed "
+        "alike; but it is "
+        "estimated in evaluation mode without augmentation. Presets `pycil` and `survey` estimate it in "
+        "training mode on "
+        "augmented images. Preset `paper` has the paper's F, per image with labels drawn from the model "
+        "and added up over "
+        "tasks, under a bound the paper lacks, without which the common learning rate overshoots."
     )
     presets = {
-        "paper": {"labels": "model", "merge": "sum"},
-        "pycil": {"fisher": "batch"},
-        "small": {"strength": 10_000.0, "first_task": SMALL, "later_tasks": SMALL},
+        "paper": {"fisher": "per_sample", "labels": "model", "merge": "sum", "fisher_max": 0.0128},
+        "pycil": {"fisher_mode": "training"},
+        "survey": {"fisher_mode": "training", "first_task": SURVEY_FIRST_TASK},
+        "small": {"fisher": "per_sample", "strength": 10_000.0, "first_task": SMALL, "later_tasks": SMALL},
         "small-batch": {"fisher": "batch", "strength": 10_000.0, "first_task": SMALL, "later_tasks": SMALL},
     }
 
@@ -90,21 +108,35 @@ class EWCRecipe(Recipe):
         description="λ, the weight of the penalty (PyCIL and the survey's grid search).",
     )
     fisher: Literal["per_sample", "batch"] = Field(
-        default="per_sample",
-        description="Mean of each image's squared gradient (definition), or of each batch's squared mean gradient (PyCIL).",
+        default="batch",
+        description="Mean of each image's squared gradient (definition), or of each batch's squared mean "
+        "gradient (PyCIL).",
+    )
+    fisher_mode: Literal["evaluation", "training"] = Field(
+        default="evaluation",
+        exclude_if=Before("evaluation"),
+        description="Mode of the network while F is estimated; `training` also augments the images and "
+        "moves batch-norm "
+        "statistics (PyCIL). Only for fisher `batch`.",
     )
     labels: Literal["data", "model"] = Field(
         default="data",
-        description="True labels (empirical Fisher, PyCIL) or labels drawn from the model's predictions (definition, paper).",
+        description="True labels (empirical Fisher, PyCIL) or labels drawn from the model's predictions "
+        "(definition, paper).",
     )
     merge: Literal["average", "sum"] = Field(
         default="average",
-        description="Old and new Fisher averaged by their numbers of classes (PyCIL), or added: one full penalty a task (paper).",
+        description="Old and new Fisher averaged by their numbers of classes (PyCIL), or added: one full "
+        "penalty per task "
+        "(paper).",
     )
     fisher_max: float | None = Field(
         default=1e-4,
         gt=0,
-        description="Upper bound of every importance (PyCIL); null: none (paper). Steps are stable while strength × bound × learning rate stays below 2.",
+        description="Upper bound of every importance (PyCIL's 1e-4, made for squared gradients of batches; "
+        "those of "
+        "images are up to the batch size larger); null: none (paper). Steps are stable while "
+        "strength × bound × learning rate stays below 2.",
     )
 
 
@@ -124,8 +156,15 @@ class GEMRecipe(Recipe):
         year=2017,
         arxiv="1706.08840",
     )
-    differs = "Offline and without margin, as PyCIL; preset `paper` is the published single pass. Exemplars are herded in both."
+    differs = (
+        "Trains offline and without margin, as PyCIL; preset `paper` is the published single pass. "
+        "Exemplars are herded "
+        "in all presets. Gradients of the memory are taken without augmentation; PyCIL augments the memory "
+        "once per task. "
+        "Exemplars belong to their own task whatever its size; PyCIL assumes tasks of equal size."
+    )
     presets = {
+        "survey": {"first_task": SURVEY_FIRST_TASK},
         "paper": {"margin": 0.5, "ridge": 1e-3, "first_task": ONE_PASS, "later_tasks": ONE_PASS},
         "small": {"margin": 0.5, "ridge": 1e-3, "first_task": SMALL, "later_tasks": SMALL.rescaled(10)},
     }
@@ -165,7 +204,11 @@ class AGEMRecipe(Recipe):
         year=2019,
         arxiv="1812.00420",
     )
-    differs = "Offline with GEM's schedule; preset `paper` is a single pass. Exemplars are herded in both."
+    differs = (
+        "Trains offline with GEM's schedule; preset `paper` is a single pass. Exemplars are herded in "
+        "both; the official "
+        "code fills a ring buffer."
+    )
     presets = {
         "paper": {"first_task": ONE_PASS, "later_tasks": ONE_PASS},
         "small": {"reference_batch": 32, "first_task": SMALL, "later_tasks": SMALL},
@@ -178,7 +221,9 @@ class AGEMRecipe(Recipe):
     )
     masks: Literal["task", "none"] = Field(
         default="task",
-        description="An image's label competes with the classes of its own task (paper) or with all seen classes (mammoth).",
+        description="An image's label competes with the classes of its own task (paper) or with all seen "
+        "classes "
+        "(mammoth).",
     )
     reference_batch: int = Field(
         default=128,
@@ -193,17 +238,25 @@ class DERppRecipe(Recipe):
 
     title = "DER++ (dark experience replay)"
     family = "rehearsal"
-    summary = "Rehearses a reservoir of images with the logits they had when they were stored; not to be confused with DER, the expandable representation."
+    summary = (
+        "Rehearses a reservoir of images with the logits recorded when they were stored. "
+        "DER, the expandable representation, is another method."
+    )
     uses_memory = True
     citation: ClassVar[Citation | None] = Citation(
         key="buzzega2020dark",
         title="Dark Experience for General Continual Learning: a Strong, Simple Baseline",
-        authors="Buzzega, Pietro and Boschini, Matteo and Porrello, Angelo and Abati, Davide and Calderara, Simone",
+        authors="Buzzega, Pietro and Boschini, Matteo and Porrello, Angelo and Abati, Davide and "
+        "Calderara, Simone",
         venue="Advances in Neural Information Processing Systems (NeurIPS)",
         year=2020,
         arxiv="2004.07211",
     )
-    differs = "The head grows, so logits are compared on the classes known when they were stored; the original regresses all outputs from the start."
+    differs = (
+        "The head grows, so logits are compared on the classes known when they were stored; the original "
+        "has all outputs "
+        "from the start and regresses them all. Reported figures use a ResNet-18 and 500 exemplars."
+    )
     presets = {"small": {"first_task": SMALL, "later_tasks": SMALL}}
 
     name: Literal["derpp"] = "derpp"
@@ -223,7 +276,8 @@ class DERppRecipe(Recipe):
         default=0.3,
         ge=0,
         le=1000,
-        description="α, weight of the distance to stored logits (mammoth: 0.3 for CIFAR-100 with 500 exemplars).",
+        description="α, weight of the distance to stored logits (mammoth: 0.3 for CIFAR-100 with 500 "
+        "exemplars).",
     )
     beta: float = Field(
         default=0.5,

@@ -1,9 +1,13 @@
-"""Published results: what papers report on tracks of ours. Shown as reported, with their source, and never ranked with what ran here.
+"""Published results on our tracks. They are shown with their source and never ranked with runs of this service.
 
-`cil_survey.json` holds the figures of one survey as they were transcribed: curves, stated averages, forgetting, and where a curve's mean and the stated
-average disagree. Decisions:
-    * Where the paper states an average it is shown, even if the mean of the transcribed curve is another; the note says so.
-    * A method of ours with the same name stands beside it, for the gap; methods we do not have are shown all the same.
+`cil_survey.json` holds the figures of one survey as they were transcribed: curves, stated averages, forgetting, and the
+rows where a curve's mean and the stated average disagree.
+
+Decisions:
+    * A stated average takes precedence over the mean of the transcribed curve; where they differ, the note says so.
+    * A row names the preset of our method that does what its source ran, and the classifier its figures belong to.
+      Only an entry of that recipe, under that classifier, is compared with the row (`comparable`).
+    * Methods this service lacks are shown too.
 """
 
 from __future__ import annotations
@@ -16,8 +20,10 @@ from typing import Any
 from pydantic import Field
 
 from cil_core.spec.base import Frozen
-from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME, base
 from cil_core.spec.recipes.base import Citation
+from cil_core.spec.suites import SURVEYED, SURVEYED_HALF_BASE
 
 SURVEY = Citation(
     key="zhou2024survey",
@@ -35,7 +41,14 @@ _ELSEWHERE = {
     "L2P": "a vision transformer pre-trained on a large dataset",
     "DyTox": "a transformer of its own",
 }
-"""Methods whose row stands on another network than the track's."""
+"""Methods whose figures come from another network than the track's."""
+
+_NOTES = {
+    "FOSTER": "The figure is the boosted network's, before compression.",
+    "iCaRL": "The figure fits the curve of the nearest mean of exemplars.",
+}
+_CLASSIFIERS = {"foster": "boosted", "icarl": "nme"}
+"""By method, the classifier of the survey's figures; all others are the network's own, `linear`."""
 
 _BACKBONES = {"cifar100": "resnet32", "imagenet100": "resnet18_imagenet"}
 _OURS = {
@@ -51,9 +64,17 @@ class Reported(Frozen):
 
     track_slug: str
     title: str = Field(description="The method as the paper names it.")
-    method: str | None = Field(description="The method of ours that it is; None if there is none.")
+    method: str | None = Field(description="The method of this service that it is; None if there is none.")
+    preset: str | None = Field(
+        default=None,
+        description="The preset of that method that does what the source ran, `default` for its defaults; None if the "
+        "source's recipe is unknown, so that nothing compares with the row.",
+    )
+    classifier: str | None = Field(
+        default=None, description="The classifier the figures belong to; None if `preset` is."
+    )
     citation: Citation | None = Field(
-        description="The paper; None for what a user reports, whose `source` says where it stands."
+        description="The paper; None for a user's report, whose `source` names its origin."
     )
     source: str
     link: str | None = Field(default=None, description="To code or paper, as a user gave it.")
@@ -67,13 +88,21 @@ class Reported(Frozen):
     curve: tuple[float, ...] | None = Field(
         description="After each task; None if the paper prints the average and the end only."
     )
-    caveat: str = Field(description="What holds for every row of the source.")
-    note: str = Field(description="What holds for this row alone; empty if nothing does.")
+    caveat: str = Field(description="A caveat of the source, for all its rows.")
+    note: str = Field(description="A note on this row alone; may be empty.")
+
+    @property
+    def recipe(self) -> base.Recipe | None:
+        """The recipe whose entries compare with this row; None if it is unknown."""
+        if self.method is None or self.preset is None:
+            return None
+        kind = BY_NAME[self.method]
+        return kind.published() if self.preset == "default" else kind.from_preset(self.preset)
 
 
 @lru_cache
 def reported(track_slug: str) -> tuple[Reported, ...]:
-    """What is reported on a track, the best average first; empty if nothing is."""
+    """The published results on a track, the best average first."""
     rows = [row for row in _survey() if row.track_slug == track_slug]
     return tuple(sorted(rows, key=lambda row: (-row.average_accuracy, row.title)))
 
@@ -106,10 +135,13 @@ def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
     differs = [row for row in table["curve_mean_vs_stated_mismatch"] if row[:2] == [setting, title]]
     average = stated["avg"] if stated else sum(curve) / len(curve)
     last = stated["last"] if stated else curve[-1]
+    slug, method = _slug(data, split), _OURS.get(title)
     return Reported(
-        track_slug=_slug(data, split),
+        track_slug=slug,
         title=title,
-        method=_OURS.get(title),
+        method=method,
+        preset=_preset(method, slug) if method else None,
+        classifier=_CLASSIFIERS.get(method, "linear") if method else None,
         citation=SURVEY,
         source=f"{SURVEY.title} ({SURVEY.venue}, {SURVEY.year}; arXiv {SURVEY.arxiv}), appendix",
         average_accuracy=round(average / 100, 6),
@@ -117,12 +149,19 @@ def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
         forgetting=forgetting["forgetting"] if forgetting else None,
         curve=tuple(round(value / 100, 6) for value in curve) if curve else None,
         caveat=CAVEAT,
-        note=f"Not on the track's backbone but on {_ELSEWHERE[title]}."
-        if title in _ELSEWHERE
-        else _mismatch(differs[0])
-        if differs
-        else "",
+        note=" ".join(_notes(title, differs)),
     )
+
+
+def _preset(method: str, slug: str) -> str:
+    protocol = Track.from_slug(slug).protocol
+    half_base = SURVEYED_HALF_BASE if protocol.first > protocol.increment else {}
+    return half_base.get(method, SURVEYED[method])
+
+
+def _notes(title: str, differs: list[list[Any]]) -> list[str]:
+    elsewhere = [f"Not on the track's backbone but on {_ELSEWHERE[title]}."] if title in _ELSEWHERE else []
+    return [*elsewhere, *([_NOTES[title]] if title in _NOTES else []), *map(_mismatch, differs)]
 
 
 def _mismatch(row: list[Any]) -> str:

@@ -40,9 +40,8 @@ def test_a_result_is_shown_beside_the_leaderboard_and_not_ranked(reporter, servi
     after = reporter.get(f"/api/v1/leaderboards/{TRACK}").json()
     assert after["items"] == before["items"]
     (row,) = after["reported"]
-    entry = after["items"][0]
-    assert (row["id"], row["source"], row["entry"]) == (made.json()["id"], "somewhere, 2026", entry["id"])
-    assert row["gap"] == pytest.approx(entry["metrics"]["average_accuracy"]["mean"] - 0.9)
+    assert (row["id"], row["source"]) == (made.json()["id"], "somewhere, 2026")
+    assert (row["preset"], row["entry"], row["gap"]) == (None, None, None)  # its recipe is unknown
 
 
 def test_a_result_on_a_memory_aligned_track_can_be_reported(reporter):

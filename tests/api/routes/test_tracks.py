@@ -191,7 +191,7 @@ SURVEYED = "cifar100-b0-inc10-m2000-resnet32"
 
 
 def test_what_papers_report_stands_beside_the_entries_with_the_gap_and_is_not_ranked(client, service, a_job):
-    client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED))
+    client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED, preset="survey"))
     service.complete_all()
     board = client.get(f"/api/v1/leaderboards/{SURVEYED}").json()
     (entry,) = board["items"]
@@ -200,6 +200,27 @@ def test_what_papers_report_stands_beside_the_entries_with_the_gap_and_is_not_ra
     assert rows["iCaRL"]["gap"] == pytest.approx(entry["metrics"]["average_accuracy"]["mean"] - 0.6442)
     assert (rows["WA"]["entry"], rows["WA"]["gap"]) == (None, None)
     assert entry["rank"] == 1
+
+
+def test_a_gap_appears_only_beside_the_recipe_that_the_source_ran(client, service, a_job):
+    client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED, preset="small"))
+    service.complete_all()
+    board = client.get(f"/api/v1/leaderboards/{SURVEYED}").json()
+    assert len(board["items"]) == 1
+    row = next(row for row in board["reported"] if row["title"] == "iCaRL")
+    assert (row["preset"], row["classifier"], row["entry"], row["gap"]) == ("survey", "nme", None, None)
+
+
+def test_foster_s_gap_is_that_of_the_boosted_network(client, service, a_job):
+    client.post("/api/v1/jobs", json=a_job("foster", track=SURVEYED))
+    service.complete_all()
+    board = client.get(f"/api/v1/leaderboards/{SURVEYED}", params={"classifier": "boosted"}).json()
+    (boosted,) = board["items"]
+    row = next(row for row in board["reported"] if row["title"] == "FOSTER")
+    assert row["entry"] == boosted["id"]
+    assert row["gap"] == pytest.approx(
+        boosted["metrics"]["average_accuracy"]["mean"] - row["average_accuracy"]
+    )
 
 
 def test_reported_results_are_shown_before_anything_has_run(finished):

@@ -68,6 +68,31 @@ def test_stage_two_changes_the_newest_pair_and_nothing_else(start: Any, differin
     assert differing(before, walk.state()) == {"net.head.corrections.1.alpha", "net.head.corrections.1.beta"}
 
 
+def test_preset_pycil_corrects_probabilities_and_moves_batch_norm_statistics(
+    start: Any, differing: Any
+) -> None:
+    walk = start("bic", correction_input="probabilities", correction_mode="training", shift_penalty=0.0)
+    task = walk.grown(1)
+    phases = walk.phases(task)
+    next(phases)
+    second = next(phases)
+    batch = walk.batch(task)
+    losses = second.loss(batch, walk.step(task))
+    walk.method.net.eval()
+    probabilities = walk.method.net(batch.x).logits.softmax(dim=1)
+    assert losses.keys() == {"classification"}
+    assert second.loss(batch, walk.step(task))["classification"].item() == pytest.approx(
+        F.cross_entropy(probabilities, batch.y).item(), rel=1e-5
+    )
+    before = walk.state()
+    assert next(phases, None) is None
+    changed = differing(before, walk.state()) - {
+        f"net.head.corrections.1.{name}" for name in ("alpha", "beta")
+    }
+    assert changed
+    assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in changed)
+
+
 def test_stage_one_leaves_every_pair_alone(start: Any) -> None:
     walk = start("bic")
     walk.finish(0)

@@ -150,6 +150,27 @@ def test_a_track_with_less_than_one_exemplar_a_class_is_refused() -> None:
         check(DERRecipe(), Track.from_slug("digits-b0-inc2-m9-convnet"))
 
 
+def test_the_official_configuration_resets_the_head_after_warming_up_in_the_first_task_too() -> None:
+    warm = {"epochs": 3, "batch_size": 64, "lr": 0.05, "milestones": [], "warmup_epochs": 1}
+    method, task = next(tasks(prune=False, reset_heads_after_warmup=True, first_task=warm))
+    method.grow(task)
+    phase = next(iter(method.learn(task)))
+    batch = next(phase.data.batches(8))
+    for epoch, resets in ((0, False), (1, True), (2, False)):
+        before = method.net.head.weight.detach().clone()
+        phase.loss(batch, Step(task, epoch, 3, 0, 9))
+        assert torch.equal(before, method.net.head.weight) is not resets
+
+
+def test_without_a_warm_up_no_head_is_reset() -> None:
+    method, task = next(tasks(prune=False, reset_heads_after_warmup=True))
+    method.grow(task)
+    phase = next(iter(method.learn(task)))
+    before = method.net.head.weight.detach().clone()
+    phase.loss(next(phase.data.batches(8)), Step(task, 0, 2, 0, 9))
+    assert torch.equal(before, method.net.head.weight)
+
+
 def test_the_official_configuration_has_no_bias_no_masks_and_resets_both_heads_after_warming_up() -> None:
     official = DERRecipe.from_preset("official")
     assert (official.prune, official.inherit_head, official.head_bias, official.reset_heads_after_warmup) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -68,6 +69,24 @@ def test_the_importance_of_the_first_task_is_the_fisher_the_recipe_names(
     )
     found = importances(walk)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_in_training_mode_the_fisher_of_augmented_batches_moves_batch_norm_statistics(
+    start: Any, differing: Any
+) -> None:
+    walk = start("ewc", fisher="batch", fisher_mode="training", fisher_max=None)
+    task = walk.grown(0)
+    list(walk.phases(task))
+    before, net = walk.state(), copy.deepcopy(walk.method.net)
+    generator = walk.randomness.on_device("fisher", 0)
+    expected = batch_fisher(net, task.train, 32, "data", generator, training=True)
+    walk.method.consolidate(task)
+    found = importances(walk)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    after = {name: value for name, value in walk.state().items() if name in before}
+    moved = differing(before, after)
+    assert moved
+    assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in moved)
 
 
 @pytest.mark.parametrize(("merge", "old_weight", "new_weight"), [("average", 4 / 7, 3 / 7), ("sum", 1, 1)])

@@ -15,7 +15,7 @@ from cil_core.methods.foster import Boosted
 from cil_core.nets.incremental import Outputs
 from cil_core.spec.catalog import BACKBONES, DATASETS
 from cil_core.spec.errors import InvalidSpec
-from cil_core.spec.recipes.expansion import FOSTERRecipe
+from cil_core.spec.recipes.boosting import FOSTERRecipe
 
 
 def random(*shape: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cil_core.learning.losses import neighbourhood_analysis, neighbourhood_analysis_as_coded, pooled_distance
+from cil_core.nets.proxies import ProxyHead
 from cil_core.spec.catalog import BACKBONES, DATASETS
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.recipes import BY_NAME
@@ -21,6 +22,7 @@ def test_the_first_task_is_nca_alone(start: Any) -> None:
     losses = walk.method.losses(batch, walk.step(task))
     similarities = net.head.similarities(net.features(batch.x))
     assert losses.keys() == {"classification"}
+    assert similarities.max() <= 0  # minus squared distances
     expected = neighbourhood_analysis_as_coded(similarities, batch.y, net.head.scale, 0.6)
     assert losses["classification"].item() == pytest.approx(expected.item(), rel=1e-6)
 
@@ -62,8 +64,9 @@ def test_distillation_is_zero_while_network_and_teacher_agree(start: Any) -> Non
     assert losses["flat"].item() == pytest.approx(0, abs=1e-5)
 
 
-def test_every_class_has_its_proxies_and_the_old_ones_stay(start: Any, differing: Any) -> None:
-    walk = start("podnet")
+@pytest.mark.parametrize("finetune", ["all", "classifier"])
+def test_every_class_has_its_proxies_and_the_old_ones_stay(start: Any, finetune: str) -> None:
+    walk = start("podnet", finetune=finetune)
     walk.finish(0)
     before = walk.method.net.head.new.detach().clone()
     task = walk.task(1)
@@ -76,10 +79,55 @@ def test_every_class_has_its_proxies_and_the_old_ones_stay(start: Any, differing
     assert torch.equal(head.old, before)
 
 
-def test_the_fine_tuning_is_balanced_and_moves_only_new_proxies_and_the_scale(
+def test_the_official_fine_tuning_moves_all_proxies_and_batch_norm_statistics_alone(
     start: Any, differing: Any
 ) -> None:
     walk = start("podnet")
+    task = walk.grown(1)
+    phases = walk.phases(task)
+    next(phases)
+    next(phases)
+    before = walk.state()
+    assert next(phases, None) is None
+    changed = differing(before, walk.state())
+    assert {"net.head.old", "net.head.new"} <= changed
+    rest = changed - {"net.head.old", "net.head.new"}
+    assert rest
+    assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in rest)
+    head = walk.method.net.head
+    assert (head.old.requires_grad, head.old.grad, head.scale.grad) == (False, None, None)
+
+
+def test_proxies_compare_by_minus_the_squared_distance_of_unit_vectors() -> None:
+    head = ProxyHead(3, proxies=2, distance=True)
+    head.append(torch.tensor([[3.0, 0, 0], [0, 2.0, 0], [0, 0, 1.0], [1.0, 1.0, 0]]))
+    feature = torch.tensor([[2.0, 0.0, 0.0]])
+    raw = [[0.0, -2.0], [-2.0, 2 / math.sqrt(2) - 2]]  # 2 · cos − 2 for both proxies of both classes
+    expected = []
+    for first, second in raw:
+        weights = [math.exp(first), math.exp(second)]
+        expected.append((weights[0] * first + weights[1] * second) / sum(weights))
+    assert head.similarities(feature)[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_balanced_set_of_preset_pycil_shares_the_budget_among_known_classes(start: Any) -> None:
+    walk = start("podnet", balanced_quota="known")
+    phases = walk.phases(walk.grown(1))
+    next(phases)
+    assert torch.bincount(next(phases).data.labels).tolist() == [60 // 4] * 7
+
+
+def test_random_new_proxies_are_uniform_and_short(start: Any) -> None:
+    walk = start("podnet", new_proxies="random")
+    walk.grown(1)
+    rows = walk.method.net.head.new
+    assert rows.abs().max().item() == pytest.approx(1 / math.sqrt(64), rel=0.01)
+
+
+def test_with_finetune_classifier_the_fine_tuning_moves_only_new_proxies_and_the_scale(
+    start: Any, differing: Any
+) -> None:
+    walk = start("podnet", finetune="classifier")
     task = walk.grown(1)
     phases = walk.phases(task)
     next(phases)

@@ -42,6 +42,20 @@ def test_later_tasks_share_the_objective_by_classes(start: Any) -> None:
     )
 
 
+def test_the_survey_adds_the_weighted_distillation_to_the_whole_cross_entropy(start: Any) -> None:
+    walk = start("wa", distillation_weight=2.0)
+    task = walk.grown(1)
+    batch = walk.batch(task)
+    walk.method.net.eval()
+    losses = walk.method.losses(batch, walk.step(task))
+    logits, teacher = walk.method.net(batch.x).logits, walk.method.teacher(batch.x).logits
+    soft = F.softmax(teacher / 2, dim=1)
+    assert losses["classification"].item() == pytest.approx(F.cross_entropy(logits, batch.y).item(), rel=1e-5)
+    assert losses["distillation"].item() == pytest.approx(
+        2 * -(soft * F.log_softmax(logits[:, :4] / 2, dim=1)).sum(1).mean().item(), rel=1e-5
+    )
+
+
 def test_consolidation_aligns_the_new_rows_and_nothing_else(start: Any, differing: Any) -> None:
     walk = start("wa")
     task = trained(walk, 1)

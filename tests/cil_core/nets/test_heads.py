@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from cil_core.nets.heads import CosineHead, LinearHead, fresh_rows
+from cil_core.nets.proxies import ProxyHead
 
 both = pytest.mark.parametrize("kind", [LinearHead, CosineHead])
 
@@ -85,3 +86,11 @@ def test_cosine_logits_depend_on_directions_alone() -> None:
         head.weight *= torch.tensor([0.1, 2, 30, 4])[:, None]
     assert torch.allclose(head(9 * x), before, atol=1e-6)
     assert before.abs().max() <= head.scale
+
+
+@pytest.mark.parametrize("head", [CosineHead(48), ProxyHead(48)])
+def test_fresh_rows_of_cosine_heads_are_uniform_within_one_over_the_root_of_their_width(head: Any) -> None:
+    head.grow(1000, generator())
+    rows = head.weight if isinstance(head, CosineHead) else head.new
+    assert rows.abs().max().item() == pytest.approx(1 / math.sqrt(48), rel=1e-3)
+    assert rows.std().item() == pytest.approx(1 / math.sqrt(3 * 48), rel=0.02)

@@ -175,6 +175,95 @@ def test_icarls_paper_preset_is_the_published_one() -> None:
     assert (recipe.loss, recipe.nme_flip) == ("bce", True)  # type: ignore[attr-defined]
 
 
+def test_ewc_bounds_the_fisher_of_batches_by_default() -> None:
+    recipe: Any = read(name="ewc")
+    assert (recipe.fisher, recipe.fisher_max, recipe.fisher_mode) == ("batch", 1e-4, "evaluation")
+
+
+def test_ewc_per_image_has_the_bound_of_batches_times_their_size() -> None:
+    recipe: Any = read(name="ewc", preset="paper")
+    assert recipe.fisher == "per_sample"
+    assert recipe.fisher_max == pytest.approx(128 * 1e-4)
+    assert recipe.strength * recipe.fisher_max * recipe.later_tasks.lr < 2
+
+
+def test_bic_s_pycil_preset_corrects_probabilities_in_training_mode() -> None:
+    recipe: Any = read(name="bic", preset="pycil")
+    assert (recipe.correction_input, recipe.correction_mode) == ("probabilities", "training")
+    assert recipe.first_task == recipe.later_tasks == recipe.correction
+    assert (recipe.correction.weight_decay, recipe.shift_penalty) == (2e-4, 0)
+
+
+def test_podnet_s_default_is_the_official_code_and_its_pycil_preset_is_pycil_s() -> None:
+    official: Any = read(name="podnet")
+    pycil: Any = read(name="podnet", preset="pycil")
+
+    def choices(recipe: Any) -> tuple[Any, ...]:
+        return (recipe.similarity, recipe.finetune, recipe.new_proxies, recipe.balanced_quota)
+
+    assert choices(official) == ("distance", "proxies", "imprinted", "seen")
+    assert (official.spatial_weight, official.clip_gradient, official.balanced.lr) == (3, 5, 0.05)
+    assert choices(pycil) == ("cosine", "all", "random", "known")
+    assert (pycil.spatial_weight, pycil.clip_gradient, pycil.balanced.lr) == (5, None, 0.005)
+
+
+def test_der_s_official_first_task_of_fifty_classes_has_no_warm_up() -> None:
+    recipe: Any = read(name="der", preset="official-b50")
+    assert recipe.first_task == Schedule(epochs=200, milestones=(60, 120, 160), weight_decay=5e-4)
+    assert recipe.later_tasks == read(name="der", preset="official").later_tasks  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------ fields that came later
+
+STORED = {
+    ("bic", "default"): "65aa8591004e790b2c860b8d1eafa9df7936fe084f34077f25a2d48bb2fcfbd8",
+    ("ewc", "small"): "dc2b05682d9888f0e422a210d43059a28fc88d5ad065665be90334cca3e35be1",
+    ("podnet", "small"): "45b4133e132bdba086c6dd837753e633ca35d1fe720dc700d71356b5784471ba",
+    ("wa", "default"): "7bcdfacd64f61452e4f388973973dcccdb4b1c58ce47aa792a03e1cfea3b8e2f",
+}
+"""Digests of recipes stored before `correction_input`, `fisher_mode`, `similarity` and `distillation_weight` existed."""
+
+LATER = {
+    "bic": {"correction_input": "logits", "correction_mode": "evaluation"},
+    "ewc": {"fisher_mode": "evaluation"},
+    "podnet": {"similarity": "cosine", "new_proxies": "imprinted", "balanced_quota": "seen"},
+    "wa": {"distillation_weight": None},
+}
+
+
+def stored(name: str, preset: str) -> dict[str, Any]:
+    """The JSON of a recipe as it was stored before the fields of `LATER` existed."""
+    kind = BY_NAME[name]
+    values = (kind.published() if preset == "default" else kind.from_preset(preset)).values()
+    if name == "podnet":
+        values["finetune"] = "classifier"
+    return {field: value for field, value in values.items() if field not in LATER[name]}
+
+
+@pytest.mark.parametrize(("name", "preset"), STORED)
+def test_a_stored_recipe_keeps_its_hash_and_its_meaning(name: str, preset: str) -> None:
+    recipe = read(**stored(name, preset))
+    assert recipe.digest() == STORED[name, preset]
+    assert {field: getattr(recipe, field) for field in LATER[name]} == LATER[name]
+
+
+def test_a_recipe_that_leaves_out_more_than_later_fields_gets_today_s_defaults() -> None:
+    values = stored("podnet", "small")
+    del values["margin"]
+    assert read(**values).similarity == "distance"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"), [("podnet", "similarity", "cosine"), ("wa", "bias", True)]
+)
+def test_a_later_field_comes_back_from_json_and_shows_in_the_variant(
+    name: str, field: str, value: Any
+) -> None:
+    recipe = read(name=name, **{field: value})
+    assert read(**recipe.model_dump(mode="json")) == recipe
+    assert recipe.variant == f"{field}={value}"
+
+
 # ---------------------------------------------------------------------------------------------------- recipes on tracks
 
 

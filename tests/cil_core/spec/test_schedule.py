@@ -32,12 +32,10 @@ def test_a_constant_rate_stays() -> None:
     assert {Schedule(epochs=9, lr=0.3, curve="constant").lr_at(epoch) for epoch in range(9)} == {0.3}
 
 
-def test_a_warm_up_rises_from_a_tenth_in_equal_steps() -> None:
+def test_a_warm_up_reaches_the_full_rate_in_its_last_epoch_in_equal_steps() -> None:
     schedule = Schedule(epochs=170, lr=0.1, milestones=(100, 120), warmup_epochs=10)
-    assert schedule.lr_at(0) == pytest.approx(0.01)
-    steps = [schedule.lr_at(epoch + 1) - schedule.lr_at(epoch) for epoch in range(10)]
-    assert steps == pytest.approx([0.009] * 10)
-    assert schedule.lr_at(10) == 0.1
+    rates = [schedule.lr_at(epoch) for epoch in range(11)]
+    assert rates == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.1])
 
 
 @given(epochs=st.integers(1, 1000))

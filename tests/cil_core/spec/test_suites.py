@@ -1,5 +1,7 @@
 """Presets and suites: every one of them can be run, and says what papers say."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from cil_core.spec.catalog import DATASETS
 from cil_core.spec.jobs import Track
 from cil_core.spec.presets import PRESETS
 from cil_core.spec.recipes import BY_NAME
-from cil_core.spec.suites import SUITES
+from cil_core.spec.schedule import Schedule
+from cil_core.spec.suites import SUITES, SURVEYED
 from cil_core.spec.validation import check
 
 
@@ -64,8 +67,54 @@ def test_a_suite_runs_on_a_registered_copy_of_its_dataset() -> None:
         SUITES["cifar10-small"].on("../etc")
 
 
-def test_the_survey_is_run_as_its_authors_code_has_it() -> None:
-    recipes = {recipe["name"]: recipe.get("preset") for recipe in SUITES["cifar100-survey"].recipes}
-    assert recipes["wa"] == recipes["bic"] == "pycil"
-    assert "der" not in recipes  # the survey's DER has neither masks nor a second stage: der-wa
-    assert len(recipes) == 14
+B0, B50 = "cifar100-b0-inc10-m2000-resnet32", "cifar100-b50-inc10-m2000-resnet32"
+COSINE = Schedule(epochs=200, batch_size=128, lr=0.1, curve="cosine", weight_decay=5e-4)
+
+
+def surveyed(track: str) -> dict[str, Any]:
+    jobs = [job for job in SUITES["cifar100-survey"].jobs() if job.track.slug == track]
+    return {job.method.name: job.method for job in jobs}
+
+
+def test_the_survey_s_suite_has_its_thirteen_methods_and_joint_training() -> None:
+    assert set(surveyed(B0)) == {*SURVEYED, "joint"}
+    assert len(SURVEYED) == 13
+    assert "der" not in SURVEYED  # the survey's DER has neither masks nor a second stage: der-wa
+
+
+@pytest.mark.parametrize("track", [B0, B50])
+@pytest.mark.parametrize(
+    "method", ["finetune", "replay", "ewc", "lwf", "gem", "icarl", "wa", "der-wa", "memo", "foster"]
+)
+def test_surveyed_methods_start_from_the_survey_s_cosine_schedule(track: str, method: str) -> None:
+    assert surveyed(track)[method].first_task == COSINE
+
+
+def test_surveyed_bic_coil_and_podnet_train_a_first_task_of_their_own() -> None:
+    recipes = surveyed(B0)
+    assert (recipes["bic"].first_task.epochs, recipes["bic"].first_task.milestones) == (170, (60, 100, 140))
+    assert (recipes["coil"].first_task.epochs, recipes["coil"].first_task.milestones) == (160, (80, 120))
+    assert (recipes["podnet"].first_task.epochs, recipes["podnet"].first_task.curve) == (160, "cosine")
+
+
+def test_surveyed_wa_adds_twice_the_distillation_without_clipping() -> None:
+    wa = surveyed(B0)["wa"]
+    assert (wa.distillation_weight, wa.clip_weights, wa.bias, wa.temperature) == (2.0, False, True, 2.0)
+    assert wa.later_tasks == Schedule(epochs=170, milestones=(60, 100, 140), weight_decay=2e-4)
+
+
+def test_surveyed_memo_anneals_by_cosine_and_fixes_its_trunk_on_b50_tracks_alone() -> None:
+    later = Schedule(epochs=170, curve="cosine", weight_decay=2e-4)
+    assert surveyed(B0)["memo"].later_tasks == surveyed(B50)["memo"].later_tasks == later
+    assert surveyed(B0)["memo"].train_trunk
+    assert not surveyed(B50)["memo"].train_trunk
+
+
+def test_surveyed_coil_transports_every_200_steps_without_the_scale() -> None:
+    coil = surveyed(B0)["coil"]
+    assert (coil.transport_every, coil.scaled_transport) == (200, False)
+
+
+def test_surveyed_ewc_estimates_its_fisher_from_augmented_batches_in_training_mode() -> None:
+    ewc = surveyed(B0)["ewc"]
+    assert (ewc.fisher, ewc.fisher_mode, ewc.fisher_max, ewc.strength) == ("batch", "training", 1e-4, 1000)
