@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from scipy import stats
 
-from api.pages.figures.diagrams import trace
+from api.pages.figures.trace import trace
 from benchmarks.common_loop import CommonLoop
 from benchmarks.report import Report, options
 from cil_core.data import load

@@ -9,8 +9,10 @@ from api.deps import DatabaseDep
 from api.http.parameters import Slugs
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
-from api.pages.figures import charts, svg
+from api.pages.figures import charts
 from api.pages.figures.charts import Figure
+from api.pages.figures.curves import Series
+from api.pages.figures.svg import COLOURS, SeriesStyle
 from cil_core.spec.recipes import BY_NAME
 from store.leaderboard.budgets import Budgets, budgets
 
@@ -42,13 +44,11 @@ def picture(file: str, track: Slugs, database: DatabaseDep) -> Response:
 def curves_of(found: Budgets) -> Figure:
     """Average accuracy over memory, one curve a method."""
     series = [
-        svg.Series(
+        Series(
             curve.title,
             [(point.megabytes, point.average_accuracy) for point in curve.points],
-            look=svg.Look(place),
+            style=SeriesStyle(place),
         )
         for place, curve in enumerate(found.curves)
     ]
-    return charts.curves(
-        "budgets", series[: svg.COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)"
-    )
+    return charts.curves("budgets", series[:COLOURS], "Average accuracy over memory", "megabytes (2²⁰ bytes)")

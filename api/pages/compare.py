@@ -1,43 +1,57 @@
-"""Entries side by side as a page: curves, whether differences are real, how each forgets, and what differs in recipe and environment.
+"""Entries side by side as a page: curves, significance of differences, forgetting, recipes and environments.
 
 Decisions:
-    * The address names the entries and the baseline: a comparison is a link. Entries are chosen with a form on the leaderboard, without scripts.
-    * Heat-maps are tables whose cells carry a class for their shade: the number is always there to read.
+    * The address names the entries and the baseline, so a comparison is a link. A form on the leaderboard chooses
+      entries, without scripts.
+    * Heat maps are tables whose cells carry a class for their shade, so every number is text.
 """
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.http.parameters import Baseline, Classifier, Entries
 from api.http.strict_requests import StrictRoute
 from api.pages import formats, templating
+from api.pages.choices import every_result_track
 from api.pages.figures import charts
+from api.pages.figures.bars import BarSeries
 from api.pages.figures.charts import Figure
 from api.pages.figures.columns import labels
-from api.pages.figures.diagrams import Bars, Interval
-from api.pages.track import Zoom, looks_of, series_of
+from api.pages.figures.intervals import DifferenceRow
+from api.pages.figures.svg import SeriesStyle
+from api.pages.track import Zoom, series_of, styles_of
+from cil_core.spec.summary import METRIC
 from store.leaderboard.comparison import METRICS, Comparison, compare
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 SHADES = 10
-NAMES = {"average_accuracy": "Average accuracy", "last_accuracy": "Last accuracy"}
+
+ChosenEntries = Annotated[
+    list[str],
+    Query(default_factory=list, description="Ids of 2 to 8 entries of one track.", max_length=100),
+]
 
 
 @router.get("/compare")
 def show(
     request: Request,
-    entry: Entries,
     database: DatabaseDep,
+    entry: ChosenEntries,
     baseline: Baseline = None,
     classifier: Classifier = None,
     zoom: Zoom = True,
 ) -> Response:
-    """Two to eight entries side by side."""
+    """Two to eight entries side by side; without entries, how to choose them."""
     with database.reading() as session:
+        if not entry:
+            tracks = every_result_track(session)
+            return templating.render(request, "choose_entries.html", tracks=tracks)
         comparison = compare(session, entry, baseline=baseline, classifier=classifier)
     query = request.query_params.multi_items()
     return templating.render(
@@ -45,7 +59,7 @@ def show(
         "compare.html",
         comparison=comparison,
         names=labels(comparison.items),
-        metrics=[(metric, NAMES[metric]) for metric in METRICS],
+        metrics=[(metric, METRIC[metric].title) for metric in METRICS],
         shade=shade,
         links={item.id: _link(request, comparison, baseline=item.id) for item in comparison.items},
         figures={figure.name: figure for figure in figures_of(comparison, zoom)},
@@ -71,54 +85,53 @@ def picture(
 
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:
-    """Curves, differences to the baseline, what was forgotten of each task, and accuracy on old and new classes."""
-    names, looks = labels(comparison.items), looks_of(comparison.items)
-    where = f"on {comparison.track_slug}"
-    found = [
-        charts.curves("curves", series_of(comparison.items), f"Accuracy after each task {where}", zoom=zoom)
-    ]
-    for metric in METRICS:
-        tests = [(one.entry, one.tests[metric]) for one in comparison.differences]
-        rows = [
-            Interval(names[entry], looks[entry], test.mean, *(test.interval or (None, None)))
-            for entry, test in tests
-        ]
-        found.append(
-            charts.intervals(metric, rows, f"{NAMES[metric]} against {names[comparison.baseline]} {where}")
-        )
-    tasks = len(comparison.matrices[0].forgetting)
-    if tasks:
-        lost = [
-            Bars(names[matrix.entry], looks[matrix.entry], matrix.forgetting)
-            for matrix in comparison.matrices
-        ]
-        found.append(
-            charts.bars(
-                "forgetting",
-                [f"task {task + 1}" for task in range(tasks)],
-                lost,
-                f"Accuracy lost on each task by the end {where}",
-            )
-        )
-        parts = ("old_accuracy", "new_accuracy")
-        kept = [
-            Bars(names[item.id], looks[item.id], [item.metrics[part].mean for part in parts])
-            for item in comparison.items
-        ]
-        found.append(
-            charts.bars(
-                "old_and_new",
-                ["old classes", "new classes"],
-                kept,
-                f"Accuracy on old and on new classes after the last task {where}",
-            )
-        )
+    """Curves, differences to the baseline, forgetting per task, and accuracy on old and new classes."""
+    names, styles = labels(comparison.items), styles_of(comparison.items)
+    title = f"Accuracy after each task on {comparison.track_slug}"
+    found = [charts.curves("curves", series_of(comparison.items), title, zoom=zoom)]
+    found += [_differences(comparison, metric, names, styles) for metric in METRICS]
+    if comparison.matrices[0].forgetting:
+        found += [_forgetting(comparison, names, styles), _old_and_new(comparison, names, styles)]
     return found
 
 
 def shade(value: float) -> int:
     """Which of the eleven shades, 0 … 10, a fraction gets."""
     return round(min(max(value, 0.0), 1.0) * SHADES)
+
+
+def _differences(
+    comparison: Comparison, metric: str, names: dict[str, str], styles: dict[str, SeriesStyle]
+) -> Figure:
+    rows = []
+    for difference in comparison.differences:
+        test, entry = difference.tests[metric], difference.entry
+        rows.append(DifferenceRow(names[entry], styles[entry], test.mean, *(test.interval or (None, None))))
+    baseline = names[comparison.baseline]
+    title = f"{METRIC[metric].title} against {baseline} on {comparison.track_slug}"
+    return charts.intervals(metric, rows, title)
+
+
+def _forgetting(comparison: Comparison, names: dict[str, str], styles: dict[str, SeriesStyle]) -> Figure:
+    tasks = [f"task {task + 1}" for task in range(len(comparison.matrices[0].forgetting))]
+    series = [
+        BarSeries(names[matrix.entry], styles[matrix.entry], matrix.forgetting)
+        for matrix in comparison.matrices
+    ]
+    return charts.bars("forgetting", tasks, series, f"Forgetting of each task on {comparison.track_slug}")
+
+
+def _old_and_new(comparison: Comparison, names: dict[str, str], styles: dict[str, SeriesStyle]) -> Figure:
+    series = [
+        BarSeries(
+            names[item.id],
+            styles[item.id],
+            [item.metrics[metric].mean for metric in ("old_accuracy", "new_accuracy")],
+        )
+        for item in comparison.items
+    ]
+    title = f"Accuracy on old and on new classes after the last task on {comparison.track_slug}"
+    return charts.bars("old_and_new", ["old classes", "new classes"], series, title)
 
 
 def _link(request: Request, comparison: Comparison, *, baseline: str) -> str:

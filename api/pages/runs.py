@@ -22,8 +22,10 @@ from api.http.parameters import JobId, RunId
 from api.http.strict_requests import StrictRoute
 from api.pages import templating, wording
 from api.pages.compare import shade
-from api.pages.figures import charts, svg
+from api.pages.figures import charts
 from api.pages.figures.charts import Figure
+from api.pages.figures.curves import Series
+from api.pages.figures.svg import SeriesStyle
 from api.schemas.jobs import job_answer
 from api.schemas.runs import RunAnswer, run_answer
 from cil_core.spec.recipes import BY_NAME
@@ -113,7 +115,7 @@ def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]
     return found
 
 
-def curves_of(run: RunAnswer) -> list[svg.Series]:
+def curves_of(run: RunAnswer) -> list[Series]:
     """The accuracy over all seen classes after each task so far, under each classifier."""
     series = []
     for number, (name, answer) in enumerate(run.classifiers.items()):
@@ -123,5 +125,5 @@ def curves_of(run: RunAnswer) -> list[svg.Series]:
             (count, sum(row) / totals[place])
             for place, (count, row) in enumerate(zip(seen, answer.correct, strict=True))
         ]
-        series.append(svg.Series(name, points, look=svg.Look(number)))
+        series.append(Series(name, points, style=SeriesStyle(number)))
     return series

@@ -20,7 +20,7 @@ from api.deps import AnswersDep, DatabaseDep
 from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
-from api.pages.figures import charts, svg
+from api.pages.figures import charts
 from api.pages.figures.charts import Figure
 from api.pages.figures.columns import (
     COLUMNS,
@@ -33,7 +33,9 @@ from api.pages.figures.columns import (
     label,
     labels,
 )
-from api.pages.figures.diagrams import Point
+from api.pages.figures.curves import Series
+from api.pages.figures.scatter import ScatterPoint
+from api.pages.figures.svg import SeriesStyle, sparkline
 from api.pages.proposals import proposed_job
 from api.schemas.leaderboards import CLASSIFIERS, beside_reported, track_named
 from cil_core.spec.recipes import BY_NAME
@@ -154,9 +156,7 @@ def _shown_entries(
         "classifiers": CLASSIFIERS,
         "exports": EXPORTS,
         "citations": {name: recipe.citation for name, recipe in BY_NAME.items()},
-        "sparkline": lambda row: svg.sparkline(
-            row.curve, f"Reported accuracy of {row.title} after each task"
-        ),
+        "sparkline": lambda row: sparkline(row.curve, f"Reported accuracy of {row.title} after each task"),
     }
 
 
@@ -200,7 +200,7 @@ def pareto(slug: str, found: Sequence[Entry]) -> Figure | None:
     )
     names = labels(shown)
     points = [
-        Point(
+        ScatterPoint(
             names[entry.id], entry.kept_bytes / 1e6, entry.metrics["average_accuracy"].mean, entry.id in best
         )
         for entry in shown
@@ -248,22 +248,22 @@ def _drawn(found: Sequence[Entry]) -> list[Entry]:
     return competitors + [entry for entry in found if not is_competitor(entry)][:1]
 
 
-def series_of(drawn: Sequence[Entry]) -> list[svg.Series]:
+def series_of(drawn: Sequence[Entry]) -> list[Series]:
     """Their curves, for a chart."""
-    looks, names = looks_of(drawn), labels(drawn)
+    styles, names = styles_of(drawn), labels(drawn)
     return [
-        svg.Series(
+        Series(
             label=names[entry.id],
             points=[(seen, point.mean) for seen, point in zip(entry.seen_classes, entry.curve, strict=True)],
             band=[point.interval for point in entry.curve if point.interval] or None,
-            look=looks[entry.id],
+            style=styles[entry.id],
         )
-        for entry in sorted(drawn, key=lambda entry: looks[entry.id].place)
+        for entry in sorted(drawn, key=lambda entry: styles[entry.id].place)
     ]
 
 
-def looks_of(drawn: Sequence[Entry]) -> dict[str, svg.Look]:
+def styles_of(drawn: Sequence[Entry]) -> dict[str, SeriesStyle]:
     """How each entry is drawn, by its id, upper bounds last: sorting differently does not change an entry's colour."""
     bound = {entry.id: not is_competitor(entry) for entry in drawn}
     ordered = sorted(drawn, key=lambda entry: (bound[entry.id], label(entry)))
-    return {entry.id: svg.Look(place, bound[entry.id]) for place, entry in enumerate(ordered)}
+    return {entry.id: SeriesStyle(place, bound[entry.id]) for place, entry in enumerate(ordered)}

@@ -21,6 +21,7 @@ from api.pages import formats
 from api.pages.figures import svg
 from api.shared.variants import brief
 from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.summary import METRICS, Metric
 from store.leaderboard.entries import Entry
 from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL
 
@@ -137,9 +138,16 @@ def _noted(value: object, note: str, css_class: str = "") -> Markup:
     return Markup(f"{escape(value)} <small{attribute}>{escape(note)}</small>")  # noqa: S704 - both are escaped
 
 
-def _metric(name: str, absent: str = "not defined") -> Cell:
-    nothing = _noted(formats.MISSING, absent)
-    return lambda entry, _: formats.over_seeds(entry.metrics[name]) if name in entry.metrics else nothing
+def _metric(metric: Metric) -> Column:
+    """The column of a metric."""
+    nothing = _noted(formats.MISSING, metric.undefined or "not defined")
+
+    def cell(entry: Entry, _: PageContext) -> str:
+        statistic = entry.metrics.get(metric.name)
+        return nothing if statistic is None else formats.over_seeds(statistic)
+
+    direction = 1 if metric.better == "more" else -1
+    return Column(metric.name, metric.column, cell, direction, metric.headline)
 
 
 def _median_rank(entry: Entry, _: PageContext) -> str:
@@ -188,31 +196,10 @@ def _curve(entry: Entry, _: PageContext) -> str:
     return Markup(svg.sparkline(values, f"Accuracy of {label(entry)} after each task"))  # noqa: S704 - it escapes
 
 
-_ONE_TASK = "one task only"
-_NO_JOINT = "joint has not run here"
-
 COLUMNS = (
-    Column("average_accuracy", "Average acc.", _metric("average_accuracy"), 1),
-    Column("last_accuracy", "Last acc.", _metric("last_accuracy"), 1),
-    Column("forgetting", "Forgetting", _metric("forgetting", _ONE_TASK), -1),
+    *(_metric(metric) for metric in METRICS if metric.headline),
     Column("median_rank", "Median rank", _median_rank, usual=False),
-    Column(
-        "average_accuracy_without_base",
-        "Average without base",
-        _metric("average_accuracy_without_base", _ONE_TASK),
-        1,
-        usual=False,
-    ),
-    Column("old_accuracy", "Old classes", _metric("old_accuracy"), 1, usual=False),
-    Column("new_accuracy", "New classes", _metric("new_accuracy"), 1, usual=False),
-    Column("harmonic_accuracy", "Harmonic mean", _metric("harmonic_accuracy"), 1, usual=False),
-    Column(
-        "forgetting_clipped", "Forgetting, clipped", _metric("forgetting_clipped", _ONE_TASK), -1, usual=False
-    ),
-    Column("backward_transfer", "Backward transfer", _metric("backward_transfer", _ONE_TASK), 1, usual=False),
-    Column("intransigence", "Intransigence", _metric("intransigence", _NO_JOINT), -1, usual=False),
-    Column("average_top5", "Average top-5", _metric("average_top5"), 1, usual=False),
-    Column("last_top5", "Last top-5", _metric("last_top5"), 1, usual=False),
+    *(_metric(metric) for metric in METRICS if not metric.headline),
     Column("counted_bytes", "Memory, MB", _memory, -1),
     Column("kept_bytes", "Kept, MB", _kept, -1, usual=False),
     Column("parameters", "Params, M", _parameters, -1),
@@ -221,4 +208,7 @@ COLUMNS = (
     Column("date", "Finished", _finished),
     Column("curve", "Curve", _curve),
 )
+"""Every column, in the order of the table; columns of metrics derive from `METRICS`."""
+
 USUAL = [column.key for column in COLUMNS if column.usual]
+"""Columns that are shown by default."""
