@@ -8,13 +8,13 @@ Decisions:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from api.shared.printable import printable_lines
 from api.shared.variants import brief
 from store.leaderboard.statistics import Statistic
 
@@ -22,27 +22,13 @@ MISSING = "–"
 
 _HOUR = 3600
 _UNITS = (("years", 31_557_600), ("months", 2_629_800), ("days", 86_400), ("h", _HOUR), ("min", 60))
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
-)
-"""Control characters but tab and newline, bidirectional controls, and separators that some renderers break lines at."""
 
 
 def visible(value: object) -> object:
     """`value` with invisible controls of plain text as escapes; Jinja2 calls it for everything a template prints."""
-    if type(value) is not str or not _INVISIBLE.search(value):
+    if type(value) is not str or (value.isascii() and value.isprintable()):
         return value
-    return _INVISIBLE.sub(_escaped, value)
-
-
-def visible_text(text: str) -> str:
-    """`text` with invisible controls as escapes."""
-    return _INVISIBLE.sub(_escaped, text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return printable_lines(value)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -129,7 +115,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 def coded(text: str) -> Markup:
     """A sentence whose `backticked` words are code."""
-    parts = escape(visible_text(text)).split("`")
+    parts = escape(printable_lines(text)).split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )

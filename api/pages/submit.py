@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from api import submission
 from api.deps import DatabaseDep, RingerDep, SettingsDep, authenticated
 from api.http import problems
+from api.http.links import url
 from api.http.parameters import JobId
 from api.http.problems import Problem
 from api.http.strict_requests import StrictRoute
@@ -145,7 +146,7 @@ async def send(
         else:
             background.add_task(ringer.ring, job.queues)
             return RedirectResponse(
-                templating.url(request, f"/jobs/{job.job.id}"), status_code=303, background=background
+                url(request, f"/jobs/{job.job.id}"), status_code=303, background=background
             )
     status = 422 if errors and submitting else 200  # an unfinished form is no error
     return await run_in_threadpool(_read_page, request, database, form, errors, status)
@@ -157,7 +158,7 @@ def cancel(
 ) -> Response:
     """Request the cancellation of a job."""
     submissions.cancel(_user(request, form, database), job_id, None)
-    return RedirectResponse(templating.url(request, f"/jobs/{job_id}"), status_code=303)
+    return RedirectResponse(url(request, f"/jobs/{job_id}"), status_code=303)
 
 
 def _user(request: Request, form: Mapping[str, str], database: Database) -> Principal:

@@ -18,6 +18,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from api.http.links import path_of, url
 from api.live.ringer import Ringer
 from api.pages import formats, wording
 from api.pages.snippets import as_command, as_curl
@@ -68,7 +69,7 @@ def text_of(request: Request, template: str, **values: Any) -> bytes:
         "request": request,
         "url": partial(url, request),
         "address": request.url.path,
-        "section": section(request),
+        "section": "/" + path_of(request.scope).split("/")[1],
         "present": datetime.now(UTC),
         "redis_is_away": ringer.is_away,
     }
@@ -82,18 +83,6 @@ def page(request: Request, text: bytes, status: int = 200) -> Response:
         headers["Content-Encoding"] = "gzip"
         text = gzip.compress(text, _COMPRESSION, mtime=0)
     return HTMLResponse(text, status, headers)
-
-
-def url(request: Request, path: str) -> str:
-    """The address of a path of this site, below the path at which a proxy serves it."""
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/") + path
-
-
-def section(request: Request) -> str:
-    """The first part of a page's path, e.g. `/methods`; it is marked in the navigation."""
-    path = request.url.path.removeprefix(request.scope.get("root_path", "").rstrip("/"))
-    return "/" + path.split("/")[1] if path.startswith("/") else "/"
 
 
 def _environment() -> Environment:

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api.deps import AnswersDep, DatabaseDep
+from api.http.links import url
 from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
@@ -143,7 +144,7 @@ def _shown_entries(
     request: Request, slug: str, found: Sequence[Entry], shown: Sequence[Column], zoom: bool
 ) -> dict[str, Any]:
     """What the template shows of the entries."""
-    context = PageContext(datetime.now(UTC), partial(templating.url, request))
+    context = PageContext(datetime.now(UTC), partial(url, request))
     return {
         "drawn": _drawn(found),
         "cells": cells(found, shown, context),

@@ -19,6 +19,7 @@ from api.http import problems
 from api.http.problems import Fault, Problem
 from api.pages import formats
 from api.pages.figures import svg
+from api.shared.printable import printable
 from api.shared.variants import brief
 from cil_core.spec.recipes import BY_NAME
 from cil_core.spec.summary import METRICS, Metric
@@ -170,7 +171,7 @@ def _parameters(entry: Entry, _: PageContext) -> str:
 
 
 def _time(entry: Entry, _: PageContext) -> str:
-    devices = formats.visible_text(", ".join(entry.devices))
+    devices = printable(", ".join(entry.devices))
     if entry.train_seconds is None:
         return _noted(formats.MISSING, f"not recorded {devices}")
     return _noted(formats.duration(entry.train_seconds.mean), devices)

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from api.pages.formats import visible_text
+from api.shared.printable import printable, printable_lines
 
 COLOURS = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
@@ -109,7 +109,7 @@ def root(width: int, height: int, title: str, standalone: bool, css_class: str =
         "viewBox": f"0 0 {width} {height}",
         "class": css_class,
         "role": "img",
-        "aria-label": visible_text(title),
+        "aria-label": printable(title),
     }
     size = {"width": str(width), "height": str(height)}
     picture = Element("svg", attributes | (size if standalone else {}))
@@ -123,7 +123,7 @@ def root(width: int, height: int, title: str, standalone: bool, css_class: str =
 def add(parent: Element, tag: str, attributes: dict[str, str], text: str | None = None) -> Element:
     """A new last child."""
     child = ET.SubElement(parent, tag, attributes)
-    child.text = None if text is None else visible_text(text)
+    child.text = None if text is None else printable_lines(text)
     return child
 
 
@@ -135,7 +135,7 @@ def add_text(parent: Element, x: float, y: float, text: str, anchor: str = "") -
 
 def add_series(picture: Element, name: str, style: SeriesStyle) -> Element:
     """A group for everything that belongs to a series."""
-    return add(picture, "g", {"class": style.colour, "data-name": visible_text(name)})
+    return add(picture, "g", {"class": style.colour, "data-name": printable(name)})
 
 
 def add_mark(parent: Element, marker: str, x: float, y: float, value: str | None = None) -> Element:

@@ -86,7 +86,7 @@ def test_small_p_values_are_bounds(value, text):
         ("a\x1b[31mred", "a\\x1b[31mred"),
         ("user\u202egnp.exe", "user\\u202egnp.exe"),
         ("one\u2028two\x07", "one\\u2028two\\x07"),
-        ("tab\tnewline\n", "tab\tnewline\n"),
+        ("one\ntwo\n", "one\ntwo\n"),
         ("Müller – 名前 🎉", "Müller – 名前 🎉"),
     ],
 )
