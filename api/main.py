@@ -28,8 +28,9 @@ from api.live.answer_cache import AnswerCache
 from api.live.event_feed import EventFeed
 from api.live.revisions import Revisions
 from api.live.ringer import Ringer
-from api.pages import budgets, compare, home, problem_page, ranks, submit, track
+from api.pages import budgets, compare, home, problem_page, ranks, reference, submit, track
 from api.pages import catalog as catalog_pages
+from api.pages import jobs as job_pages
 from api.pages import runs as run_pages
 from api.routes import (
     catalog,
@@ -74,10 +75,12 @@ _PAGES = (
     compare.router,
     ranks.router,
     run_pages.router,
+    job_pages.router,
     submit.router,
     budgets.router,
     catalog_pages.router,
     problem_page.router,
+    reference.router,
 )
 
 

@@ -1,1 +1,1 @@
-"""The pages for people: server-rendered, readable without scripts, on the same questions to the store as the JSON API."""
+"""Pages for people: server-rendered, readable without scripts, on the same store queries as the JSON API."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
+from api.http.problems import not_found
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.proposals import first_job
@@ -64,6 +65,17 @@ def datasets(request: Request, database: DatabaseDep) -> Response:
         tracks=tracks,
         suites=SUITES.values(),
     )
+
+
+@router.get("/datasets/{name}")
+def dataset(request: Request, name: str, database: DatabaseDep) -> Response:
+    """One dataset: its images, licence and tracks."""
+    with database.reading() as session:
+        card = dataset_cards(session).get(name)
+        if card is None:
+            raise not_found("dataset", name)
+        tracks = [track for track in every_track(session) if track.spec.dataset == name]
+    return templating.render(request, "dataset.html", card=card, tracks=tracks)
 
 
 @router.get("/workers")

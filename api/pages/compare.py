@@ -1,8 +1,8 @@
 """Entries side by side as a page: curves, significance of differences, forgetting, recipes and environments.
 
 Decisions:
-    * The address names the entries and the baseline, so a comparison is a link. A form on the leaderboard chooses
-      entries, without scripts.
+    * The address names the entries and the baseline, so a comparison is a link. A form on the leaderboard
+      chooses entries, without scripts.
     * Heat maps are tables whose cells carry a class for their shade, so every number is text.
 """
 
@@ -12,19 +12,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
+from sqlalchemy.orm import Session
 
 from api.deps import DatabaseDep
-from api.http.parameters import Baseline, Classifier, Entries
+from api.http.parameters import ComparisonParameters
 from api.http.strict_requests import StrictRoute
 from api.pages import formats, templating
-from api.pages.choices import every_result_track
+from api.pages.choices import tracks_with_results
 from api.pages.figures import charts
 from api.pages.figures.bars import BarSeries
 from api.pages.figures.charts import Figure
 from api.pages.figures.columns import labels
 from api.pages.figures.intervals import DifferenceRow
 from api.pages.figures.svg import SeriesStyle
-from api.pages.track import Zoom, series_of, styles_of
+from api.pages.track import ZOOM, series_of, styles_of
 from cil_core.spec.summary import METRIC
 from store.leaderboard.comparison import METRICS, Comparison, compare
 
@@ -32,28 +34,29 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 SHADES = 10
 
-ChosenEntries = Annotated[
-    list[str],
-    Query(default_factory=list, description="Ids of 2 to 8 entries of one track.", max_length=100),
-]
+
+class ComparisonPageParameters(ComparisonParameters):
+    """What the page and its figures show."""
+
+    entry: list[str] = Field(
+        default_factory=list, max_length=100, description="Ids of 2 to 8 entries; none to see how to choose."
+    )
+    zoom: bool = ZOOM
 
 
 @router.get("/compare")
 def show(
     request: Request,
     database: DatabaseDep,
-    entry: ChosenEntries,
-    baseline: Baseline = None,
-    classifier: Classifier = None,
-    zoom: Zoom = True,
+    query: Annotated[ComparisonPageParameters, Query()],
 ) -> Response:
     """Two to eight entries side by side; without entries, how to choose them."""
     with database.reading() as session:
-        if not entry:
-            tracks = every_result_track(session)
+        if not query.entry:
+            tracks = tracks_with_results(session)
             return templating.render(request, "choose_entries.html", tracks=tracks)
-        comparison = compare(session, entry, baseline=baseline, classifier=classifier)
-    query = request.query_params.multi_items()
+        comparison = _compare(session, query)
+    pairs = request.query_params.multi_items()
     return templating.render(
         request,
         "compare.html",
@@ -62,26 +65,25 @@ def show(
         metrics=[(metric, METRIC[metric].title) for metric in METRICS],
         shade=shade,
         links={item.id: _link(request, comparison, baseline=item.id) for item in comparison.items},
-        figures={figure.name: figure for figure in figures_of(comparison, zoom)},
-        query=query,
-        zoom=zoom,
-        unzoomed=[pair for pair in query if pair[0] != "zoom"],
+        figures={figure.name: figure for figure in figures_of(comparison, query.zoom)},
+        query=pairs,
+        zoom=query.zoom,
+        unzoomed=[pair for pair in pairs if pair[0] != "zoom"],
     )
 
 
 @router.get("/compare/{file}")
 def picture(
-    file: str,
-    entry: Entries,
-    database: DatabaseDep,
-    baseline: Baseline = None,
-    classifier: Classifier = None,
-    zoom: Zoom = True,
+    file: str, database: DatabaseDep, query: Annotated[ComparisonPageParameters, Query()]
 ) -> Response:
     """A figure of the page alone."""
     with database.reading() as session:
-        comparison = compare(session, entry, baseline=baseline, classifier=classifier)
-    return charts.download(figures_of(comparison, zoom), file)
+        comparison = _compare(session, query)
+    return charts.download(figures_of(comparison, query.zoom), file)
+
+
+def _compare(session: Session, query: ComparisonParameters) -> Comparison:
+    return compare(session, query.entry, baseline=query.baseline, classifier=query.classifier)
 
 
 def figures_of(comparison: Comparison, zoom: bool) -> list[Figure]:

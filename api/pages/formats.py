@@ -2,8 +2,8 @@ r"""Values as text: the filters of the templates.
 
 Decisions:
     * A missing value is an en dash, never an empty cell or a zero.
-    * Text from users may hold control characters and bidirectional overrides, which would hide or reorder what follows.
-      Pages show them as escapes (`\x1b`, `\u202e`).
+    * Text from users may hold control characters and bidirectional overrides, which would hide or reorder
+      what follows. Pages show them as escapes (`\x1b`, `\u202e`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNITS = (("years", 31_557_600), ("months", 2_629_800), ("days", 86_400), ("h", 
 
 
 def visible(value: object) -> object:
-    """`value` with invisible controls of plain text as escapes; Jinja2 calls it for everything a template prints."""
+    """Plain text with invisible controls as escapes; Jinja2 applies it to everything it prints."""
     if type(value) is not str or (value.isascii() and value.isprintable()):
         return value
     return printable_lines(value)
@@ -111,6 +111,11 @@ def ago(when: datetime | None, present: datetime) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: 1 run, 2 runs."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def pair(value: str) -> tuple[str, str]:
+    """A choice whose text is its value."""
+    return value, value
 
 
 def coded(text: str) -> Markup:

@@ -9,14 +9,15 @@ from sqlalchemy.orm import Session
 from api.deps import DatabaseDep
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
+from api.pages.jobs import TITLES
 from api.pages.proposals import first_job
 from api.schemas.jobs import job_brief
 from api.schemas.leaderboards import track_answer
-from cil_core.spec.recipes import BY_NAME
+from store.access.accounts import user_names
 from store.leaderboard.entries import Entry
 from store.leaderboard.leaderboard import entries
 from store.leaderboard.tracks import list_tracks
-from store.queries.jobs import JobFilter, list_jobs
+from store.queries.jobs import list_jobs
 
 LATEST = 8
 """Jobs to show."""
@@ -33,11 +34,18 @@ def home(request: Request, database: DatabaseDep) -> Response:
     with database.reading() as session:
         tracks = [track for status in list_tracks(session) if not (track := track_answer(status)).for_tuning]
         leaders = {track.slug: _leader(session, track.slug) for track in tracks}
-        jobs = [job_brief(job) for job in list_jobs(session, JobFilter(), None, LATEST).items]
+        jobs = [job_brief(job) for job in list_jobs(session, limit=LATEST).items]
+        users = user_names(session, {job.user_id for job in jobs if job.user_id})
     tracks.sort(key=lambda track: -track.entries)
-    titles = {name: recipe.title for name, recipe in BY_NAME.items()}
     return templating.render(
-        request, "home.html", tracks=tracks, leaders=leaders, jobs=jobs, titles=titles, proposal=first_job()
+        request,
+        "home.html",
+        tracks=tracks,
+        leaders=leaders,
+        jobs=jobs,
+        users=users,
+        titles=TITLES,
+        proposal=first_job(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Problems as pages: what a browser sees instead of problem+json, and the page each problem's `type` leads to."""
+"""Problems as pages: what a browser gets instead of problem+json, and the page of each problem's `type`."""
 
 from __future__ import annotations
 

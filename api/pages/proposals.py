@@ -1,8 +1,9 @@
-"""A job that fits: what pages propose to somebody who reads about a method, or about a track on which nothing has run.
+"""A job that fits: what pages propose to readers of a method, or of a track without results.
 
 Decisions:
-    * What is proposed passes the checks of a submission: a track without memory gets a method that needs none.
-    * The published schedules are made for tens of thousands of images; for fewer the preset `small` is proposed, where a method has it.
+    * A proposal passes the checks of a submission: a track without memory gets a method that needs none.
+    * Published schedules suit tens of thousands of images. For fewer images the preset `small` is proposed,
+      if the method has one.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from cil_core.spec.recipes.base import Recipe
 from cil_core.spec.suites import SEEDS
 
 TRACK = "digits-b0-inc2-m50-convnet"
-"""Takes every method, and needs no download."""
+"""Fits every method, and needs no download."""
 
 FEW_IMAGES = 10_000
-_PREFERRED = ("icarl", "lwf", "joint")  # the last asks nothing of a track
+_PREFERRED = ("icarl", "lwf", "joint")  # joint fits every track
 
 
 def proposed_job(
     track: Track, datasets: Mapping[str, DatasetCard], method: str | None = None
 ) -> dict[str, Any]:
-    """A job on a track, as the API takes it.
+    """A job on a track, as the API accepts it.
 
     Args:
-        track: one that could be submitted to.
-        datasets: those that exist here.
-        method: which; by default the first that fits of some that are widely known.
+        track: one that accepts submissions.
+        datasets: those of this service.
+        method: its name; by default the first of some widely known methods that fits.
     """
     name = method or next(
         (each for each in _PREFERRED if _fits(BY_NAME[each], track, datasets)), _PREFERRED[-1]
@@ -47,16 +48,15 @@ def proposed_job(
 
 
 def first_job(method: str | None = None) -> dict[str, Any]:
-    """A job on the track that takes every method."""
+    """A job on the track that fits every method."""
     return proposed_job(Track.from_slug(TRACK), DATASETS, method)
 
 
 def _preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:
     """`small`, or nothing for the published values."""
     card = datasets.get(dataset)
-    return (
-        "small" if card is not None and card.train_images < FEW_IMAGES and "small" in recipe.presets else ""
-    )
+    is_small = card is not None and card.train_images < FEW_IMAGES
+    return "small" if is_small and "small" in recipe.presets else ""
 
 
 def _fits(recipe: type[Recipe], track: Track, datasets: Mapping[str, DatasetCard]) -> bool:

@@ -1,8 +1,9 @@
-"""One run and one job as pages: progress, results, and the outcomes of attempts.
+"""One run as a page: progress, results, and the outcomes of attempts.
 
 Decisions:
-    * While the state can change, the page follows the job's server-sent events. htmx reloads it at each event, and
-      every few seconds in any case, and morphs the content: typed text and the scroll position stay.
+    * While the state can change, the pages of runs and jobs follow the job's server-sent events. htmx reloads
+      it at each event, and every few seconds in any case, and morphs the content: typed text and the scroll
+      position stay.
     * Without scripts the page shows the state at load time, and says so.
     * Figures become interactive once the state is final.
 """
@@ -18,27 +19,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
-from api.http.parameters import JobId, RunId
+from api.http.parameters import RunId
 from api.http.strict_requests import StrictRoute
-from api.pages import templating, wording
+from api.pages import templating
 from api.pages.compare import shade
 from api.pages.figures import charts
 from api.pages.figures.charts import Figure
 from api.pages.figures.curves import Series
 from api.pages.figures.svg import SeriesStyle
-from api.schemas.jobs import job_answer
+from api.pages.jobs import OPEN, REFRESH_SECONDS
 from api.schemas.runs import RunAnswer, run_answer
 from cil_core.spec.recipes import BY_NAME
-from store.queries import counts
-from store.queries.jobs import get_job
-from store.queries.queues import queue_position
 from store.queries.runs import get_run, wanted_by
 from store.runs import lineage, losses
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
-
-REFRESH_SECONDS = 10
-OPEN = frozenset({"queued", "running"})
 
 
 @router.get("/runs/{run_id}")
@@ -70,30 +65,8 @@ def picture(run_id: RunId, file: str, database: DatabaseDep) -> Response:
         return charts.download(figures_of(run, losses(session, run_id)), file)
 
 
-@router.get("/jobs/{job_id}")
-def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response:
-    """A job: its runs with their states, and its place in the queue."""
-    with database.reading() as session:
-        position = queue_position(session, job_id)
-        job = job_answer(get_job(session, job_id), position)
-        waits = None
-        if position is not None:
-            workers, seconds = counts.workers_heard_of(session), counts.seconds_of_a_run(session)
-            waits = wording.outlook(workers, seconds, position)
-    is_open = job.state in OPEN
-    return templating.render(
-        request,
-        "job.html",
-        job=job,
-        waits=waits,
-        title=BY_NAME[job.method].title,
-        refresh=REFRESH_SECONDS if is_open else None,
-        events=f"/api/v1/jobs/{job.id}/events" if is_open else None,
-    )
-
-
 def figures_of(run: RunAnswer, epochs: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Accuracy after each task so far, and the loss of each recorded epoch; figures without data are left out."""
+    """Accuracy after each task so far, and the loss of each recorded epoch; no figure without data."""
     title, found = BY_NAME[run.method].title, []
     if series := curves_of(run):
         found.append(charts.curves("curves", series, f"Accuracy of {title} after each task"))

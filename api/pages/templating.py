@@ -3,7 +3,8 @@
 Decisions:
     * Everything is escaped; only SVG from `api.pages.figures` is passed as markup.
     * An undefined name in a template is an error, not an empty string.
-    * Templates and Python build every address on this site with `url`, so the service also works under a proxy's path.
+    * Templates and Python build every address on this site with `url`, so the service also works under a
+      proxy's path.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _FILTERS = (
     formats.moment,
     formats.ago,
     formats.counted,
+    formats.pair,
     formats.coded,
     formats.plain,
     formats.variant,
@@ -48,9 +50,10 @@ NAVIGATION = (
     ("/", "Tracks"),
     ("/methods", "Methods"),
     ("/datasets", "Datasets"),
+    ("/jobs", "Jobs"),
     ("/workers", "Workers"),
     ("/submit", "Submit"),
-    ("/api/v1/openapi.json", "API"),
+    ("/api", "API"),
 )
 """Path and name of every link in the header."""
 

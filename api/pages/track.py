@@ -2,7 +2,8 @@
 
 Decisions:
     * Every choice is a link, so the address describes the view.
-    * The chart shows the best few entries and one upper bound, since colours are few. The table lists all entries.
+    * The chart shows the best few entries and one upper bound, since colours are few. The table lists all
+      entries.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api.deps import AnswersDep, DatabaseDep
 from api.http.links import url
-from api.http.parameters import BestPerMethod, Classifier, ExemplarFree, Sort
+from api.http.parameters import LeaderboardParameters
 from api.http.strict_requests import StrictRoute
 from api.pages import templating
 from api.pages.figures import charts
@@ -66,12 +68,21 @@ EXPORTS = (
 )
 """Formats of the leaderboard's API route, with their titles."""
 
-Zoom = Annotated[bool, Query(description="Start the accuracy axis of the chart just below its lowest point.")]
+ZOOM = Field(default=True, description="Start the accuracy axis of the chart just below its lowest point.")
 
-Columns = Annotated[
-    list[str],
-    Query(default_factory=list, description="Columns to show; the default columns if omitted."),
-]
+
+class FigureParameters(LeaderboardParameters):
+    """What the figures of a leaderboard show."""
+
+    zoom: bool = ZOOM
+
+
+class TrackParameters(FigureParameters):
+    """What the page of a leaderboard shows."""
+
+    columns: list[str] = Field(
+        default_factory=list, description="Columns to show; the default columns if omitted."
+    )
 
 
 @router.get("/tracks/{slug}")
@@ -80,27 +91,21 @@ def show(
     slug: str,
     database: DatabaseDep,
     answers: AnswersDep,
-    sort: Sort = "average_accuracy",
-    classifier: Classifier = None,
-    exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False,
-    zoom: Zoom = True,
-    *,
-    columns: Columns,
+    query: Annotated[TrackParameters, Query()],
 ) -> Response:
     """The leaderboard of a track."""
-    shown = chosen(columns)
+    shown = chosen(query.columns)
     with database.reading() as session:
         key = f"page {request.url} {revision(session, slug)} {time.monotonic() // SHOWN_FOR_SECONDS:.0f}"
         if (kept := answers.get(key)) is not None:
             return templating.page(request, kept)
-        board = _read(session, slug, classifier, sort, exemplar_free, best_per_method)
+        board = _read(session, slug, query)
     view = {
-        "sort": sort if sort != "average_accuracy" else None,
-        "classifier": classifier,
-        "exemplar_free": "true" if exemplar_free else None,
-        "best_per_method": "true" if best_per_method else None,
-        "zoom": None if zoom else "false",
+        "sort": query.sort if query.sort != "average_accuracy" else None,
+        "classifier": query.classifier,
+        "exemplar_free": "true" if query.exemplar_free else None,
+        "best_per_method": "true" if query.best_per_method else None,
+        "zoom": None if query.zoom else "false",
         "columns": None if [one.key for one in shown] == USUAL else [one.key for one in shown],
     }
     text = templating.text_of(
@@ -108,26 +113,44 @@ def show(
         "track.html",
         slug=slug,
         columns=shown,
-        sort=sort,
-        classifier=classifier,
-        exemplar_free=exemplar_free,
+        sort=query.sort,
+        classifier=query.classifier,
+        exemplar_free=query.exemplar_free,
         view=view,
         query=[(name, value) for name, value in view.items() if isinstance(value, str)],
         **board,
-        **_shown_entries(request, slug, board["entries"], shown, zoom),
+        **_shown_entries(request, slug, board["entries"], shown, query.zoom),
     )
     answers.keep(key, text)
     return templating.page(request, text)
 
 
-def _read(
-    session: Session, slug: str, classifier: str | None, sort: str, exemplar_free: bool, best_per_method: bool
-) -> dict[str, Any]:
+@router.get("/tracks/{slug}/{file}")
+def picture(
+    slug: str, file: str, database: DatabaseDep, query: Annotated[FigureParameters, Query()]
+) -> Response:
+    """A figure of the page alone: its picture or its numbers."""
+    with database.reading() as session:
+        track_named(session, slug)
+        found = _entries(session, slug, query)
+    return charts.download((curves(slug, found, query.zoom), pareto(slug, found)), file)
+
+
+def _entries(session: Session, slug: str, query: LeaderboardParameters) -> list[Entry]:
+    return entries(
+        session,
+        slug,
+        query.classifier,
+        sort=query.sort,
+        exemplar_free=query.exemplar_free,
+        best_per_method=query.best_per_method,
+    )
+
+
+def _read(session: Session, slug: str, query: LeaderboardParameters) -> dict[str, Any]:
     """What the page reads from the database."""
     track = track_named(session, slug)
-    found = entries(
-        session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
-    )
+    found = _entries(session, slug, query)
     other = other_budgets(session, slug)
     return {
         "track": track,
@@ -159,26 +182,6 @@ def _shown_entries(
         "citations": {name: recipe.citation for name, recipe in BY_NAME.items()},
         "sparkline": lambda row: sparkline(row.curve, f"Reported accuracy of {row.title} after each task"),
     }
-
-
-@router.get("/tracks/{slug}/{file}")
-def picture(
-    slug: str,
-    file: str,
-    database: DatabaseDep,
-    sort: Sort = "average_accuracy",
-    classifier: Classifier = None,
-    exemplar_free: ExemplarFree = False,
-    best_per_method: BestPerMethod = False,
-    zoom: Zoom = True,
-) -> Response:
-    """A figure of the page alone: its picture or its numbers."""
-    with database.reading() as session:
-        track_named(session, slug)
-        found = entries(
-            session, slug, classifier, sort=sort, exemplar_free=exemplar_free, best_per_method=best_per_method
-        )
-    return charts.download((curves(slug, found, zoom), pareto(slug, found)), file)
 
 
 def curves(slug: str, found: Sequence[Entry], zoom: bool) -> Figure | None:
@@ -264,7 +267,7 @@ def series_of(drawn: Sequence[Entry]) -> list[Series]:
 
 
 def styles_of(drawn: Sequence[Entry]) -> dict[str, SeriesStyle]:
-    """How each entry is drawn, by its id, upper bounds last: sorting differently does not change an entry's colour."""
+    """The style of each entry by its id, upper bounds last; it does not depend on the sort."""
     bound = {entry.id: not is_competitor(entry) for entry in drawn}
     ordered = sorted(drawn, key=lambda entry: (bound[entry.id], label(entry)))
     return {entry.id: SeriesStyle(place, bound[entry.id]) for place, entry in enumerate(ordered)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -13,7 +13,10 @@ from cil_core.spec.metrics import Summary
 from store.leaderboard.entries import Entry
 from store.leaderboard.significance import ALPHA, PairedTest
 
-REDIS_IS_AWAY = "Redis does not answer. You can read and submit as usual; workers find new runs by themselves within seconds."
+REDIS_IS_AWAY = (
+    "Redis does not answer. Reading and submitting work as usual;"
+    " workers find new runs by themselves within seconds."
+)
 INTERVAL = "mean over seeds ± half the 95 % confidence interval"
 
 _BUDGETS = {
@@ -60,7 +63,7 @@ def track_status(leader: Entry | None, entries: int) -> str:
 
 
 def lead(leading: dict[str, Any]) -> Markup:
-    """Which entry leads, by how much, and whether the lead is significant; takes `api.pages.track.leading`."""
+    """The leader, its lead and its significance; `leading` as `api.pages.track.leading` returns it."""
     first = leading["first"]
     if leading["second"] is None:
         return Markup("<strong>{}</strong> is the only ranked entry so far.").format(first.title)
@@ -168,7 +171,22 @@ def outlook(workers: int, seconds_per_run: float | None, position: int) -> str:
     if seconds_per_run is None:
         return f"{online}."
     start = formats.duration(position * seconds_per_run / workers)
-    return f"{online}; runs of the last hour took {formats.duration(seconds_per_run)} each. Expected start: in {start}."
+    took = formats.duration(seconds_per_run)
+    return f"{online}; runs of the last hour took {took} each. Expected start: in {start}."
+
+
+def jobs_caption(filters: Mapping[str, str]) -> str:
+    """What a list of jobs shows."""
+    return f"Jobs with {_listed(filters)}, the newest first." if filters else "All jobs, the newest first."
+
+
+def no_jobs(filters: Mapping[str, str]) -> str:
+    """Why a list of jobs is empty."""
+    return f"No job with {_listed(filters)}." if filters else "No job has been submitted yet."
+
+
+def _listed(filters: Mapping[str, str]) -> str:
+    return " and ".join(f"{name} {value}" for name, value in filters.items())
 
 
 def replay_outcome(agrees: bool | None, bitwise: bool | None, largest_difference: float | None) -> str:

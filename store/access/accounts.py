@@ -13,7 +13,7 @@ import hashlib
 import re
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -130,6 +130,13 @@ def imported_user(session: Session, name: str) -> User:
 def user_named(session: Session, name: str) -> User | None:
     """The user of this name."""
     return session.scalars(select(User).where(User.name == name)).one_or_none()
+
+
+def user_names(session: Session, user_ids: Collection[str]) -> dict[str, str]:
+    """The names of users by their ids."""
+    return {
+        row.id: row.name for row in session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
+    }
 
 
 def set_role(session: Session, user_id: str, role: Role) -> None:

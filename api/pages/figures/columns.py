@@ -1,7 +1,8 @@
 """The columns of a leaderboard's table: the cell of each entry, and the best entry of each column.
 
 Decisions:
-    * Python makes the cells, not the template: a table has thousands, and a macro takes ten times as long for each.
+    * Python makes the cells, not the template: a table has thousands, and a macro takes ten times as long for
+      each.
     * A missing value is a dash with its reason.
 """
 
@@ -109,7 +110,7 @@ def _starred(cell: str, is_best: bool) -> str:
 
 
 def _best(found: Sequence[Entry], shown: Sequence[Column]) -> dict[str, set[str]]:
-    """The best competitors of each column; none if the column does not sort or fewer than two have a value."""
+    """The best competitors of each sortable column; none if fewer than two have a value."""
     competitors = [entry for entry in found if is_competitor(entry)]
     best: dict[str, set[str]] = {column.key: set() for column in shown}
     for column in shown:

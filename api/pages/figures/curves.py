@@ -1,9 +1,10 @@
 """Accuracy curves: the chart of leaderboards, comparisons and runs.
 
 Decisions:
-    * The accuracy axis begins just below the lowest point, since flat curves show nothing. The page names the floor.
-    * Many bands would hide each other. With more than four curves, whiskers mark the interval at the last task,
-      and only a highlighted curve shows its band.
+    * The accuracy axis begins just below the lowest point, since flat curves show nothing. The page names the
+      floor.
+    * Many bands would hide each other. With more than four curves, whiskers mark the interval at the last
+      task, and only a highlighted curve shows its band.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """SVG text built from elements: what every figure shares, and sparklines.
 
 Decisions:
-    * The server draws, so figures need no JavaScript. An element tree holds the drawing, so no label can break out.
+    * The server draws, so figures need no JavaScript. An element tree holds the drawing, so no label can
+      break out.
     * Colour, dash and marker together identify a series; a reader needs no colour vision.
     * `static/chart.css` holds the colours for light and dark; a stand-alone picture embeds that file.
-    * A group with `data-name` is a series and its marks with a `<title>` are values: `static/figures.js` reads both.
+    * A group with `data-name` is a series and its marks with a `<title>` are values: `static/figures.js`
+      reads both.
 """
 
 from __future__ import annotations

@@ -291,6 +291,12 @@ def pages_of(site: Any, client: Any, a_job: Any) -> dict[str, str]:
         "method": "/methods/icarl",
         "datasets": "/datasets",
         "workers": "/workers",
+        "jobs": "/jobs",
+        "choose entries": "/compare",
+        "choose tracks": "/ranks",
+        "dataset": "/datasets/digits",
+        "reference": "/api",
+        "problem types": "/problems",
     }
 
 

@@ -41,7 +41,7 @@ def test_a_run_is_followed_from_the_queue_to_its_result(client, service, a_job):
     assert f'<a href="/runs/{run_id}">7</a>' in page(client, f"/jobs/{job['id']}")
 
 
-def test_a_queued_job_says_why_it_waits_and_about_how_long(client, service, a_job):
+def test_a_queued_job_says_why_it_waits_and_for_how_long(client, service, a_job):
     first, second = (
         client.post("/api/v1/jobs", json=a_job(seeds=seeds)).json()["id"] for seeds in ((1,), (2, 3))
     )
@@ -57,7 +57,7 @@ def test_a_queued_job_says_why_it_waits_and_about_how_long(client, service, a_jo
     assert client.get(f"/api/v1/jobs/{first}").json()["queue_position"] is None
 
 
-def test_a_lost_attempt_is_told_with_its_reason(client, service, a_job):
+def test_a_lost_attempt_has_its_reason(client, service, a_job):
     run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     claim = service.claim()
     with service.database.transaction() as session:
@@ -66,7 +66,7 @@ def test_a_lost_attempt_is_told_with_its_reason(client, service, a_job):
     assert "killed by SIGKILL &lt;b&gt;" in page(client, "/workers")
 
 
-def test_workers_and_what_waits_are_shown(client, service, a_job):
+def test_workers_and_queues_are_shown(client, service, a_job):
     assert "No worker sent a heartbeat" in page(client, "/workers")
     with service.database.transaction() as session:
         runs.register_worker(
@@ -80,9 +80,9 @@ def test_workers_and_what_waits_are_shown(client, service, a_job):
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_every_method_has_a_page_with_all_its_knobs_and_its_paper(finished, name):
+def test_every_method_has_a_page_with_its_hyperparameters_and_paper(finished, name):
     recipe, text = BY_NAME[name], page(finished, f"/methods/{name}")
-    assert all(f"<code>{knob}</code>" in text for knob in recipe.model_fields if knob != "name")
+    assert all(f"<code>{field}</code>" in text for field in recipe.model_fields if field != "name")
     assert recipe.citation is None or recipe.citation.key in text
 
 
@@ -94,7 +94,7 @@ def test_a_method_shows_its_results_and_an_unknown_one_the_known_ones(finished):
     assert "icarl" in answer.text
 
 
-def test_everything_of_the_catalogue_is_listed(finished):
+def test_the_whole_catalogue_is_listed(finished):
     listed = page(finished, "/methods")
     assert all(f'href="/methods/{recipe.model_fields["name"].default}"' in listed for recipe in RECIPES)
     text = page(finished, "/datasets")
@@ -105,7 +105,7 @@ def test_everything_of_the_catalogue_is_listed(finished):
 @pytest.mark.parametrize(
     "path", ["/runs/run_00000000000000000000000000", "/jobs/job_00000000000000000000000000", "/runs/x"]
 )
-def test_what_is_not_there_is_told_as_a_page(finished, path):
+def test_an_unknown_identifier_is_answered_with_a_page(finished, path):
     answer = finished.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "text/html" in answer.headers["content-type"]
@@ -147,7 +147,7 @@ def test_the_losses_of_a_run_are_drawn_while_it_runs_and_afterwards(client, serv
     )
 
 
-def test_a_run_and_its_replay_lead_to_each_other(client, service, a_job):
+def test_a_run_and_its_replay_link_to_each_other(client, service, a_job):
     run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     service.complete_all()
     again = client.post(f"/api/v1/runs/{run_id}/replay").json()["runs"][0]["id"]
@@ -158,13 +158,13 @@ def test_a_run_and_its_replay_lead_to_each_other(client, service, a_job):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_redis_that_is_away_is_told_and_everything_can_still_be_read(service_of, client_of):
+def test_pages_work_without_redis_and_say_so(service_of, client_of):
     with client_of(service_of(redis_url="redis://127.0.0.1:1/0")) as client:
         assert "Redis does not answer" in page(client, "/")
         assert client.get("/api/v1/jobs").status_code == 200
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_redis_that_answers_is_no_news(service_of, client_of, redis_url):
+def test_a_working_redis_is_not_mentioned(service_of, client_of, redis_url):
     with client_of(service_of(redis_url=redis_url)) as client:
         assert "Redis does not answer" not in page(client, "/")

@@ -82,7 +82,7 @@ def test_the_curves_are_drawn_and_written_out(finished):
     assert [words(cell) for cell in page.tables[1][0]] == ["Classes seen", "2", "4", "6", "8", "10"]
 
 
-def test_sorting_and_choosing_are_links_that_keep_each_other(finished):
+def test_links_to_sort_and_filter_keep_the_other_choices(finished):
     _, page = read(finished, f"{PAGE}?classifier=nme&sort=forgetting")
     assert [header["aria-sort"] for header in page.all("th") if "aria-sort" in header] == ["ascending"]
     links = {link["href"] for link in page.all("a")}
@@ -93,7 +93,7 @@ def test_sorting_and_choosing_are_links_that_keep_each_other(finished):
         assert finished.get(link).status_code == 200, link
 
 
-def test_nothing_inline_is_needed(finished):
+def test_pages_need_no_inline_script_or_style(finished):
     _, page = read(finished, PAGE)
     assert all(script["src"].startswith("/static/") for script in page.all("script"))
     assert not page.all("style")
@@ -104,7 +104,7 @@ def test_nothing_inline_is_needed(finished):
     assert "http" not in "".join(link["href"] for link in page.all("link"))
 
 
-def test_the_picture_carries_its_style_under_its_own_policy(finished):
+def test_a_picture_embeds_its_style_under_its_own_policy(finished):
     answer = finished.get(f"{PAGE}/curves.svg")
     assert answer.headers["content-type"] == "image/svg+xml"
     assert re.search(r"style-src 'sha256-[\w+/=]+'", answer.headers["Content-Security-Policy"])
@@ -119,7 +119,7 @@ def test_a_track_without_results_says_how_to_submit(client):
     assert client.get(f"{PAGE}/curves.svg").status_code == 404
 
 
-def test_a_filter_that_leaves_nothing_says_which(finished):
+def test_an_empty_view_names_its_filters(finished):
     text, _ = read(finished, f"{PAGE}?classifier=nme&exemplar_free=true")
     assert "without exemplars and with the classifier nme" in " ".join(text.split())
     assert f'href="{PAGE}"' in text
@@ -162,12 +162,12 @@ def test_a_browser_gets_problems_as_pages(client):
         assert "<b>x" not in answer.text
 
 
-def test_the_type_of_a_problem_leads_to_its_explanation(client):
+def test_the_type_of_a_problem_is_the_address_of_its_page(client):
     kind = client.get("/api/v1/jobs?x=1").json()["type"]
     assert "Unknown parameters are refused" in read(client, kind)[0]
 
 
-def test_what_is_best_in_a_column_and_what_nobody_dominates_is_marked(finished):
+def test_the_best_of_a_column_and_the_pareto_frontier_are_marked(finished):
     board = finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"]
     rows = re.findall(r"<tr[^>]*>\s*<td><input.*?</tr>", finished.get(f"/tracks/{DIGITS}").text, re.DOTALL)
     assert len(rows) == len(board)
@@ -182,12 +182,12 @@ def test_what_is_best_in_a_column_and_what_nobody_dominates_is_marked(finished):
     assert any(entry["pareto"] for entry in board)
 
 
-def test_home_shows_the_latest_jobs_and_how_they_stand(client, service, a_job):
+def test_home_shows_the_latest_jobs_with_their_states(client, service, a_job):
     job = client.post("/api/v1/jobs", json={**a_job("wa", (1, 2)), "name": "<mine>"}).json()
     _, page = read(client, "/")
-    assert [words(cell) for cell in page.tables[0][1]][:4] == ["WA <mine>", DIGITS, "queued", "0 of 2"]
+    assert [words(cell) for cell in page.tables[0][1]][:5] == ["WA <mine>", DIGITS, "queued", "ada", "0 of 2"]
     service.complete_all()
     text, page = read(client, "/")
-    assert [words(cell) for cell in page.tables[0][1]][2:4] == ["succeeded", "2 of 2"]
+    assert [words(cell) for cell in page.tables[0][1]][2:5] == ["succeeded", "ada", "2 of 2"]
     assert f'href="/jobs/{job["id"]}"' in text
     assert "<mine>" not in text

@@ -100,7 +100,7 @@ def test_checking_sends_nothing_and_shows_the_same_job_in_every_form(client):
     assert client.get("/api/v1/jobs").json()["items"] == []
 
 
-def test_of_a_schedule_only_what_was_changed_is_sent(client):
+def test_only_changed_values_of_a_schedule_are_sent(client):
     schedule = BY_NAME["icarl"].from_preset("small").first_task.model_dump(mode="json")
     answer = send(
         client,
@@ -133,7 +133,7 @@ def test_of_a_schedule_only_what_was_changed_is_sent(client):
         ({"token": "cil_wrong"}, "token: the token is not valid"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(client, token, fields, says):
+def test_a_fault_is_shown_at_its_field_and_typed_text_stays(client, token, fields, says):
     answer = send(client, **{"token": token, **fields})
     assert answer.status_code == 422
     assert says in unescape(answer.text)
@@ -142,7 +142,7 @@ def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(client, tok
     assert client.get("/api/v1/jobs").json()["items"] == []
 
 
-def test_a_job_is_taken_over_and_changed(client, token):
+def test_a_job_is_edited_and_resubmitted(client, token):
     first = send(client, token=token, **{"recipe.temperature": "3.5"}).headers["location"].rpartition("/")[2]
     page = client.get("/submit", params={"job": first}, headers={"Accept": "text/html"}).text
     body = shown_body(page)
@@ -157,13 +157,13 @@ def test_a_job_is_taken_over_and_changed(client, token):
     assert again.status_code == 303
 
 
-def test_what_is_typed_is_never_markup(client):
+def test_typed_text_is_never_markup(client):
     page = send(client, action="check", name='"><script>alert(1)</script>', track="<b>").text
     assert "<script>alert" not in page
     assert "<b>" not in page
 
 
-def test_a_body_that_is_no_form_is_refused(client):
+def test_a_body_that_is_not_a_form_is_refused(client):
     assert client.post("/submit", json={}).status_code == 415
 
 
@@ -178,7 +178,7 @@ def test_a_job_is_cancelled_by_its_owner(client, token):
     assert "Cancel this job" not in client.get(address, headers={"Accept": "text/html"}).text
 
 
-def test_the_cost_is_told_from_what_ran_before(client, token, service):
+def test_the_cost_is_estimated_from_earlier_runs(client, token, service):
     send(client, token=token)
     service.complete_all()
     assert "2 runs; earlier runs of iCaRL on this track took" in send(client, action="check").text
