@@ -28,7 +28,7 @@ DEFAULTS = {
     "track": TRACK,
     "seeds": ", ".join(map(str, SEEDS)),
     "name": "",
-    "form": "",
+    "submission": "",
 }
 PREFIX = "recipe."
 """Precedes the names of a recipe's fields in the form."""

@@ -134,7 +134,7 @@ def _user(request: Request, form: Mapping[str, str], database: Database) -> Prin
 
 def _key(form: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
     """The idempotency key: the same form with the same content makes one job, however often it is sent."""
-    if not form["form"]:
+    if not form["submission"]:
         return None
     return hashlib.sha256(f"{form['form']} {canonical_json(body)}".encode()).hexdigest()
 
@@ -154,7 +154,7 @@ def _page(
     status: int = 200,
 ) -> Response:
     recipe, body = recipe_named(form["method"]), body_of(form)
-    form = {**form, "form": form["form"] or secrets.token_hex(16)}
+    form = {**form, "submission": form["submission"] or secrets.token_hex(16)}
     return templating.render(
         request,
         "submit_form.html",

@@ -61,27 +61,27 @@ def test_a_job_is_submitted_and_shown(client, token):
 
 
 def form_id(page: str) -> str:
-    (found,) = re.findall(r'<input type="hidden" name="form" value="(\w+)">', page)
+    (found,) = re.findall(r'<input type="hidden" name="submission" value="(\w+)">', page)
     return str(found)
 
 
 def test_a_form_sent_twice_makes_one_job(client, token):
     form = form_id(client.get("/submit").text)
-    first, second = (send(client, token=token, form=form) for _ in range(2))
+    first, second = (send(client, token=token, submission=form) for _ in range(2))
     assert first.headers["location"] == second.headers["location"]
     assert len(client.get("/api/v1/jobs").json()["items"]) == 1
 
 
 def test_a_form_sent_again_with_other_content_makes_another_job(client, token):
     form = form_id(client.get("/submit").text)
-    first, second = (send(client, token=token, form=form, seeds=seeds) for seeds in ("1", "2"))
+    first, second = (send(client, token=token, submission=form, seeds=seeds) for seeds in ("1", "2"))
     assert first.headers["location"] != second.headers["location"]
 
 
 def test_each_form_has_its_own_id_and_keeps_it_while_it_is_checked(client):
     form = form_id(client.get("/submit").text)
     assert form_id(client.get("/submit").text) != form
-    assert form_id(send(client, action="check", form=form).text) == form
+    assert form_id(send(client, action="check", submission=form).text) == form
 
 
 def test_checking_sends_nothing_and_shows_the_same_job_in_every_form(client):
