@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from cil_core.learning.classifiers import Logits, NearestMean
-from cil_core.learning.memory import HERDING
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Step
 from cil_core.spec.recipes.smooth import SmoothReplayRecipe
@@ -15,8 +13,6 @@ class SmoothReplay(Method):
     """Cross-entropy with smoothed targets over all seen classes, on new data and exemplars."""
 
     recipe: SmoothReplayRecipe
-    policy = HERDING
-    classifiers = (Logits(), NearestMean())
 
     def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 - the loss is the same in every task
         """The one term of the standard phase."""
