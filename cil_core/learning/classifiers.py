@@ -51,7 +51,7 @@ class Logits:
 
     name = "linear"
 
-    def prepare(self, method: Classified) -> Scorer:  # noqa: ARG002 — the head needs no preparation
+    def prepare(self, method: Classified) -> Scorer:  # noqa: ARG002 - the head needs no preparation
         """The logits themselves."""
         return lambda x, outputs: outputs.logits  # noqa: ARG005
 
