@@ -136,7 +136,7 @@ def _key(form: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
     """The idempotency key: the same form with the same content makes one job, however often it is sent."""
     if not form["submission"]:
         return None
-    return hashlib.sha256(f"{form['form']} {canonical_json(body)}".encode()).hexdigest()
+    return hashlib.sha256(f"{form['submission']} {canonical_json(body)}".encode()).hexdigest()
 
 
 def _read_page(
