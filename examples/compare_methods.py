@@ -1,6 +1,6 @@
 """Three methods, from submission to a table and a figure for a paper.
 
-make serve                                 # or any service that you have stored with `cil login URL --token …`
+make serve                                 # or any service stored with `cil login URL --token …`
 python examples/compare_methods.py out/    # writes out/leaderboard.tex and out/curves.svg
 """
 

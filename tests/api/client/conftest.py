@@ -4,8 +4,8 @@ database        SQLite alone: the other database makes no difference to a client
 sdk             a `Client` of the served application, with a token for writing
 proxy           a proxy in front of the application; `proxy.plan` says how it treats the next connections
 cil             the command line in this process: `cil("jobs", "--json")` returns code, output, errors
-process         the command line as a process of its own: `process("jobs", CIL_SERVER=url)`
-busy            a served service with jobs in every state, strange names, workers and reported results; read-only
+process         the command line as a process of its own: `process("jobs")`
+busy            a service with jobs in every state and hostile names; read-only
 """
 
 from __future__ import annotations

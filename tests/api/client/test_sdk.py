@@ -1,4 +1,4 @@
-"""`Client` against the real application; networks and proxies that fail; nothing is lost and nothing made twice."""
+"""`Client` against the real application over failing networks: nothing is lost and nothing happens twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0
 WAIT_LONG = (
     b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
-PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<h1>Lost</h1>"
+PAGE = (
+    b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n"
+    b"<h1>Lost</h1>"
+)
+MOVED = (
+    b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://cil.example.org/api/v1/methods\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 def test_a_job_is_submitted_followed_and_read(sdk: Client, service) -> None:
@@ -47,8 +54,11 @@ def test_a_job_is_submitted_followed_and_read(sdk: Client, service) -> None:
 
 def test_a_recipe_and_a_track_may_be_spelled_out(sdk: Client) -> None:
     track = {
-        "dataset": "digits", "protocol": {"first": 4, "increment": 3}, "memory": {"kind": "per_class", "amount": 5}, "backbone": "convnet"
-    }  # fmt: skip
+        "dataset": "digits",
+        "protocol": {"first": 4, "increment": 3},
+        "memory": {"kind": "per_class", "amount": 5},
+        "backbone": "convnet",
+    }
     job = sdk.submit({"name": "icarl", "preset": "small", "temperature": 3}, track, (7,))
     assert job.track == "digits-b4-inc3-m5pc-convnet"
     assert job.model_extra["spec"]["method"]["temperature"] == 3
@@ -100,9 +110,7 @@ def test_a_submission_that_fails_on_its_way_is_repeated_and_makes_one_job(
     assert proxy.connections == 3
 
 
-def test_a_cancellation_whose_answer_is_lost_is_repeated_and_answered(
-    proxy, through: Client, sdk: Client
-) -> None:
+def test_a_cancellation_is_repeated_when_its_answer_is_lost(proxy, through: Client, sdk: Client) -> None:
     job = sdk.submit("replay", DIGITS, [1])
     proxy.plan.append("deaf")
     assert through.cancel(job.id).state == "cancelled"
@@ -123,13 +131,13 @@ def test_a_server_that_asks_for_a_long_pause_is_reported_at_once(proxy, through:
     assert proxy.connections == 1
 
 
-def test_an_answer_that_is_no_problem_document_is_shown_as_it_is(proxy, through: Client) -> None:
+def test_an_answer_without_a_problem_document_is_quoted(proxy, through: Client) -> None:
     proxy.plan.append(PAGE)
     with pytest.raises(ApiError, match=r"Not Found \(404\): <h1>Lost</h1>"):
         through.get("/methods")
 
 
-def test_a_server_that_is_not_there_is_unreachable(monkeypatch, proxy) -> None:
+def test_a_closed_port_is_unreachable(monkeypatch, proxy) -> None:
     proxy.close()
     monkeypatch.setattr(http_session, "TRIES", 2)
     with Client(proxy.url) as client, pytest.raises(UnreachableError, match="does not answer"):
@@ -150,7 +158,7 @@ def test_an_event_stream_that_breaks_is_resumed_without_a_gap_or_a_repetition(
     assert list(through.follow(job.id, after=whole[-3].sequence)) == whole[-2:]
 
 
-def test_following_waits_for_what_has_not_happened_yet(sdk: Client, service) -> None:
+def test_following_waits_for_later_events(sdk: Client, service) -> None:
     job = sdk.submit("replay", DIGITS, [1])
     events = sdk.follow(job.id)
     assert next(events).kind == "job_submitted"
@@ -172,11 +180,46 @@ def test_following_an_unknown_job_is_refused(sdk: Client) -> None:
         list(sdk.follow("job_00000000000000000000000000"))
 
 
-def test_events_are_split_at_line_feeds_alone() -> None:
-    text = 'data: {"a": "line\u2028separator\x85"}\r\nid: 1\n\n: ping\n\nevent: odd\ndata: x\ndata: y\n\nevent: end\ndata: {}\n\n'.encode()
-    chunks = [text[index : index + 7] for index in range(0, len(text), 7)]
-    assert list(streams.server_sent_events(iter(chunks))) == [
-        ("message", '{"a": "line\u2028separator\x85"}'),
-        ("odd", "x\ny"),
-        ("end", "{}"),
+def test_a_redirect_names_the_address_to_use(proxy, through: Client) -> None:
+    proxy.plan.append(MOVED)
+    with pytest.raises(ApiError, match=r"it redirects to https://cil\.example\.org"):
+        through.get("/methods")
+
+
+def test_an_identifier_stays_one_segment_of_the_path(sdk: Client) -> None:
+    for identifier in ("../methods", "..", "a/b", "a?b", "a#b", "\udcff"):
+        with pytest.raises(ApiError) as refusal:
+            sdk.job(identifier)
+        assert refusal.value.status in {404, 422}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_lines_of_events_end_as_their_specification_says(end: str, size: int) -> None:
+    data = '{"a": "line\u2028separator\x85\x0b\x1c"}'
+    lines = [
+        f"data: {data}",
+        "id: 1",
+        "",
+        ": ping",
+        "",
+        "event: odd",
+        "data: x",
+        "data: y",
+        "",
+        "event: end",
+        "data: {}",
+        "",
     ]
+    text = "".join(line + end for line in lines).encode()
+    chunks = [text[index : index + size] for index in range(0, len(text), size)]
+    events = [("message", data), ("odd", "x\ny"), ("end", "{}")]
+    assert list(streams.server_sent_events(chunks)) == events
+
+
+def test_lines_of_json_end_at_line_feeds_alone() -> None:
+    lines = ['{"a": "\u2028\u2029\x85\x0b\x0c\x1c\r"}', "", '{"b": 1}']
+    text = "\n".join(lines).encode()
+    for size in (1, 3, 1000):
+        chunks = [text[index : index + size] for index in range(0, len(text), size)]
+        assert list(streams.json_lines(chunks)) == lines

@@ -1,4 +1,4 @@
-"""The small install: the client works where nothing but its own requirements is there, and answers at once."""
+"""The small install: the client works with its own requirements alone, and answers at once."""
 
 from __future__ import annotations
 

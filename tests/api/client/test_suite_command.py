@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 
@@ -33,7 +34,7 @@ def test_suites_are_listed_without_a_server(cil) -> None:
     assert {suite["name"] for suite in json.loads(cil("suite", "list", "--json").out)} == SUITES.keys()
 
 
-def test_a_suite_is_run_and_run_again_for_nothing(connected, working) -> None:
+def test_a_finished_suite_is_not_executed_again(connected, working) -> None:
     before = connected("suite", "show", "digits-orders")
     assert (
         before.code,
@@ -53,7 +54,37 @@ def test_a_suite_is_run_and_run_again_for_nothing(connected, working) -> None:
     assert "digits-b0-inc2-m50-convnet-order1995" in again.out
 
 
-def test_part_of_a_suite_is_known_to_cost_something(connected, service) -> None:
+def test_waiting_costs_one_list_for_all_jobs_and_one_request_per_ended_job(
+    connected, served, service
+) -> None:
+    """23 jobs took 46 requests per second when each was polled."""
+
+    def work() -> None:
+        time.sleep(6)
+        service.complete_all()
+
+    worker = threading.Thread(target=work)
+    began = time.monotonic()
+    worker.start()
+    assert connected("suite", "run", "digits-orders").code == 0
+    worker.join()
+    seconds = time.monotonic() - began
+    with served.client() as client:
+        counts = requests_by_route(client.get("/metrics").text)
+    assert counts["/api/v1/jobs/{job_id}"] <= 12
+    assert counts["/api/v1/jobs"] <= 12 + 5 + seconds  # submissions, short pauses at first, then longer ones
+
+
+def requests_by_route(metrics: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for route, count in re.findall(
+        r'^\w*requests_total\{[^}]*route="([^"]+)"[^}]*\} ([\d.e+]+)$', metrics, re.MULTILINE
+    ):
+        found[route] = found.get(route, 0) + float(count)
+    return found
+
+
+def test_the_cost_of_a_partly_finished_suite_is_estimated(connected, service) -> None:
     connected(
         "submit", "-m", "replay", "-t", "digits-b0-inc2-m50-convnet", "--preset", "small", "--seeds", "1993"
     )
@@ -65,7 +96,7 @@ def test_part_of_a_suite_is_known_to_cost_something(connected, service) -> None:
     )  # two more seeds, at what the first one took
 
 
-def test_published_figures_stand_beside_ours(connected, working) -> None:
+def test_published_figures_are_printed_with_the_gap_to_ours(connected, working) -> None:
     done = connected("suite", "run", "cifar100-survey", "--seeds", "1993")
     assert done.code == 0, done.err
     assert "reported on cifar100-b0-inc10-m2000-resnet32" in done.out
@@ -92,7 +123,7 @@ def test_a_failed_run_is_named_and_ends_with_code_1(connected, service) -> None:
     assert len(json.loads(done.out)["failures"]) == 1
 
 
-def test_what_cannot_be_chosen_is_refused_with_what_can(cil) -> None:
+def test_an_unknown_suite_is_refused_with_the_known_ones(cil) -> None:
     unknown = cil("suite", "show", "nope")
     assert unknown.code == 2
     assert "digits-quick" in unknown.err
@@ -100,7 +131,7 @@ def test_what_cannot_be_chosen_is_refused_with_what_can(cil) -> None:
     assert cil("suite", "show", "cifar10-small", "--seeds", "a").code == 2
 
 
-def test_a_dataset_that_nobody_registered_is_refused_by_the_server(connected) -> None:
-    done = connected("suite", "run", "cifar10-small", "--dataset", "folder:nobody")
+def test_an_unregistered_dataset_is_refused_by_the_server(connected) -> None:
+    done = connected("suite", "run", "cifar10-small", "--dataset", "folder:unknown")
     assert done.code == 3
-    assert "folder:nobody" in done.err
+    assert "folder:unknown" in done.err
