@@ -1,4 +1,7 @@
-"""Folder datasets an operator registered: their cards and fingerprints. The images stay where the workers find them."""
+"""Folder datasets that an operator registered: their cards and fingerprints.
+
+The images stay with the workers.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from store.database.upsert import insert_if_absent
 
 
 def register_dataset(session: Session, card: DatasetCard, fingerprint: str) -> Dataset:
-    """Make a folder dataset known; registering the same again changes nothing.
+    """Register a folder dataset. Idempotent.
 
     Raises:
         ValueError: the name does not start with `folder:`.
-        AlreadyExists: the name stands for other data.
+        AlreadyExists: the name belongs to other data.
     """
     if not card.name.startswith("folder:"):
         raise ValueError(f"a registered dataset is named 'folder:<name>', not {card.name!r}")
@@ -26,7 +29,8 @@ def register_dataset(session: Session, card: DatasetCard, fingerprint: str) -> D
     known = session.get_one(Dataset, card.name)
     if known.fingerprint != fingerprint or DatasetCard.model_validate(known.card) != card:
         raise AlreadyExists(
-            f"{card.name} is registered with the fingerprint {known.fingerprint}; other data needs another name"
+            f"{card.name} is registered with the fingerprint {known.fingerprint};"
+            f" register data with the fingerprint {fingerprint} under another name"
         )
     return known
 

@@ -1,11 +1,13 @@
-"""What every process of the service says, as JSON, one line an event, with the ids of what it is about.
+"""Logs of every process of the service: one line of JSON per event, with the ids of its subject.
 
 Decisions:
-    * The code logs as any Python code does; structlog gives the lines their form and adds what is bound: `request_id` and `trace_id` of a request, `job_id`,
-      `run_id` and `attempt` of an attempt.
-    * Nothing secret is written: tokens keep the first characters that tell them apart, passwords in addresses are replaced. That is done to the finished
-      line, so that no field and no traceback is forgotten.
-    * In a terminal the lines are for people; CIL_LOG_FORMAT (`json` or `text`) decides otherwise.
+    * The code logs through `logging`; structlog formats the lines and adds the bound ids: `request_id` and
+      `trace_id`
+      of a request, `job_id`, `run_id` and `attempt` of an attempt.
+    * Logs contain no secrets: tokens keep only the first characters that identify them, passwords in
+      addresses are
+      replaced. This happens on the finished line, so that it covers every field and traceback.
+    * A terminal gets lines for people; CIL_LOG_FORMAT (`json` or `text`) overrides that.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "httpx")
 
 
 def redacted(line: str) -> str:
-    """A line without what only its owner may know."""
+    """The line without tokens and passwords."""
     return _PASSWORD.sub(r"\1:***@", _TOKEN.sub(r"cil_\1…", line))
 
 
 def configure(written: str | None = None, stream: TextIO | None = None) -> None:
-    """Have this process log.
+    """Configure the logging of this process.
 
     Args:
         written: `json` or `text`; None takes `text` for a terminal and `json` otherwise.
-        stream: where to; standard error if not given.
+        stream: where to write; standard error if not given.
 
     Raises:
         ValueError: for another format.
@@ -63,7 +65,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
             if written == "json"
             else structlog.dev.ConsoleRenderer(colors=False)
         )
-        told = [] if written == "text" else [structlog.processors.format_exc_info]
+        tracebacks = [] if written == "text" else [structlog.processors.format_exc_info]
         super().__init__(
             foreign_pre_chain=[
                 structlog.contextvars.merge_contextvars,
@@ -75,7 +77,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _event_first,
-                *told,
+                *tracebacks,
                 renderer,
             ],
         )

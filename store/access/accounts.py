@@ -1,10 +1,13 @@
 """Users and their bearer tokens.
 
 Decisions:
-    * A token is `cil_`, 256 random bits and a checksum, so that a mistyped or invented one is refused without asking the database, and scanners can find a leaked one.
-    * Only its SHA-256 is stored: 256 random bits need no salt and no slow hash. The plain token is shown once.
-    * Scopes are few and named here; a token has exactly those it was given, as far as its user's role allows them: whoever is no administrator any more
-      loses that with all their tokens at once.
+    * A token is `cil_`, 256 random bits and a checksum: a mistyped or invented token is refused without a
+      query, and
+      secret scanners can find a leaked one.
+    * Only its SHA-256 is stored: 256 random bits need no salt and no slow hash. The plain token is shown
+      once.
+    * A token has the scopes it was created with, as far as its user's role allows them today: a former
+      administrator's tokens lose that scope at once.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from store.database.upsert import insert_if_absent
 _TOKEN = re.compile(r"cil_([0-9a-f]{64})([0-9a-f]{8})")
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
 _USE_IS_DUE = or_(Token.last_used_at.is_(None), Token.last_used_at < now(-_USE_IS_NOTED_EVERY))
-_WHOSE = (
+_OWNER = (
     select(User.id, User.name, User.role, Token.id, Token.scopes, _USE_IS_DUE)
     .join(User, User.id == Token.user_id)
     .where(Token.sha256 == bindparam("sha256"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
@@ -51,16 +54,16 @@ class Scope(StrEnum):
     results_write = "results:write"
     """Report results that were computed elsewhere."""
     tokens_write = "tokens:write"
-    """Make and revoke one's own tokens."""
+    """Create and revoke one's own tokens."""
     admin = "admin"
     """Everything: users, datasets, other people's jobs."""
 
 
 class Role(StrEnum):
-    """What a user is; reading needs none."""
+    """What a user may do; reading needs no role."""
 
     viewer = "viewer"
-    """Reads; what anybody may do without a token."""
+    """Reads, as anyone may without a token."""
     submitter = "submitter"
     """Submits jobs, reports results, manages their own tokens."""
     admin = "admin"
@@ -77,23 +80,23 @@ ALLOWED = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking, and what they may do."""
+    """The authenticated user of a request, with the scopes of the token."""
 
     user_id: str
     user_name: str
     token_id: str
     scopes: frozenset[Scope]
     use_is_due: bool = False
-    """Whether it is time to note that the token is in use."""
+    """Whether the last use of the token should be recorded again."""
 
     def may(self, scope: Scope) -> bool:
-        """Whether this scope was given, or all of them by `admin`."""
+        """Whether the token has this scope, or all of them through `admin`."""
         return scope in self.scopes or Scope.admin in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A new token; `plain` is seen here and never again."""
+    """A new token. `plain` is available here only."""
 
     id: str
     plain: str
@@ -140,10 +143,10 @@ def user_names(session: Session, user_ids: Collection[str]) -> dict[str, str]:
 
 
 def set_role(session: Session, user_id: str, role: Role) -> None:
-    """Change what a user is; their tokens allow no more than that from now on.
+    """Change a user's role, which limits their tokens from now on.
 
     Raises:
-        NotFound: there is no such user.
+        NotFound: no user has this id.
     """
     _change_user(session, user_id, role=role)
 
@@ -152,7 +155,7 @@ def disable_user(session: Session, user_id: str) -> None:
     """Refuse this user's tokens from now on.
 
     Raises:
-        NotFound: there is no such user.
+        NotFound: no user has this id.
     """
     _change_user(session, user_id, disabled_at=now())
 
@@ -160,24 +163,25 @@ def disable_user(session: Session, user_id: str) -> None:
 def issue_token(
     session: Session, user_id: str, name: str, scopes: Iterable[str], lifetime: timedelta | None = None
 ) -> IssuedToken:
-    """Make a token for a user.
+    """Create a token for a user.
 
     Args:
         session: a writing session.
-        user_id: whose token it is.
+        user_id: its owner.
         name: a note for people.
         scopes: what it allows.
-        lifetime: how long it is valid; None for ever.
+        lifetime: how long it is valid; None without end.
 
     Raises:
         ValueError: for an unknown scope, or one that the user's role does not allow.
-        NotFound: there is no such user.
+        NotFound: no user has this id.
     """
     given = sorted({_scope(scope) for scope in scopes})
     role = _role(session, user_id)
     if beyond := [scope for scope in given if scope not in ALLOWED[role]]:
         raise ValueError(
-            f"a {role} cannot have the scope {beyond[0].value!r}; allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}"
+            f"the role {role} does not allow the scope {beyond[0].value!r};"
+            f" allowed: {', '.join(sorted(ALLOWED[role])) or 'none'}"
         )
     plain = _new_token()
     token_id = new_id("tok")
@@ -198,10 +202,10 @@ def issue_token(
 
 
 def authenticate(session: Session, token: str) -> Principal | None:
-    """Who this token stands for; None if it is not ours, was revoked, has expired, or its user is disabled."""
+    """The owner of a token; None if it is unknown, revoked or expired, or its user is disabled."""
     if not _is_well_formed(token):
         return None
-    found = session.execute(_WHOSE, {"sha256": _hash(token)}).one_or_none()
+    found = session.execute(_OWNER, {"sha256": _hash(token)}).one_or_none()
     if found is None:
         return None
     user_id, user_name, role, token_id, scopes, due = found
@@ -215,7 +219,7 @@ def authenticate(session: Session, token: str) -> Principal | None:
 
 
 def note_use(session: Session, token_id: str) -> None:
-    """Remember that a token is in use, at most once a minute."""
+    """Record that a token is in use, at most once a minute."""
     session.execute(
         update(Token).where(Token.id == token_id, _USE_IS_DUE).values(last_used_at=now()),
         execution_options={"synchronize_session": False},
@@ -223,7 +227,7 @@ def note_use(session: Session, token_id: str) -> None:
 
 
 def list_tokens(session: Session, user_id: str) -> list[Token]:
-    """A user's tokens, the newest first; the plain text of none."""
+    """A user's tokens, the newest first, without their plain text."""
     return list(
         session.scalars(
             select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id.desc())
@@ -232,10 +236,10 @@ def list_tokens(session: Session, user_id: str) -> list[Token]:
 
 
 def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
-    """Refuse a token from now on; revoking again changes nothing.
+    """Refuse a token from now on. Idempotent.
 
     Returns:
-        When it was revoked.
+        When it was revoked first.
 
     Raises:
         NotFound: this user has no such token.
@@ -244,7 +248,7 @@ def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
         select(Token).where(Token.id == token_id, Token.user_id == user_id).with_for_update()
     ).one_or_none()
     if token is None:
-        raise NotFound(f"there is no token {token_id!r} of this user")
+        raise NotFound(f"this user has no token {token_id!r}")
     if token.revoked_at is None:
         token.revoked_at = session.scalars(select(now())).one()
         session.flush()
@@ -254,13 +258,13 @@ def revoke_token(session: Session, user_id: str, token_id: str) -> datetime:
 def _change_user(session: Session, user_id: str, **values: object) -> None:
     changed = update(User).where(User.id == user_id).values(**values).returning(User.id)
     if session.execute(changed, execution_options={"synchronize_session": False}).first() is None:
-        raise NotFound(f"there is no user {user_id!r}")
+        raise NotFound(f"unknown user {user_id!r}")
 
 
 def _role(session: Session, user_id: str) -> Role:
     role = session.scalars(select(User.role).where(User.id == user_id)).one_or_none()
     if role is None:
-        raise NotFound(f"there is no user {user_id!r}")
+        raise NotFound(f"unknown user {user_id!r}")
     return Role(role)
 
 

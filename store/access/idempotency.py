@@ -31,7 +31,7 @@ def reserve(session: Session, owner: str, key: str, body_digest: str) -> str | N
 
     Args:
         session: a writing session; the caller does the work in the same one and then calls `keep`.
-        owner: whose key it is.
+        owner: the owner of the key.
         key: as the client sent it.
         body_digest: digest of the request's meaning.
 
@@ -88,7 +88,8 @@ def _limited_patience(session: Session, key: str) -> Iterator[None]:
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise KeyInFlight(
-                f"the first request with the idempotency key {key!r} is still in progress; try again in a few seconds"
+                f"the first request with the idempotency key {key!r} is still in progress;"
+                " try again in a few seconds"
             ) from error
         raise
     session.execute(text("SET LOCAL lock_timeout = DEFAULT"))

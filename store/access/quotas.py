@@ -1,6 +1,6 @@
 """The share of the queue that one user may take.
 
-A submission calls `serialise_submissions` and then compares `pending_runs` with the limit, in one transaction.
+A submission calls `serialise_submissions`, then compares `pending_runs` with the limit, in one transaction.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ _PENDING = (
 
 
 def serialise_submissions(session: Session, user_id: str) -> None:
-    """Make this user's other submissions wait until the transaction ends: a count includes all earlier ones."""
+    """Make this user's other submissions wait until the transaction ends.
+
+    A count in this transaction then includes all earlier submissions.
+    """
     session.execute(_USER, {"user": user_id})
 
 
 def pending_runs(session: Session, user_id: str) -> int:
-    """The number of queued or running runs of this user's jobs; a run that several jobs share counts once."""
+    """The number of queued or running runs of this user's jobs; a shared run counts once."""
     return session.scalars(_PENDING, {"user": user_id}).one()

@@ -52,7 +52,10 @@ class Base(DeclarativeBase):
 
 
 def is_in(column: InstrumentedAttribute[Any], *states: StrEnum) -> ColumnElement[bool]:
-    """`column` is one of `states`, with the values in the statement's text, so that a partial index can serve it."""
+    """`column` is one of `states`.
+
+    The values are part of the statement's text, so that a partial index can serve it.
+    """
     return or_(*(column == literal(state, column.type, literal_execute=True) for state in states))
 
 

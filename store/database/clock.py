@@ -2,9 +2,10 @@
 
 Decisions:
     * `now()` is an SQL expression, so that two machines with wrong clocks still agree on when a lease ends.
-    * It is the time at which the *statement* began (PostgreSQL: statement_timestamp, which an index scan can use). A statement that waited for a
-      lock therefore sees a time slightly too early, which never makes a lease look expired that is not.
-    * Times are UTC. SQLite holds them as text with millisecond resolution, in the one format that sorts.
+    * It is the time at which the *statement* began (PostgreSQL: statement_timestamp, which an index scan can
+      use).
+      A statement that waited for a lock sees a slightly earlier time, so a valid lease never looks expired.
+    * Times are UTC. SQLite stores them as text with millisecond resolution, in the one format that sorts.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Timestamp(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"a moment needs a time zone; {value!r} has none")
+            raise ValueError(f"a datetime needs a time zone; {value!r} has none")
         return (
             value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value.astimezone(UTC)
         )
@@ -54,7 +55,7 @@ class _Now(FunctionElement[datetime]):
 
 
 def now(offset: timedelta = timedelta()) -> ColumnElement[datetime]:
-    """The database's present time plus `offset`, as an SQL expression."""
+    """The database's current time plus `offset`, as an SQL expression."""
     return _Now(bindparam(None, offset.total_seconds(), Float(), unique=True))
 
 
@@ -65,4 +66,5 @@ def _postgresql(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(_Now, "sqlite")
 def _sqlite(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {compiler.process(element.clauses, **options)}))"
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {seconds}))"

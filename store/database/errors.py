@@ -1,17 +1,17 @@
-"""Everything the store raises on purpose.
+"""Every exception that the store defines.
 
     StoreError
     ├── LeaseLost           this attempt no longer holds the run: stop, and write nothing more
-    ├── ResultConflict      a task's result differs from the one already recorded, or the results are incomplete
-    ├── NotFound            no row with this id
+    ├── ResultConflict      a task's result differs from the recorded one, or the results are incomplete
+    ├── NotFound            no row has this id
     ├── AlreadyTerminal     the job has ended; nothing is left to cancel
     ├── IdempotencyError
-    │   ├── KeyReused       the key came with another body before
-    │   └── KeyInFlight     the first request with this key has not been answered yet
+    │   ├── KeyReused       the first request with this key had another body
+    │   └── KeyInFlight     the first request with this key is still in progress
     ├── InvalidCursor       a page cursor that this service did not make
-    ├── NotReplayable       the run cannot be repeated: it has not succeeded, or what it ran on is not here any more
-    ├── NotComparable       entries or tracks that cannot stand side by side
-    └── AlreadyExists       a user or dataset of this name is there already, or another run of this id
+    ├── NotReplayable       the run has not succeeded, or its engine or data are not available any more
+    ├── NotComparable       entries or tracks that cannot be compared
+    └── AlreadyExists       the name of a user or dataset is taken, or another run has this id
 
 A database that cannot be reached raises SQLAlchemy's `OperationalError`.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Base of the tree; the message says what was given and what was expected."""
+    """Base of the tree; the message says what was given and what is allowed."""
 
 
 class LeaseLost(StoreError):
@@ -28,11 +28,11 @@ class LeaseLost(StoreError):
 
 
 class ResultConflict(StoreError):
-    """What is to be recorded contradicts what is."""
+    """A result contradicts what is recorded."""
 
 
 class NotFound(StoreError):
-    """There is no such row."""
+    """No row has this id."""
 
 
 class AlreadyTerminal(StoreError):
@@ -48,7 +48,7 @@ class KeyReused(IdempotencyError):
 
 
 class KeyInFlight(IdempotencyError):
-    """The first request with this key is still being answered."""
+    """The first request with this key is still in progress."""
 
 
 class InvalidCursor(StoreError):
@@ -60,7 +60,7 @@ class NotReplayable(StoreError):
 
 
 class NotComparable(StoreError):
-    """Entries or tracks cannot stand side by side; the message says why."""
+    """The entries or tracks cannot be compared; the message says why."""
 
 
 class AlreadyExists(StoreError):

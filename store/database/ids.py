@@ -1,8 +1,9 @@
-"""Readable identifiers: `job_…`, `run_…`, and 26 characters that sort by the time of their making.
+"""Readable identifiers: `job_…`, `run_…`, and 26 characters that sort by time of creation.
 
 Decisions:
     * 48 bits of milliseconds and 80 random bits in Crockford's base 32, as a ULID, in lower case.
-    * The time in it is the maker's clock and serves index locality and people only; every decision asks the database's clock.
+    * The time is the creating machine's clock. It helps the index and people only; decisions use the
+      database's clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What can be stored on both databases: PostgreSQL takes neither the character NUL, nor half a surrogate pair, nor NaN in JSON.
+"""Values that both databases can store: PostgreSQL refuses NUL, half surrogate pairs, and NaN in JSON.
 
-Such things come from outside: log lines of a process that crashed, a loss that diverged, a name somebody typed. A report that cannot be written would cost
-the reason with it, so they are replaced, visibly.
+Such values come from outside: log lines of a crashed process, a loss that diverged, a typed name. Refusing
+them would
+lose the report that contains them, so they are replaced, visibly.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from sqlalchemy.types import TypeEngine
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def storable(value: Any) -> Any:
-    """The same JSON value with every unstorable character replaced, and NaN and infinities by their names."""
+def sanitised(value: Any) -> Any:
+    """The same JSON value with every unstorable character replaced, and NaN and infinities as text."""
     if isinstance(value, str):
         return (
             value.encode("utf-8", "replace").decode().replace("\0", _REPLACEMENT)
@@ -28,9 +29,9 @@ def storable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
+        return {sanitised(key): sanitised(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
+        return [sanitised(item) for item in value]
     return value
 
 
@@ -47,9 +48,9 @@ class Json(TypeDecorator[Any]):
         )
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
-        """What an index or a comparison is bound as: as JSON itself does it."""
+        """The type of a compared or indexed value: that of the underlying JSON type."""
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - the interface's name
-        """To what both databases take."""
-        return storable(value)
+        """Replace what cannot be stored."""
+        return sanitised(value)

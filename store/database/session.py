@@ -1,12 +1,16 @@
-"""`Database`: an engine and the two kinds of transaction, on SQLite and PostgreSQL.
+"""`Database`: an engine and its two kinds of transaction, on SQLite and PostgreSQL.
 
 Decisions:
-    * A transaction says at its beginning whether it writes. On SQLite a writer takes the write lock at once (BEGIN IMMEDIATE): upgrading a read
-      later can fail, waiting at the start cannot. A reader is held to reading by the database.
+    * A transaction declares at its beginning whether it writes. On SQLite a writer takes the write lock at
+      once (BEGIN
+      IMMEDIATE): upgrading a read later can fail, waiting at the start cannot. The database enforces read-
+          only readers.
     * Objects stay readable after the commit (`expire_on_commit=False`), and nothing is loaded lazily.
-    * A reader sees one moment: what is committed while it reads belongs to its next transaction. Whoever waits for news opens a new one.
-    * On PostgreSQL writers run at READ COMMITTED: every statement sees what was committed before it. Where two writers could miss each other, a row lock
-      decides; locks are taken in one order: the user, runs by (key, id), then jobs by id.
+    * A reader sees one snapshot. To see later commits, it opens a new transaction.
+    * On PostgreSQL writers run at READ COMMITTED: every statement sees what was committed before it. Where
+      two writers
+      could miss each other, a row lock decides. Locks are taken in one order: the user, runs by (key, id),
+      jobs by id.
 """
 
 from __future__ import annotations
@@ -21,17 +25,21 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_SECONDS = 30
-"""How long an SQLite connection waits for another's write."""
+"""How long an SQLite connection waits for another connection's write."""
 
 STALLED_SECONDS = 60
-"""How long PostgreSQL lets a transaction idle before it ends it: a process that was stopped in the middle of one must not hold its locks for ever.
-(SQLite's one write lock cannot be taken from a stopped process: continue or kill it.)"""
+"""How long PostgreSQL lets a transaction idle before it ends it.
+
+A process that is stopped within a transaction must not hold its locks forever. SQLite cannot take its write
+lock from
+a stopped process: continue or kill that process.
+"""
 
 _POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""A host that vanished is noticed within a minute; a URL may say otherwise."""
+"""An unreachable host is noticed within a minute; a URL may override these."""
 
 _THREADS = 40
-"""As many connections as the API has threads, made when needed: nobody waits for one."""
+"""One connection per thread of the API, opened on demand: no thread waits for a connection."""
 
 _MODE = "transaction_mode"
 
@@ -42,20 +50,21 @@ def sqlite_url(file: Path) -> str:
 
 
 class Database:
-    """The one database of a service.
+    """The database of a service.
 
     Args:
         url: `sqlite:///path` or `postgresql+psycopg://…`.
 
     Raises:
-        ValueError: for another kind of URL, or for SQLite without a file, which several processes could not share.
+        ValueError: for another kind of URL, or for SQLite without a file, which processes could not share.
     """
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
             raise ValueError(
-                f"{parsed.drivername!r} databases are not supported; use sqlite:///path or postgresql+psycopg://user@host/name"
+                f"{parsed.drivername!r} databases are not supported;"
+                " use sqlite:///path or postgresql+psycopg://user@host/name"
             )
         if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
             raise ValueError(
@@ -70,7 +79,7 @@ class Database:
             pool_pre_ping=parsed.drivername != "sqlite",
             pool_size=_THREADS // 2,
             max_overflow=_THREADS // 2,
-            json_deserializer=from_json,  # of a leaderboard's time, reading the numbers of its runs is a good part: this takes half as long as Python's own
+            json_deserializer=from_json,  # twice as fast as json.loads, which leaderboards would feel
         )
         if parsed.drivername == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -93,7 +102,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads, at one moment; writing in it is an error."""
+        """A read-only session with one snapshot; a write in it is an error."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
 

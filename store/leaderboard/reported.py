@@ -20,7 +20,7 @@ from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.metrics import AccuracyMatrix
 from store.database.errors import NotFound
 from store.database.ids import new_id
-from store.database.json_type import storable
+from store.database.json_type import sanitised
 from store.database.models import ReportedResult
 
 ROUNDING = 0.001
@@ -76,8 +76,8 @@ def report(
     matrix = _matrix(given, task_sizes)
     curve = _curve(given, matrix, len(task_sizes))
     row = ReportedResult(
-        id=new_id("res"), user_id=user_id, track_slug=track_slug, method=given.method, title=storable(given.title), citation=storable(given.citation),
-        link=given.link, note=storable(given.note), seeds=given.seeds, curve=curve, matrix=[list(row) for row in given.matrix] if given.matrix else None,
+        id=new_id("res"), user_id=user_id, track_slug=track_slug, method=given.method, title=sanitised(given.title), citation=sanitised(given.citation),
+        link=given.link, note=sanitised(given.note), seeds=given.seeds, curve=curve, matrix=[list(row) for row in given.matrix] if given.matrix else None,
         average_accuracy=_agreeing("average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"),
         last_accuracy=_agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
         forgetting=_agreeing("forgetting", given.forgetting, matrix.forgetting(), "the forgetting of the matrix") if matrix else given.forgetting,

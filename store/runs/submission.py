@@ -23,7 +23,7 @@ from store.celery_config import DEFAULT_QUEUE
 from store.database.base import is_in
 from store.database.clock import now
 from store.database.ids import new_id, new_ids
-from store.database.json_type import storable
+from store.database.json_type import sanitised
 from store.database.models import Job, JobRun, Replay, Run, Track
 from store.database.states import JobState, RunState
 from store.database.upsert import insert_if_absent
@@ -97,7 +97,7 @@ def submit(
         _NOW
     ).one()  # one moment for all its runs: they are claimed in the order of the seeds
     job = Job(
-        id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=storable(spec.name),
+        id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=sanitised(spec.name),
         spec=spec.model_dump(mode="json"), engine_version=engine_version, priority=priority, forced=force, state=JobState.queued, links=[],
         created_at=present,
     )  # fmt: skip

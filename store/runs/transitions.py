@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from store.database.base import is_in
 from store.database.clock import now
 from store.database.errors import LeaseLost
-from store.database.json_type import storable
+from store.database.json_type import sanitised
 from store.database.models import Attempt, Run
 from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.runs.events import append
@@ -37,7 +37,7 @@ class Ending:
     @property
     def reason(self) -> dict[str, Any]:
         """The columns that keep it, the same on a run and on an attempt."""
-        return {"failure": self.failure, "message": storable(self.message), "evidence": self.evidence}
+        return {"failure": self.failure, "message": sanitised(self.message), "evidence": self.evidence}
 
 
 class Holder(Protocol):

@@ -63,7 +63,7 @@ def test_a_disabled_user_is_refused(admin: Admin, database) -> None:
         (("create-user", "ada\nroot"), "U+000A"),
         (("create-token", "bob"), "there is no user named 'bob'"),
         (("create-token", "ada", "--scope", "everything"), "unknown scope 'everything'"),
-        (("revoke", "ada", "tok_1"), "there is no token 'tok_1'"),
+        (("revoke", "ada", "tok_1"), "this user has no token 'tok_1'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(admin: Admin, arguments, complaint) -> None:
