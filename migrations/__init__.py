@@ -1,7 +1,8 @@
-"""The schema's history, and the only thing that changes it.
+"""The history of the schema, and the only package that changes it.
 
 Decisions:
-    * `upgrade` may be called by every process at its start: a lock makes them take turns, and the late ones find nothing to do.
+    * Every process may call `upgrade` when it starts: a lock serialises the calls, and later ones find
+      nothing to do.
     * The whole upgrade is one transaction on both databases: a half-migrated schema does not exist.
 """
 
@@ -17,17 +18,18 @@ from sqlalchemy import text
 from store.database.session import Database
 
 HEAD = "0004"
-"""The newest revision: what this version of the software needs."""
+"""The newest revision: the one that this version of the software needs."""
 
 _LOCK = 0x_C11_1EAD
-"""Key of PostgreSQL's advisory lock; SQLite has only one write lock anyway."""
+"""Key of PostgreSQL's advisory lock; SQLite has a single write lock anyway."""
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema of the database at `url` to `HEAD`; does nothing if it is there.
+    """Upgrade the schema of the database at `url` to `HEAD`. Idempotent.
 
     Raises:
-        alembic.util.CommandError: if the database is at a revision this software does not know, e.g. after a downgrade of the software.
+        alembic.util.CommandError: the database has a revision that this software does not know, e.g. of a
+        newer version.
     """
     database = Database(url)
     try:

@@ -1,4 +1,4 @@
-"""`python -m migrations upgrade`: bring the database at CIL_DATABASE_URL to the newest schema; `current` prints its revision."""
+"""`python -m migrations upgrade` upgrades the database at CIL_DATABASE_URL; `current` prints its revision."""
 
 from __future__ import annotations
 

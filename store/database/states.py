@@ -1,4 +1,4 @@
-"""The states of a job, a run and an attempt, and the classes of failure: a sentence a value.
+"""The states of a job, a run and an attempt, and the classes of failure: one sentence per value.
 
 queued ──claim──► running ──► succeeded | failed | cancelled | dead
    ▲                 │
@@ -12,20 +12,20 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands. It is always queued, running under a lease, or in one of the four terminal states, which are final."""
+    """The state of a run: queued, running under a lease, or one of four final ones."""
 
     queued = "queued"
-    """Waits for a worker; perhaps not before a given time."""
+    """Waits for a worker, possibly not before a given time."""
     running = "running"
-    """A worker holds a lease on it."""
+    """A worker holds its lease."""
     succeeded = "succeeded"
     """Every task is learnt, tested and recorded."""
     failed = "failed"
     """It cannot succeed; the failure class and message say why."""
     cancelled = "cancelled"
-    """Nobody wants it any more."""
+    """No job wants it any more."""
     dead = "dead"
-    """It was given up after its last attempt; the evidence of every attempt is kept."""
+    """Given up after its last attempt; the evidence of every attempt is kept."""
 
     @property
     def is_terminal(self) -> bool:
@@ -37,12 +37,12 @@ TERMINAL = (RunState.succeeded, RunState.failed, RunState.cancelled, RunState.de
 
 
 class JobState(StrEnum):
-    """Where a job stands: the sum of its runs."""
+    """The state of a job, which follows from the states of its runs."""
 
     queued = "queued"
     """All its runs wait for a worker."""
     running = "running"
-    """Some run is running or has ended, and not all have ended."""
+    """A run is running or has ended, and not all have ended."""
     succeeded = "succeeded"
     """All runs succeeded."""
     failed = "failed"
@@ -67,28 +67,28 @@ class AttemptOutcome(StrEnum):
     succeeded = "succeeded"
     """The run finished in it."""
     failed = "failed"
-    """It failed; the failure class says whether the run is tried again."""
+    """It failed; the failure class decides whether the run is retried."""
     lost = "lost"
-    """Its lease ran out: the worker is dead, stalled or cut off."""
+    """Its lease expired: the worker is dead, stalled or disconnected."""
     released = "released"
-    """Its worker gave the run back; it is not charged."""
+    """Its worker returned the run; the attempt is not charged."""
     cancelled = "cancelled"
     """It was stopped on request."""
 
 
 class FailureClass(StrEnum):
-    """Why an attempt failed; the class decides whether the run is tried again."""
+    """Why an attempt failed; the class decides whether the run is retried."""
 
     invalid_spec = "invalid_spec"
     """The spec cannot be run; never retried."""
     invalid_data = "invalid_data"
     """The dataset is damaged, has too few images or differs from the registered one; never retried."""
     out_of_memory = "out_of_memory"
-    """The device or the host had too little memory; never retried, the message says which and the peak."""
+    """The device or host ran out of memory; never retried. The message names it and the peak."""
     diverged = "diverged"
-    """A loss became NaN or infinite; never retried, for it would again."""
+    """A loss became NaN or infinite; never retried, since it would diverge again."""
     infrastructure = "infrastructure"
-    """A lease, a host or a device was lost; retried after a back-off, resuming from the last finished task."""
+    """A lease, a host or a device was lost; retried after a back-off, from the last finished task."""
     hung = "hung"
     """No progress for too long; retried once."""
     cancelled = "cancelled"

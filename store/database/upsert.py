@@ -15,10 +15,10 @@ Row = TypeVar("Row", bound=Base)
 def insert_if_absent(session: Session, model: type[Row], **values: Any) -> Row | None:
     """Insert a row unless a unique constraint forbids it.
 
-    On PostgreSQL this waits for a concurrent transaction that inserted the same, and answers when that has ended.
+    On PostgreSQL this waits until a concurrent transaction that inserted the same row has ended.
 
     Returns:
-        The row that was inserted; None if there was one.
+        The inserted row; None if another one exists.
     """
     session.flush()
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert

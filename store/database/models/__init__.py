@@ -1,10 +1,12 @@
-"""The tables, one class each. Nothing is loaded lazily; every moment is UTC by the database's clock.
+"""The tables, one class each. Nothing is loaded lazily; every time is UTC by the database's clock.
 
 Decisions:
-    * A job refers to runs (`job_runs`) and does not own them: a run that several jobs request is executed once.
-    * The database enforces the invariants too: checks here, triggers in the migrations. Terminal rows never change,
-      events are append-only, and only the attempt that holds a run inserts its results.
-    * `summaries` repeats `task_results`, so that a leaderboard is an indexed aggregate; it can be recomputed at any time.
+    * A job refers to runs (`job_runs`) and does not own them: a run that several jobs want is executed once.
+    * The database enforces the invariants too, by checks here and triggers in the migrations: terminal rows
+      never
+      change, events are append-only, and only the attempt that holds a run inserts its results.
+    * `summaries` repeats `task_results`, so that a leaderboard is an indexed aggregate. It can always be
+      recomputed.
 """
 
 from store.database.models.catalog import Dataset, ReportedResult, Track

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TaskResult(Base):
-    """A row of the task × task accuracy matrix of a run under one classifier, and the memory after the task."""
+    """A row of the accuracy matrix of a run under one classifier, and the memory after the task."""
 
     __tablename__ = "task_results"
 

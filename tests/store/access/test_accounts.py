@@ -69,7 +69,9 @@ def test_a_role_limits_what_tokens_can_be_given(database: Database, ada: str) ->
     ):
         issue(database, ada, "admin")
     change_role(database, ada, Role.viewer)
-    with pytest.raises(ValueError, match="the role viewer does not allow the scope 'jobs:write'; allowed: none"):
+    with pytest.raises(
+        ValueError, match="the role viewer does not allow the scope 'jobs:write'; allowed: none"
+    ):
         issue(database, ada)
 
 
