@@ -59,12 +59,12 @@ class _Service(Collector):
             waiting, (running, expired), workers = (
                 queues(session),
                 counts.running(session),
-                counts.workers_heard_of(session),
+                counts.active_workers(session),
             )
             ended, attempts, peaks = (
-                counts.ended_lately(session),
-                counts.attempts_lately(session),
-                counts.peaks_lately(session),
+                counts.recently_ended_runs(session),
+                counts.recently_ended_attempts(session),
+                counts.recent_memory_peaks(session),
             )
         length = GaugeMetricFamily(
             "cil_queue_runs", "Queued runs, those that wait to be tried again included.", labels=["queue"]

@@ -23,7 +23,7 @@ from api.http.problems import Problem
 from api.schemas.jobs import has_ended
 from store.database.models import Event
 from store.database.session import Database
-from store.queries.progress import Progress, progress
+from store.queries.progress import JobProgress, job_progress
 from store.runs import job_events
 
 log = logging.getLogger(__name__)
@@ -146,9 +146,9 @@ class EventFeed:
                 if follower.job_id in latest and latest[follower.job_id].last_sequence > follower.after:
                     follower.moved.set()
 
-    def _look(self, job_ids: set[str]) -> dict[str, Progress]:
+    def _look(self, job_ids: set[str]) -> dict[str, JobProgress]:
         with self._database.reading() as session:
-            return progress(session, job_ids)
+            return job_progress(session, job_ids)
 
 
 async def _waited(moved: asyncio.Event, patience: timedelta) -> bool:

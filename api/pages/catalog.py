@@ -21,7 +21,7 @@ from cil_core.spec.suites import SUITES
 from store.datasets import dataset_cards
 from store.leaderboard.leaderboard import entries
 from store.leaderboard.tracks import list_tracks
-from store.queries.queues import queues, setbacks
+from store.queries.queues import queues, retrying_runs
 from store.runs import list_workers
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
@@ -87,7 +87,7 @@ def workers(request: Request, database: DatabaseDep) -> Response:
             "workers.html",
             workers=list_workers(session),
             queues=queues(session),
-            setbacks=setbacks(session),
+            setbacks=retrying_runs(session),
             refresh=5,
         )
 

@@ -89,7 +89,7 @@ def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response
         job = job_answer(get_job(session, job_id), position)
         waits = None
         if position is not None:
-            workers, seconds = counts.workers_heard_of(session), counts.seconds_of_a_run(session)
+            workers, seconds = counts.active_workers(session), counts.recent_run_seconds(session)
             waits = wording.outlook(workers, seconds, position)
     is_open = job.state in OPEN
     return templating.render(

@@ -14,7 +14,7 @@ from api.schemas import catalog as answers
 from cil_core.spec.catalog import BACKBONES
 from cil_core.spec.suites import SUITES
 from store.datasets import dataset_cards
-from store.queries.queues import queues, setbacks
+from store.queries.queues import queues, retrying_runs
 from store.runs import list_workers
 
 router = APIRouter(tags=["catalogue"], route_class=StrictRoute, responses=documented(problems.INVALID_QUERY))
@@ -60,5 +60,5 @@ def read_workers(database: DatabaseDep) -> answers.Workers:
         return answers.Workers(
             items=[answers.worker(status) for status in list_workers(session)],
             queues=[answers.QueueAnswer(**asdict(queue)) for queue in queues(session)],
-            setbacks=[answers.SetbackAnswer(**asdict(setback)) for setback in setbacks(session)],
+            setbacks=[answers.SetbackAnswer(**asdict(run)) for run in retrying_runs(session)],
         )

@@ -30,7 +30,7 @@ from api.schemas.jobs import Events, event_answer
 from cil_core.spec.base import one_line
 from store.database.errors import NotFound
 from store.database.session import Database
-from store.queries.progress import Progress, progress
+from store.queries.progress import JobProgress, job_progress
 from store.runs import job_events
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
@@ -126,7 +126,7 @@ async def read_events(
 
 
 async def _stream(
-    feed: EventFeed, job_id: str, after: int, come: Progress, address: str
+    feed: EventFeed, job_id: str, after: int, come: JobProgress, address: str
 ) -> AsyncIterator[bytes]:
     if come.ended and after >= come.last_sequence:  # a listener that comes back after the end
         yield _end(after)
@@ -147,13 +147,13 @@ def _end(after: int) -> bytes:
     return format_sse_event(event="end", data_str="{}", id=str(after))
 
 
-def _progress(database: Database, job_id: str) -> Progress:
+def _progress(database: Database, job_id: str) -> JobProgress:
     with database.reading() as session:
         return _progress_in(session, job_id)
 
 
-def _progress_in(session: Session, job_id: str) -> Progress:
-    found = progress(session, [job_id])
+def _progress_in(session: Session, job_id: str) -> JobProgress:
+    found = job_progress(session, [job_id])
     if job_id not in found:
         raise NotFound(f"there is no job {job_id!r}")
     return found[job_id]

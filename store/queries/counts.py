@@ -1,4 +1,4 @@
-"""Counting the service for its operators: what runs, what was lost, how attempts ended lately."""
+"""Counts for operators: running and lost runs, active workers, and how recent attempts ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from store.database.clock import now
 from store.database.models import Attempt, Run, Worker
 from store.database.states import RunState
 
-HEARD_OF_WITHIN = timedelta(minutes=2)
-LATELY = timedelta(hours=1)
+ACTIVE_WITHIN = timedelta(minutes=2)
+RECENT = timedelta(hours=1)
 
 
 def running(session: Session) -> tuple[int, int]:
-    """Runs that are being executed, and how many of them have a lease that ran out."""
+    """Runs under a lease, and how many of these leases have expired."""
     expired = func.count().filter(Run.lease_until < now())
     count, lost = session.execute(
         select(func.count(), expired).where(is_in(Run.state, RunState.running))
@@ -25,37 +25,37 @@ def running(session: Session) -> tuple[int, int]:
     return count, lost
 
 
-def workers_heard_of(session: Session) -> int:
-    """Workers that were heard of within two minutes and have not said goodbye."""
+def active_workers(session: Session) -> int:
+    """Workers that reported within two minutes and did not stop."""
     query = (
         select(func.count())
         .select_from(Worker)
-        .where(Worker.seen_at > now(-HEARD_OF_WITHIN), Worker.stopped_at.is_(None))
+        .where(Worker.seen_at > now(-ACTIVE_WITHIN), Worker.stopped_at.is_(None))
     )
     return session.scalars(query).one()
 
 
-def ended_lately(session: Session) -> dict[str, int]:
+def recently_ended_runs(session: Session) -> dict[str, int]:
     """Runs that ended within the last hour, by state."""
-    query = select(Run.state, func.count()).where(Run.finished_at > now(-LATELY)).group_by(Run.state)
+    query = select(Run.state, func.count()).where(Run.finished_at > now(-RECENT)).group_by(Run.state)
     return {state.value: count for state, count in session.execute(query)}
 
 
-def attempts_lately(session: Session) -> dict[str, int]:
-    """Attempts that ended within the last hour, by outcome: `lost` are those whose workers fell silent."""
+def recently_ended_attempts(session: Session) -> dict[str, int]:
+    """Attempts that ended within the last hour, by outcome: `lost` are those whose lease expired."""
     query = (
-        select(Attempt.outcome, func.count()).where(Attempt.ended_at > now(-LATELY)).group_by(Attempt.outcome)
+        select(Attempt.outcome, func.count()).where(Attempt.ended_at > now(-RECENT)).group_by(Attempt.outcome)
     )
     return {outcome.value: count for outcome, count in session.execute(query)}
 
 
-def peaks_lately(session: Session) -> list[tuple[str, str, float]]:
-    """Device, `host` or `device`, and the most bytes a run that succeeded there within the last hour held."""
+def recent_memory_peaks(session: Session) -> list[tuple[str, str, float]]:
+    """Peak memory of the runs that succeeded within the last hour: device, `host` or `device`, and bytes."""
     kinds = ("host", "device")
     largest = [func.max(Run.environment[f"peak_{kind}_bytes"].as_float()) for kind in kinds]
     query = (
         select(Run.device, *largest)
-        .where(Run.finished_at > now(-LATELY), is_in(Run.state, RunState.succeeded))
+        .where(Run.finished_at > now(-RECENT), is_in(Run.state, RunState.succeeded))
         .group_by(Run.device)
     )
     return [
@@ -66,14 +66,14 @@ def peaks_lately(session: Session) -> list[tuple[str, str, float]]:
     ]
 
 
-def seconds_of_a_run(session: Session, most: int = 200) -> float | None:
-    """How long the runs that succeeded within the last hour took on average; None if there was none.
+def recent_run_seconds(session: Session, most: int = 200) -> float | None:
+    """Mean duration of the runs that succeeded within the last hour; None without any.
 
     Args:
         session: any session.
-        most: of the latest, how many are looked at.
+        most: the number of latest runs to average.
     """
-    ended = (Run.finished_at > now(-LATELY), is_in(Run.state, RunState.succeeded))
+    ended = (Run.finished_at > now(-RECENT), is_in(Run.state, RunState.succeeded))
     found = session.execute(
         select(Run.started_at, Run.finished_at).where(*ended).order_by(Run.finished_at.desc()).limit(most)
     )

@@ -1,10 +1,11 @@
-"""Looking at jobs: one with all its runs, or many, page by page.
+"""Reading jobs: one with all its runs, or a list page by page.
 
 Decisions:
-    * Pages are cut by the last row seen (`created_at`, `id`), not by a count: what is submitted meanwhile neither repeats nor hides a job, and the
-      thousandth page costs what the first one does.
-    * A cursor says which filters it belongs to; with others it is refused.
-    * A list reads columns: making objects of hundreds of runs would take most of its time.
+    * A page starts after the last row of the page before (`created_at`, `id`), not at a count: new
+      submissions neither
+      repeat nor hide a job, and the thousandth page costs as much as the first.
+    * A cursor names the filters it belongs to; with others it is refused.
+    * A list reads columns: creating objects for hundreds of runs would take most of its time.
 """
 
 from __future__ import annotations
@@ -33,16 +34,39 @@ _WHOLE = (
     .options(_RUNS.selectinload(Run.attempts), _RUNS.selectinload(Run.summaries))
 )
 
-_OF_A_JOB: tuple[Any, ...] = (
-    Job.id, Job.user_id, Job.track_slug, Job.method, Job.name, Job.engine_version, Job.priority, Job.forced, Job.state, Job.created_at, Job.finished_at,
+_JOB_COLUMNS: tuple[Any, ...] = (
+    Job.id,
+    Job.user_id,
+    Job.track_slug,
+    Job.method,
+    Job.name,
+    Job.engine_version,
+    Job.priority,
+    Job.forced,
+    Job.state,
+    Job.created_at,
+    Job.finished_at,
     Job.cancel_requested_at,
-)  # fmt: skip
-_OF_ITS_RUNS: tuple[Any, ...] = (
-    Run.id, Run.seed, Run.state, Run.attempt, Run.worker_id, Run.device, Run.failure, Run.message, Run.cancel_requested, Run.created_at, Run.started_at,
-    Run.finished_at, JobRun.job_id, JobRun.reused, JobRun.withdrawn,
-)  # fmt: skip
+)
+_RUN_COLUMNS: tuple[Any, ...] = (
+    Run.id,
+    Run.seed,
+    Run.state,
+    Run.attempt,
+    Run.worker_id,
+    Run.device,
+    Run.failure,
+    Run.message,
+    Run.cancel_requested,
+    Run.created_at,
+    Run.started_at,
+    Run.finished_at,
+    JobRun.job_id,
+    JobRun.reused,
+    JobRun.withdrawn,
+)
 _LISTED_RUNS = (
-    select(*_OF_ITS_RUNS)
+    select(*_RUN_COLUMNS)
     .join(Run, Run.id == JobRun.run_id)
     .where(JobRun.job_id.in_(bindparam("jobs", expanding=True)))
     .order_by(JobRun.position)
@@ -88,13 +112,13 @@ def get_job(session: Session, job_id: str) -> Job:
     """A job with its `links`, their `run`s, and their `attempts` and `summaries`.
 
     Raises:
-        NotFound: there is no such job.
+        NotFound: no job has this id.
     """
     job = session.scalars(
         _WHOLE, {"job": job_id}, execution_options={"populate_existing": True}
     ).one_or_none()
     if job is None:
-        raise NotFound(f"there is no job {job_id!r}")
+        raise NotFound(f"unknown job {job_id!r}")
     return job
 
 
@@ -107,11 +131,11 @@ def list_jobs(
         session: any session.
         filters: which jobs.
         cursor: `next_cursor` of the page before; None for the first.
-        limit: jobs a page, 1 … 200.
+        limit: jobs per page, 1 … 200.
 
     Raises:
-        InvalidCursor: the cursor was not made by this function for these filters.
-        ValueError: for a limit out of range.
+        InvalidCursor: this function did not make the cursor for these filters.
+        ValueError: the limit is out of range.
     """
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"a page holds 1 … {MAX_PAGE} jobs, not {limit}")
@@ -142,7 +166,7 @@ def _filtered(filters: JobFilter) -> Select[Any]:
             conditions.append(column == value)
     if filters.created_after is not None:
         conditions.append(Job.created_at > filters.created_after)
-    return select(*_OF_A_JOB).where(*conditions)
+    return select(*_JOB_COLUMNS).where(*conditions)
 
 
 def _before(created_at: datetime, job_id: str) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""What whoever follows many jobs at once asks: how far has each come?"""
+"""Progress of several jobs in one query, for event streams."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from store.database.models import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """How far a job has come.
 
     Attributes:
         last_sequence: of its latest event.
-        ended: whether there will be no other.
+        ended: whether this is its last event.
     """
 
     last_sequence: int
     ended: bool
 
 
-def progress(session: Session, job_ids: Collection[str]) -> dict[str, Progress]:
-    """How far each of these jobs has come; one that does not exist is left out."""
+def job_progress(session: Session, job_ids: Collection[str]) -> dict[str, JobProgress]:
+    """The progress of each of these jobs; unknown ids are left out."""
     query = select(Job.id, Job.last_sequence, Job.state).where(Job.id.in_(sorted(job_ids)))
     return {
-        job_id: Progress(sequence, state.is_terminal) for job_id, sequence, state in session.execute(query)
+        job_id: JobProgress(sequence, state.is_terminal) for job_id, sequence, state in session.execute(query)
     }

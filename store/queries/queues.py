@@ -1,7 +1,7 @@
-"""How long the queues are, and which of them somebody should look into.
+"""The lengths of the queues, and which of them need attention.
 
 Decisions:
-    * Only queued runs are looked at, through their partial indexes; finished ones, however many, cost nothing.
+    * The queries read queued runs only, through partial indexes; finished runs cost nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _WAITING = is_in(Run.state, RunState.queued)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue with work in it.
+    """A queue with queued runs.
 
     Attributes:
         name: of the queue.
         length: queued runs, those in back-off included.
-        ready: queued runs a worker could take at once.
+        ready: queued runs that a worker could take now.
         oldest: when the longest-waiting ready run became ready; None if none is ready.
         oldest_seconds: how long ago that was, by the database's clock.
     """
@@ -40,7 +40,7 @@ class Queue:
 
 
 def queues(session: Session) -> list[Queue]:
-    """Every queue with work in it, by name."""
+    """Every queue with queued runs, by name."""
     is_ready = Run.not_before <= now()
     oldest = func.min(Run.not_before).filter(is_ready)
     query = (
@@ -56,18 +56,18 @@ def queues(session: Session) -> list[Queue]:
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
-    """A run that waits to be tried again.
+class RetryingRun:
+    """A run that waits for another attempt.
 
     Attributes:
         run_id: the run.
-        method: what it runs.
-        track_slug: where.
+        method: of the run.
+        track_slug: of the run.
         seed: of the run.
         attempts: so far.
         reason: how the last one ended.
         not_before: when it may be claimed again.
-        seconds_left: until then, by the database's clock; negative when it may be claimed now.
+        seconds_left: until then, by the database's clock; negative if it may be claimed now.
     """
 
     run_id: str
@@ -80,11 +80,11 @@ class Setback:
     seconds_left: float
 
 
-def setbacks(session: Session, limit: int = 50) -> list[Setback]:
-    """Queued runs that were tried before, those that wait longest last."""
+def retrying_runs(session: Session, limit: int = 50) -> list[RetryingRun]:
+    """Queued runs with earlier attempts, the longest wait last."""
     query = select(Run, now()).where(_WAITING, Run.attempt > 0).order_by(Run.not_before, Run.id).limit(limit)
     return [
-        Setback(
+        RetryingRun(
             run.id,
             run.method,
             run.track_slug,
@@ -129,6 +129,6 @@ _BEFORE = select(func.count()).where(
 
 
 def queue_position(session: Session, job_id: str) -> int | None:
-    """How many queued runs stand before the first one of this job that is still queued; None if none of its runs waits."""
+    """Queued runs before the first queued one of this job; None if none of its runs is queued."""
     first = session.execute(_FIRST, {"job": job_id}).mappings().one_or_none()
     return None if first is None else session.scalars(_BEFORE, dict(first)).one()

@@ -1,4 +1,4 @@
-"""Looking at one run: its state, attempts, accuracy matrices and reported numbers."""
+"""Reading one run: its state, attempts, accuracy matrices and reported numbers."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ def wanted_by(session: Session, run_id: str) -> list[str]:
 
 
 def get_run(session: Session, run_id: str) -> Run:
-    """A run with its `track`, `attempts`, `results` and `summaries`; `store.runs.summaries` turns results into matrices and numbers.
+    """A run with its `track`, `attempts`, `results` and `summaries`.
+
+    `store.runs.summaries` turns results into matrices and numbers.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: no run has this id.
     """
     loaded = (
         selectinload(Run.track),
@@ -47,5 +49,5 @@ def get_run(session: Session, run_id: str) -> Run:
         select(Run).where(Run.id == run_id).options(*loaded), execution_options={"populate_existing": True}
     ).one_or_none()
     if run is None:
-        raise NotFound(f"there is no run {run_id!r}")
+        raise NotFound(f"unknown run {run_id!r}")
     return run

@@ -1,12 +1,13 @@
-"""The state machine of runs: the one door through which a run changes.
+"""The state machine of runs: the only package that changes a run.
 
     submit ──► queued ──claim──► running ──finish──► succeeded
                  ▲                  │ ├────fail────► failed, or dead after the last attempt
                  ├──release, fail───┘ └───cancel───► cancelled
                  └──reap (lease lost)
 
-Every verb takes a session of `Database.transaction()` first and is one transaction: the caller's, ended at the edge. Messages to workers are sent
-after its commit. How each verb works is told in the module it comes from.
+Every verb takes a session of `Database.transaction()` first. The transaction is the caller's, which commits
+it at the
+edge and sends messages to workers after the commit. The modules document their verbs.
 """
 
 from store.database.states import FailureClass, RunState

@@ -1,9 +1,12 @@
-"""Cancelling a job: its runs end as soon as nobody else wants them.
+"""Cancelling a job: its runs end unless another job wants them.
 
 Decisions:
-    * A queued run is cancelled at once. A running one gets a flag that its worker's next heartbeat reads; the run is cancelled when the worker says so,
-      gives it back or falls silent. The flag is in the database, so it outlives whatever restarts meanwhile.
-    * A run that another job wants goes on; only this job withdraws from it.
+    * A queued run is cancelled at once. A running one gets a flag that its worker reads with the next
+      heartbeat. It is
+      cancelled when the worker confirms that, returns the run or loses its lease. The flag is in the database
+      and
+      survives restarts.
+    * A run that another job wants continues; only this job withdraws from it.
 """
 
 from __future__ import annotations
@@ -19,27 +22,27 @@ from store.database.errors import AlreadyTerminal, NotFound
 from store.database.models import Job, JobRun, Run
 from store.database.states import AttemptOutcome, FailureClass, JobState, RunState
 from store.runs.events import append
-from store.runs.job_state import lock_jobs, settle
-from store.runs.transitions import Ending, end
+from store.runs.job_state import lock_jobs, update_job_states
+from store.runs.transitions import AttemptEnding, end
 
 _MESSAGE = "cancelled on request before a worker took it"
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """Ask for the end of a job; asking again changes nothing.
+    """Request the end of a job. Idempotent until the job has ended.
 
     Returns:
         The job: cancelled if none of its runs was running, else with `cancel_requested_at` set.
 
     Raises:
-        NotFound: there is no such job.
-        AlreadyTerminal: it has ended.
+        NotFound: no job has this id.
+        AlreadyTerminal: the job has ended.
     """
     runs = _locked_runs(session, job_id)
     lock_jobs(session, [run.id for run in runs])
     job = session.get(Job, job_id, populate_existing=True)
     if job is None:
-        raise NotFound(f"there is no job {job_id!r}")
+        raise NotFound(f"unknown job {job_id!r}")
     if job.state.is_terminal:
         raise AlreadyTerminal(
             f"{job_id} has already {job.state}"
@@ -52,7 +55,7 @@ def cancel(session: Session, job_id: str) -> Job:
             execution_options={"synchronize_session": False},
         )
         append(session, [job_id], "cancel_requested", {})
-        _let_go(session, job_id, [run for run in runs if not run.state.is_terminal])
+        _withdraw(session, job_id, [run for run in runs if not run.state.is_terminal])
         session.refresh(job)
     return job
 
@@ -63,8 +66,8 @@ def _locked_runs(session: Session, job_id: str) -> Sequence[Run]:
     return session.scalars(query, execution_options={"populate_existing": True}).all()
 
 
-def _let_go(session: Session, job_id: str, runs: list[Run]) -> None:
-    shared = _wanted_by_others(session, job_id, [run.id for run in runs])
+def _withdraw(session: Session, job_id: str, runs: list[Run]) -> None:
+    shared = _shared_runs(session, job_id, [run.id for run in runs])
     session.execute(
         update(JobRun).where(JobRun.job_id == job_id, JobRun.run_id.in_(shared)).values(withdrawn=True),
         execution_options={"synchronize_session": False},
@@ -77,7 +80,7 @@ def _let_go(session: Session, job_id: str, runs: list[Run]) -> None:
                 session,
                 run,
                 RunState.cancelled,
-                Ending(AttemptOutcome.cancelled, FailureClass.cancelled, _MESSAGE),
+                AttemptEnding(AttemptOutcome.cancelled, FailureClass.cancelled, _MESSAGE),
             )
         else:
             session.execute(
@@ -89,10 +92,10 @@ def _let_go(session: Session, job_id: str, runs: list[Run]) -> None:
         JobState.queued,
         JobState.running,
     }:
-        settle(session, [job_id])
+        update_job_states(session, [job_id])
 
 
-def _wanted_by_others(session: Session, job_id: str, run_ids: list[str]) -> set[str]:
+def _shared_runs(session: Session, job_id: str, run_ids: list[str]) -> set[str]:
     query = (
         select(JobRun.run_id)
         .join(Job, Job.id == JobRun.job_id)

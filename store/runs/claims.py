@@ -1,10 +1,13 @@
-"""Claiming a run and keeping it: the lease, and the fence every later write passes.
+"""Claiming a run and keeping it: the lease, and the fence that every later write passes.
 
 Decisions:
-    * The number of the attempt, raised by the claim, is the fencing token: a write by an older attempt finds no row.
-    * An attempt is charged when it begins, so that a run that kills its worker without a word cannot be tried for ever.
-    * A lease that ran out but was not reaped can still be renewed: nobody else has begun.
-    * A run whose spec this software cannot read would stop every worker in turn; it fails as `invalid_spec` instead.
+    * The claim increments the number of the attempt, which is the fencing token: a write by an older attempt
+      matches no
+      row.
+    * An attempt is charged when it begins, so that a run that kills its worker is not retried forever.
+    * An expired lease that was not reaped can still be renewed, since no other attempt has begun.
+    * A run whose spec this version cannot read would stop every worker in turn; it fails as `invalid_spec`
+      instead.
 """
 
 from __future__ import annotations
@@ -22,19 +25,19 @@ from store.database.clock import now
 from store.database.models import Attempt, Run, Track
 from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.runs.events import append
-from store.runs.job_state import lock_jobs, settle
-from store.runs.transitions import Ending, end, holding
+from store.runs.job_state import lock_jobs, update_job_states
+from store.runs.transitions import AttemptEnding, end, holding
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOffer:
-    """What a worker can take.
+    """What a worker can run.
 
     Attributes:
-        id: the worker's name, unique among all that ever ran.
-        queue: where it takes work from.
-        device: what it runs on, `cpu` or `cuda:N`.
-        datasets: those it has; None if it has or can get any.
+        id: the worker's name, unique among all workers past and present.
+        queue: the queue it serves.
+        device: its device, `cpu` or `cuda:N`.
+        datasets: the available ones; None if it has or can download any.
     """
 
     id: str
@@ -52,8 +55,8 @@ class Claim:
         job_id: the oldest job that wants it.
         attempt: the number of this attempt: the fencing token.
         spec: what to run.
-        previous_attempts: numbers of the attempts before, whose checkpoints may be there.
-        dataset_fingerprint: of the registered data the run is about; None for a built-in dataset.
+        previous_attempts: numbers of the earlier attempts, whose checkpoints may exist.
+        dataset_fingerprint: of the registered data that the run needs; None for a built-in dataset.
     """
 
     run_id: str
@@ -66,14 +69,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Whether the attempt still holds its run, and whether it shall stop."""
+    """Whether the attempt still holds its run, and whether to cancel it."""
 
     held: bool
     cancel_requested: bool
 
 
 def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | None:
-    """Take the queued run of highest priority, the oldest first, that this worker offers to run; None if there is none."""
+    """Take the queued run with the highest priority, the oldest first, that this worker can run.
+
+    Returns:
+        The claim; None if no such run is queued.
+    """
     while (run := _take(session, worker, lease)) is not None:
         session.add(Attempt(run_id=run.id, number=run.attempt, worker_id=worker.id, device=worker.device))
         session.flush()
@@ -85,7 +92,7 @@ def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | No
             {"attempt": run.attempt, "worker": worker.id, "device": worker.device},
             run.id,
         )
-        settle(session, jobs)
+        update_job_states(session, jobs)
         try:
             spec = spec_of(run, session.get_one(Track, run.track_slug))
         except ValidationError as error:
@@ -94,7 +101,7 @@ def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | No
                 session,
                 run,
                 RunState.failed,
-                Ending(AttemptOutcome.failed, FailureClass.invalid_spec, reason),
+                AttemptEnding(AttemptOutcome.failed, FailureClass.invalid_spec, reason),
             )
             continue
         return Claim(
@@ -104,7 +111,7 @@ def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | No
 
 
 def heartbeat(session: Session, claim: Claim, lease: timedelta) -> Heartbeat:
-    """Renew the lease, if this attempt still holds the run."""
+    """Renew the lease if this attempt still holds the run."""
     renewed = (
         update(Run).where(*holding(claim)).values(lease_until=now(lease)).returning(Run.cancel_requested)
     )
@@ -115,10 +122,10 @@ def heartbeat(session: Session, claim: Claim, lease: timedelta) -> Heartbeat:
 
 
 def spec_of(run: Run, track: Track) -> RunSpec:
-    """What a run executes.
+    """The spec that a run executes.
 
     Raises:
-        pydantic.ValidationError: if it was written by a version of the software whose specs this one cannot read.
+        pydantic.ValidationError: another version of the software wrote it, and this one cannot read it.
     """
     return RunSpec.model_validate({"method": run.recipe, "track": track.spec, "seed": run.seed})
 

@@ -1,10 +1,13 @@
-"""What happened to a job: an append-only journal, its audit trail and the source of its live stream.
+"""The events of a job: an append-only journal, its audit trail and the source of its live stream.
 
 Decisions:
-    * The sequence is raised under the job's row lock in the transaction that writes the event: no gaps, and whoever reads up to n will never see
-      a number below n appear later.
-    * A run's events are told to every job that wants it. A terminal job gets no more events; its last one is `job_finished`.
-    * The payload of an engine event is the event itself, with the `attempt` it belongs to and, for a task's results, the `seconds` it took.
+    * The transaction that writes an event increments the sequence under the job's row lock: there are no
+      gaps, and a
+      reader that has read up to n never sees a number below n appear later.
+    * Every job that wants a run gets its events. A terminal job gets no more events; its last one is
+      `job_finished`.
+    * The payload of an engine event is the event itself, its `attempt` and, for a task's results, the
+      `seconds` it took.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ _EVENT = insert(Event)
 def append(
     session: Session, job_ids: Sequence[str], kind: str, payload: dict[str, Any], run_id: str | None = None
 ) -> None:
-    """Tell each of these jobs, in ascending order of id, what happened."""
+    """Write an event to each of these jobs, in ascending order of id."""
     for job_id in job_ids:
         sequence = session.scalars(
             _RAISE, {"job": job_id}, execution_options={"synchronize_session": False}
@@ -52,16 +55,16 @@ def job_events(session: Session, job_id: str, after: int = 0, limit: int = 500) 
 
 
 def losses(session: Session, run_id: str, limit: int = 1000) -> list[dict[str, Any]]:
-    """The finished epochs of a run that were recorded, in order; the last `limit` of them.
+    """The recorded epochs of a run, in order; the last `limit` of them.
 
-    A run of several jobs is told to each; it is read from the one that has heard the most.
+    Every job that wants the run has its events; the query reads them from the job with the most.
     """
     mine = (
         Event.run_id == run_id,
         Event.kind == "epoch_finished",
         Event.job_id.in_(select(JobRun.job_id).where(JobRun.run_id == run_id)),
     )
-    heard = (
+    most = (
         select(Event.job_id)
         .where(*mine)
         .group_by(Event.job_id)
@@ -70,6 +73,6 @@ def losses(session: Session, run_id: str, limit: int = 1000) -> list[dict[str, A
         .scalar_subquery()
     )
     query = (
-        select(Event.payload).where(*mine, Event.job_id == heard).order_by(Event.sequence.desc()).limit(limit)
+        select(Event.payload).where(*mine, Event.job_id == most).order_by(Event.sequence.desc()).limit(limit)
     )
     return list(session.scalars(query))[::-1]

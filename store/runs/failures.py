@@ -1,10 +1,12 @@
-"""How an attempt ends without a result: it fails, gives its run back, or falls silent.
+"""How an attempt ends without a result: it fails, its worker returns the run, or its lease expires.
 
 Decisions:
-    * The failure class decides. Infrastructure may do better elsewhere: retried after a back-off, as often as the policy allows. A hang is retried
-      once. Everything else would fail the same way again.
-    * Whoever asked for the cancellation gets it: a run that would be tried again is cancelled instead when nobody wants it any more.
-    * `reap` may be called by anybody, at any time, in any number: it skips what another is reaping.
+    * The failure class decides. Infrastructure failures may not repeat elsewhere: they are retried after a
+      back-off, as
+      often as the policy allows. A hang is retried once. Everything else would fail the same way again.
+    * A cancellation takes precedence: a run that would be retried is cancelled instead if no job wants it any
+      more.
+    * Any number of processes may call `reap` at any time: each skips the runs that another one is reaping.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.queries.queues import unclaimed_queues
 from store.runs.claims import Claim
 from store.runs.job_state import lock_jobs
-from store.runs.transitions import Ending, end, held, requeue
+from store.runs.transitions import AttemptEnding, end, held, requeue
 
 RETRIED = frozenset({FailureClass.infrastructure, FailureClass.hung})
 _BATCH = 100
@@ -31,11 +33,11 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a run is tried again.
+    """How often and when a run is retried.
 
     Attributes:
         max_attempts: charged attempts after which it is dead.
-        back_off: wait after the first loss; each later one waits four times as long.
+        back_off: the wait after the first loss; each later one is four times as long.
         hangs: attempts that may hang before it is dead.
     """
 
@@ -53,13 +55,13 @@ DEFAULT_POLICY = RetryPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What a reaper did, by run id, and which queues it found waiting.
+    """What a reaper changed, by run id, and which queues have unclaimed runs.
 
     Attributes:
-        requeued: lost runs that will be tried again.
+        requeued: lost runs that will be retried.
         dead: lost runs that were given up.
-        cancelled: lost runs that nobody wants any more.
-        unclaimed: queues in which a run has been ready for a while: their doorbell shall be rung again.
+        cancelled: lost runs that no job wants any more.
+        unclaimed: queues in which a run has been ready for a while: their workers need another wake-up.
     """
 
     requeued: tuple[str, ...]
@@ -80,45 +82,52 @@ def fail(
     """End an attempt that failed.
 
     Returns:
-        The state of the run now: queued if it will be tried again, else failed, dead or cancelled.
+        The new state of the run: queued if it will be retried, else failed, dead or cancelled.
 
     Raises:
-        LeaseLost: if this attempt holds the run no longer.
-        ValueError: if it says it was cancelled and nobody asked for that.
+        LeaseLost: this attempt no longer holds the run.
+        ValueError: the failure class is `cancelled` without a request to cancel.
     """
     run = held(session, claim)
     if failure in RETRIED:
-        return _try_again(session, run, Ending(AttemptOutcome.failed, failure, message, evidence), policy)
+        return _retry(session, run, AttemptEnding(AttemptOutcome.failed, failure, message, evidence), policy)
     if failure is not FailureClass.cancelled:
-        return end(session, run, RunState.failed, Ending(AttemptOutcome.failed, failure, message, evidence))
+        return end(
+            session, run, RunState.failed, AttemptEnding(AttemptOutcome.failed, failure, message, evidence)
+        )
     if not run.cancel_requested:
         raise ValueError(
-            f"nobody asked to cancel {run.id}; a worker that stops for its own reasons releases its run"
+            f"no cancellation of {run.id} was requested; a worker that stops releases its run instead"
         )
-    return end(session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, failure, message, evidence))
+    return end(
+        session, run, RunState.cancelled, AttemptEnding(AttemptOutcome.cancelled, failure, message, evidence)
+    )
 
 
 def release(session: Session, claim: Claim, reason: str) -> RunState:
-    """Give a run back, because its worker stops: no attempt is charged.
+    """Return a run because its worker stops: the attempt is not charged.
 
     Returns:
-        The state of the run now: queued, or cancelled if that was asked for.
+        The new state of the run: queued, or cancelled if that was requested.
 
     Raises:
-        LeaseLost: if this attempt holds the run no longer.
+        LeaseLost: this attempt no longer holds the run.
     """
     run = held(session, claim)
     if run.cancel_requested:
         return end(
-            session, run, RunState.cancelled, Ending(AttemptOutcome.cancelled, FailureClass.cancelled, reason)
+            session,
+            run,
+            RunState.cancelled,
+            AttemptEnding(AttemptOutcome.cancelled, FailureClass.cancelled, reason),
         )
-    return requeue(session, run, Ending(AttemptOutcome.released, message=reason), timedelta())
+    return requeue(session, run, AttemptEnding(AttemptOutcome.released, message=reason), timedelta())
 
 
 def reap(
     session: Session, policy: RetryPolicy = DEFAULT_POLICY, unclaimed_for: timedelta = timedelta(seconds=10)
 ) -> Reaped:
-    """Take back the runs whose lease ran out, and say where work waits unclaimed."""
+    """Take back the runs whose lease expired, and report the queues with unclaimed runs."""
     expired = (
         select(Run)
         .where(is_in(Run.state, RunState.running), Run.lease_until < now())
@@ -130,24 +139,30 @@ def reap(
     lock_jobs(session, [run.id for run in lost])
     ended = {run.id: _lost(session, run, policy) for run in lost}
     requeued, dead, cancelled = (
-        tuple(run_id for run_id, now_is in ended.items() if now_is is state)
+        tuple(run_id for run_id, new_state in ended.items() if new_state is state)
         for state in (RunState.queued, RunState.dead, RunState.cancelled)
     )
     return Reaped(requeued, dead, cancelled, unclaimed_queues(session, unclaimed_for))
 
 
 def _lost(session: Session, run: Run, policy: RetryPolicy) -> RunState:
-    message = f"the lease of worker {run.worker_id} ran out at {run.lease_until:%Y-%m-%d %H:%M:%S} UTC; it is dead, stalled or cut off"
+    message = (
+        f"the lease of worker {run.worker_id} expired at {run.lease_until:%Y-%m-%d %H:%M:%S} UTC:"
+        " the worker is dead, stalled or disconnected"
+    )
     evidence = {
         "worker": run.worker_id,
         "lease_until": run.lease_until.isoformat() if run.lease_until else None,
     }
-    return _try_again(
-        session, run, Ending(AttemptOutcome.lost, FailureClass.infrastructure, message, evidence), policy
+    return _retry(
+        session,
+        run,
+        AttemptEnding(AttemptOutcome.lost, FailureClass.infrastructure, message, evidence),
+        policy,
     )
 
 
-def _try_again(session: Session, run: Run, ending: Ending, policy: RetryPolicy) -> RunState:
+def _retry(session: Session, run: Run, ending: AttemptEnding, policy: RetryPolicy) -> RunState:
     if run.cancel_requested:
         return end(session, run, RunState.cancelled, replace(ending, outcome=AttemptOutcome.cancelled))
     too_many_hangs = ending.failure is FailureClass.hung and 1 + _hangs_before(session, run) >= policy.hangs

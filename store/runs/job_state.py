@@ -1,8 +1,10 @@
-"""A job's state is the sum of its runs': locking the jobs a run concerns, and bringing their state up to date.
+"""A job's state follows from those of its runs: locking the jobs of a run, and updating their states.
 
 Decisions:
-    * Jobs are locked after runs and in ascending order of id, by everybody, so that two transactions cannot wait for each other.
-    * The states are read after the job's lock is held: two runs that end at the same moment cannot each overlook the other.
+    * Jobs are locked after runs and in ascending order of id, always, so that two transactions cannot
+      deadlock.
+    * The states are read under the job's lock: two runs that end at the same moment cannot overlook each
+      other.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from store.runs.events import append
 
 
 def lock_jobs(session: Session, run_ids: Sequence[str]) -> list[str]:
-    """Lock the jobs that have not ended and want any of these runs.
+    """Lock the unfinished jobs that want any of these runs.
 
     Returns:
         Their ids, ascending.
@@ -35,15 +37,15 @@ def lock_jobs(session: Session, run_ids: Sequence[str]) -> list[str]:
     return list(session.scalars(query))
 
 
-def settle(session: Session, job_ids: Sequence[str]) -> None:
-    """Bring the state of these locked jobs up to date; a job whose runs have all ended gets its last event."""
+def update_job_states(session: Session, job_ids: Sequence[str]) -> None:
+    """Update the states of these locked jobs; a job whose runs have all ended gets its last event."""
     for job_id in job_ids:
         links = session.execute(
             select(Run.state, JobRun.withdrawn)
             .join(JobRun, JobRun.run_id == Run.id)
             .where(JobRun.job_id == job_id)
         )
-        state = sum_of([RunState.cancelled if withdrawn else state for state, withdrawn in links])
+        state = job_state_of([RunState.cancelled if withdrawn else state for state, withdrawn in links])
         if state.is_terminal:
             append(session, [job_id], "job_finished", {"state": state})
         session.execute(
@@ -54,7 +56,7 @@ def settle(session: Session, job_ids: Sequence[str]) -> None:
         )
 
 
-def sum_of(runs: Sequence[RunState]) -> JobState:
+def job_state_of(runs: Sequence[RunState]) -> JobState:
     """The state of a job whose runs have these states."""
     seen = set(runs)
     if all(state.is_terminal for state in seen):

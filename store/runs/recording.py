@@ -1,12 +1,14 @@
-"""Writing down what a run tells: its events, the results of its tasks, and its success.
+"""Recording what a run reports: its events, the results of its tasks, and its success.
 
 Decisions:
-    * Every write passes the fence first. A writer that was fenced out changes nothing.
-    * A resumed attempt tells the results of finished tasks again. An equal row is fine and is not announced twice; a different one is an error,
-      for it would mean that one run has two results.
-    * An attempt that says it trains from task r on does so because no checkpoint of r or later was usable where it runs. What earlier attempts
-      recorded for those tasks is then discarded, in the open: the matrix must come from one chain of tasks, perhaps on another device.
-    * A replay is compared with the run it repeats and never takes its place on a leaderboard.
+    * Every write passes the fence first. A fenced-out writer changes nothing.
+    * A resumed attempt reports the results of finished tasks again. Equal rows are not announced twice;
+      different ones
+      are an error, since a run has one result.
+    * An attempt that starts at task r found no usable checkpoint of r or later. Results that earlier attempts
+      recorded
+      for those tasks are then discarded, and an event says so: the matrix must come from one chain of tasks.
+    * A replay is compared with the run it repeats and never replaces it on a leaderboard.
     * A run succeeds only if its rows form the whole matrix and their digest is the one the engine computed.
 """
 
@@ -30,24 +32,24 @@ from store.runs.events import append
 from store.runs.job_state import lock_jobs
 from store.runs.submission import entry_id, run_key
 from store.runs.summaries import digest, summarize
-from store.runs.transitions import Ending, end, held
+from store.runs.transitions import AttemptEnding, end, held
 
 
 def record(session: Session, claim: Claim, event: Event, seconds: float | None = None) -> None:
-    """Write down an event of a running run; with `TaskEvaluated`, the task's results.
+    """Record an event of a running run; with `TaskEvaluated`, the task's results.
 
     Args:
         session: a writing session.
-        claim: who writes.
+        claim: the writer.
         event: any but `RunFinished`, which is for `finish`.
-        seconds: with `TaskEvaluated`: what the task took.
+        seconds: with `TaskEvaluated`: the duration of the task.
 
     Raises:
-        LeaseLost: if this attempt holds the run no longer.
-        ResultConflict: if the task has another result already, or the data is not what the run is about.
+        LeaseLost: this attempt no longer holds the run.
+        ResultConflict: the task has another result already, or the data is not the one the run needs.
     """
     if isinstance(event, RunFinished):
-        raise TypeError("RunFinished ends the run: it is written by finish(), together with the success")
+        raise TypeError("RunFinished ends the run: call finish(), which records it together with the success")
     run = held(session, claim)
     payload = event.model_dump(mode="json") | {"attempt": claim.attempt}
     if isinstance(event, RunStarted):
@@ -63,17 +65,16 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
     """Accept a complete run: summaries and success in one transaction.
 
     Raises:
-        LeaseLost: if this attempt holds the run no longer.
-        ResultConflict: if its results are incomplete or not those the engine counted.
+        LeaseLost: this attempt no longer holds the run.
+        ResultConflict: its results are incomplete or not those the engine counted.
     """
     key = select(Run.key).where(Run.id == claim.run_id).scalar_subquery()
-    session.execute(
-        select(Run.id).where(Run.key == key).order_by(Run.id).with_for_update()
-    )  # forced runs of one key finish one after the other
+    # forced runs of one key finish one after the other
+    session.execute(select(Run.id).where(Run.key == key).order_by(Run.id).with_for_update())
     run = held(session, claim)
     rows = session.scalars(select(TaskResult).where(TaskResult.run_id == run.id)).all()
     _check_complete(run, rows, event)
-    is_replay = replays.judge(session, run, rows, event.matrix_digest, environment)
+    is_replay = replays.compare_with_original(session, run, rows, event.matrix_digest, environment)
     if not is_replay:
         session.execute(
             update(Summary)
@@ -94,7 +95,7 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
         session,
         run,
         RunState.succeeded,
-        Ending(AttemptOutcome.succeeded),
+        AttemptEnding(AttemptOutcome.succeeded),
         environment=environment,
         matrix_digest=event.matrix_digest,
     )
@@ -103,16 +104,16 @@ def finish(session: Session, claim: Claim, event: RunFinished, environment: dict
 def _start(session: Session, run: Run, claim: Claim, event: RunStarted) -> dict[str, Any]:
     if run.dataset_fingerprint not in {None, event.dataset_fingerprint}:
         raise ResultConflict(
-            f"{run.dataset} on this worker has the fingerprint {event.dataset_fingerprint}; the run is about {run.dataset_fingerprint}"
+            f"{run.dataset} on this worker has the fingerprint {event.dataset_fingerprint};"
+            f" the run needs {run.dataset_fingerprint}"
         )
     described: dict[str, Any] = {
         "device": event.device,
         "task_sizes": list(event.task_sizes),
         "class_order": list(event.class_order),
     }
-    if (
-        event.engine_version != run.engine_version
-    ):  # queued before an upgrade of the workers: it counts as what executed it
+    # a run queued before an upgrade of the workers counts for the version that executes it
+    if event.engine_version != run.engine_version:
         data, version = run.dataset_fingerprint, event.engine_version
         described |= {
             "engine_version": version,
@@ -134,18 +135,21 @@ def _start(session: Session, run: Run, claim: Claim, event: RunStarted) -> dict[
 
 
 def _insert_results(session: Session, claim: Claim, event: TaskEvaluated, seconds: float | None) -> bool:
-    """Insert a row for each classifier; False if they were there and equal."""
-    told = {name: _row(claim, event, name, counts, seconds) for name, counts in event.results.items()}
+    """Insert one row per classifier; False if equal rows exist."""
+    reported = {name: _row(claim, event, name, counts, seconds) for name, counts in event.results.items()}
     known = session.scalars(
         select(TaskResult).where(TaskResult.run_id == claim.run_id, TaskResult.task == event.task)
     ).all()
     if not known:
-        session.add_all(told.values())
+        session.add_all(reported.values())
         session.flush()
         return True
-    if {name: _counts(row) for name, row in told.items()} != {row.classifier: _counts(row) for row in known}:
+    if {name: _counts(row) for name, row in reported.items()} != {
+        row.classifier: _counts(row) for row in known
+    }:
         raise ResultConflict(
-            f"task {event.task} of {claim.run_id} was recorded by attempt {known[0].attempt} with other counts than attempt {claim.attempt} tells"
+            f"attempt {claim.attempt} of {claim.run_id} reports other counts for task {event.task}"
+            f" than attempt {known[0].attempt} recorded"
         )
     return False
 
@@ -154,10 +158,19 @@ def _row(
     claim: Claim, event: TaskEvaluated, classifier: str, counts: Counts, seconds: float | None
 ) -> TaskResult:
     return TaskResult(
-        run_id=claim.run_id, task=event.task, classifier=classifier, attempt=claim.attempt, known=event.known, seen=event.seen,
-        test_images=list(event.test_images), correct=list(counts.correct), correct_top5=list(counts.correct_top5),
-        footprint=event.footprint.model_dump(mode="json"), diagnostics=dict(event.diagnostics), seconds=seconds,
-    )  # fmt: skip
+        run_id=claim.run_id,
+        task=event.task,
+        classifier=classifier,
+        attempt=claim.attempt,
+        known=event.known,
+        seen=event.seen,
+        test_images=list(event.test_images),
+        correct=list(counts.correct),
+        correct_top5=list(counts.correct_top5),
+        footprint=event.footprint.model_dump(mode="json"),
+        diagnostics=dict(event.diagnostics),
+        seconds=seconds,
+    )
 
 
 def _counts(row: TaskResult) -> tuple[object, ...]:
@@ -168,16 +181,18 @@ def _check_complete(run: Run, rows: Sequence[TaskResult], event: RunFinished) ->
     tasks = {row.task for row in rows}
     if run.task_sizes is None or tasks != set(range(len(run.task_sizes))):
         raise ResultConflict(
-            f"{run.id} cannot succeed: it has results of the tasks {sorted(tasks)}, and its tasks have the sizes {run.task_sizes}"
+            f"{run.id} cannot succeed: it has results of the tasks {sorted(tasks)};"
+            f" its tasks have the sizes {run.task_sizes}"
         )
     if digest(rows) != event.matrix_digest:
         raise ResultConflict(
-            f"{run.id} cannot succeed: its recorded counts have the digest {digest(rows)}, the engine's have {event.matrix_digest}"
+            f"{run.id} cannot succeed: its recorded counts have the digest {digest(rows)};"
+            f" the engine's have {event.matrix_digest}"
         )
 
 
 def summaries_of(run: Run, rows: Sequence[TaskResult], counted: bool) -> list[Summary]:
-    """The reported numbers of a complete run, one row a classifier.
+    """The reported numbers of a complete run, one row per classifier.
 
     Args:
         run: the run.
@@ -190,10 +205,22 @@ def summaries_of(run: Run, rows: Sequence[TaskResult], counted: bool) -> list[Su
     seconds = [row.seconds for row in rows if row.classifier == last.classifier]
     return [
         Summary(
-            run_id=run.id, classifier=classifier, track_slug=run.track_slug, entry_id=run.entry_id, seed=run.seed, ranking=classifier == ranking, counted=counted,
-            average_accuracy=summary.average_accuracy, last_accuracy=summary.last_accuracy, forgetting=summary.forgetting,
-            metrics=summary.model_dump(mode="json"), exemplars=footprint.exemplars, counted_bytes=footprint.counted_bytes, kept_bytes=footprint.kept_bytes,
-            parameters=footprint.parameters, train_seconds=None if None in seconds else sum(filter(None, seconds)),
+            run_id=run.id,
+            classifier=classifier,
+            track_slug=run.track_slug,
+            entry_id=run.entry_id,
+            seed=run.seed,
+            ranking=classifier == ranking,
+            counted=counted,
+            average_accuracy=summary.average_accuracy,
+            last_accuracy=summary.last_accuracy,
+            forgetting=summary.forgetting,
+            metrics=summary.model_dump(mode="json"),
+            exemplars=footprint.exemplars,
+            counted_bytes=footprint.counted_bytes,
+            kept_bytes=footprint.kept_bytes,
+            parameters=footprint.parameters,
+            train_seconds=None if None in seconds else sum(filter(None, seconds)),
         )
         for classifier, summary in summarize(rows).items()
-    ]  # fmt: skip
+    ]

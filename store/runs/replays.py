@@ -1,10 +1,12 @@
-"""Replays: a finished run is executed again, to see whether it gets the same results.
+"""Replays: repetitions of a finished run, to check that its results are reproducible.
 
 Decisions:
-    * A replay is a run like any other, of a job like any other; what makes it one is its row in `replays`. Leaderboards never count it.
-    * The counts of both are compared. To the last one equal: the replay agrees bitwise. Otherwise it agrees if no point of any accuracy curve is further
-      than `TOLERANCE` from the original's, unless both ran in the same environment: there the engine promises equal bits, and a difference is one.
-    * A run is replayed by the engine version that made it. Another version may compute another result, and its runs are other entries anyway.
+    * A replay is an ordinary run of an ordinary job with a row in `replays`. Leaderboards never count it.
+    * The replay agrees bitwise if all counts are equal. Otherwise it agrees if every point of every accuracy
+      curve is
+      within `TOLERANCE` of the original's, unless both ran in equal environments: there the engine promises
+      equal bits.
+    * Only the engine version that made a run replays it. Another version may compute another result.
 """
 
 from __future__ import annotations
@@ -28,15 +30,15 @@ from store.runs.submission import submit
 from store.runs.summaries import matrices
 
 TOLERANCE = 0.02
-"""How far a point of an accuracy curve may be from the original's on another device: two percentage points."""
+"""Largest difference of a point of an accuracy curve on another device: two percentage points."""
 
 _SAME_BITS = ("device_name", "torch", "cuda", "cudnn", "threads", "compiled")
-"""Environments that are equal in these make the same bits; what older runs do not say was not so."""
+"""Environments that are equal in these compute equal bits; a missing value means the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The run that a run repeats, and those that repeat it."""
+    """The run that a run repeats, and the runs that repeat it."""
 
     replay_of: str | None
     replays: tuple[Replay, ...]
@@ -47,16 +49,16 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
 
     Args:
         session: a writing session.
-        run_id: the run to repeat; of a replay, the run that was repeated.
-        user_id: who asks.
+        run_id: the run to repeat; of a replay, its original is repeated.
+        user_id: the submitter.
         engine_version: of the engine that will run it.
 
     Returns:
         A job with one run, as `store.runs.submission.submit` returns it.
 
     Raises:
-        NotFound: there is no such run.
-        NotReplayable: it has not succeeded, or the engine or the data are others by now.
+        NotFound: no run has this id.
+        NotReplayable: the run has not succeeded, or the engine or the data have changed.
     """
     earlier = session.get(Replay, run_id)
     original = get_run(session, earlier.original_id if earlier else run_id)
@@ -64,12 +66,14 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
         raise NotReplayable(f"{original.id} is {original.state}; only a run that succeeded can be replayed")
     if original.engine_version != engine_version:
         raise NotReplayable(
-            f"{original.id} was made by engine version {original.engine_version}; this service runs version {engine_version}"
+            f"engine version {original.engine_version} made {original.id};"
+            f" this service runs version {engine_version}"
         )
     fingerprint = fingerprint_of(session, original.dataset)
     if original.dataset_fingerprint != fingerprint:
         raise NotReplayable(
-            f"{original.dataset} is no longer the data that {original.id} ran on (fingerprint {original.dataset_fingerprint})"
+            f"{original.dataset} is no longer the data of {original.id}"
+            f" (fingerprint {original.dataset_fingerprint})"
         )
     spec = JobSpec.model_validate(
         {
@@ -93,10 +97,10 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
     return job
 
 
-def judge(
+def compare_with_original(
     session: Session, run: Run, rows: Sequence[TaskResult], digest: str, environment: Mapping[str, object]
 ) -> bool:
-    """Compare a run that is about to succeed with the one it repeats, if it repeats one.
+    """Compare a run that is about to succeed with its original, if it is a replay.
 
     Args:
         session: a writing session.
@@ -112,10 +116,8 @@ def judge(
     if verdict is None:
         return False
     original = get_run(session, verdict.original_id)
-    if (
-        run.engine_version != original.engine_version
-    ):  # the workers were upgraded meanwhile: that they differ would prove nothing
-        return True
+    if run.engine_version != original.engine_version:
+        return True  # the workers were upgraded meanwhile: a difference would prove nothing
     verdict.bitwise = digest == original.matrix_digest
     verdict.largest_difference = 0.0 if verdict.bitwise else _largest_difference(rows, original.results)
     verdict.agrees = verdict.bitwise or (
@@ -125,7 +127,7 @@ def judge(
 
 
 def lineage(session: Session, run_id: str) -> Lineage:
-    """What a run repeats, and what repeats it, the oldest first."""
+    """The original of a run, and its replays, the oldest first."""
     own = session.get(Replay, run_id)
     repeating = session.scalars(
         select(Replay).where(Replay.original_id == run_id).order_by(Replay.created_at, Replay.run_id)

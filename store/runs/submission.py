@@ -1,11 +1,14 @@
 """Submitting a job: new runs, shared runs, reused runs.
 
 Decisions:
-    * A run's *key* is the digest of everything its result depends on: spec, engine version, and the fingerprint of registered data. A run of the same key that
-      succeeded is reused, one that is under way is shared; `force` executes anew.
-    * A partial unique index allows one live run a key, so that concurrent submissions of the same meet in one run. Runs are placed in the order of
-      their keys, so that two submissions cannot wait for each other.
-    * Its *entry* is the same without the seed: what a leaderboard shows as one row.
+    * A run's *key* is the digest of everything that its result depends on: spec, engine version, and the
+      fingerprint of
+      registered data. A succeeded run with the same key is reused, an unfinished one is shared; `force`
+      repeats it.
+    * A partial unique index allows one live run per key, so that concurrent equal submissions share one run.
+      Runs are
+      placed in the order of their keys, so that two submissions cannot deadlock.
+    * A run's *entry* is the same without the seed: one row of a leaderboard.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from store.database.models import Job, JobRun, Replay, Run, Track
 from store.database.states import JobState, RunState
 from store.database.upsert import insert_if_absent
 from store.runs.events import append
-from store.runs.job_state import settle
+from store.runs.job_state import update_job_states
 
 _PLACEMENTS = 20
 
@@ -57,7 +60,7 @@ _SUCCEEDED = (
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A run a job asks for."""
+    """One of the runs of a job."""
 
     id: str
     position: int
@@ -81,26 +84,34 @@ def submit(
 
     Args:
         session: a writing session.
-        spec: what was asked for, already checked.
-        user_id: who asked.
+        spec: the job, already checked.
+        user_id: the submitter.
         engine_version: of the engine that will run it.
-        priority: higher goes first.
-        force: execute anew what has been executed before.
+        priority: runs of higher priority go first.
+        force: repeat runs that have succeeded before.
         dataset_fingerprint: of registered data; None for a built-in dataset.
-        queue: where its new runs wait.
+        queue: the queue of its new runs.
 
     Returns:
-        The job, with `links` and their `run`s loaded; a link's `reused` says that its run was already there.
+        The job, with `links` and their `run`s loaded; a link's `reused` says that its run existed before.
     """
     ensure_track(session, spec.track)
-    present = session.scalars(
-        _NOW
-    ).one()  # one moment for all its runs: they are claimed in the order of the seeds
+    present = session.scalars(_NOW).one()  # the same for all its runs: they are claimed in the order of seeds
     job = Job(
-        id=new_id("job"), user_id=user_id, track_slug=spec.track.slug, method=spec.method.name, recipe_digest=spec.method.digest(), name=sanitised(spec.name),
-        spec=spec.model_dump(mode="json"), engine_version=engine_version, priority=priority, forced=force, state=JobState.queued, links=[],
+        id=new_id("job"),
+        user_id=user_id,
+        track_slug=spec.track.slug,
+        method=spec.method.name,
+        recipe_digest=spec.method.digest(),
+        name=sanitised(spec.name),
+        spec=spec.model_dump(mode="json"),
+        engine_version=engine_version,
+        priority=priority,
+        forced=force,
+        state=JobState.queued,
+        links=[],
         created_at=present,
-    )  # fmt: skip
+    )
     session.add(job)
     for planned in sorted(_plan(spec, engine_version, dataset_fingerprint), key=lambda planned: planned.key):
         run, reused = _place(session, planned, job, queue, dataset_fingerprint)
@@ -116,18 +127,18 @@ def submit(
         {"runs": [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]},
     )
     if any(link.reused for link in job.links):  # new runs are queued, as the job is
-        settle(session, [job.id])
+        update_job_states(session, [job.id])
     session.refresh(job, ["state", "last_sequence", "finished_at"])
     return job
 
 
 def run_key(spec: RunSpec, engine_version: str, dataset_fingerprint: str | None) -> str:
-    """Digest of everything the result of a run depends on."""
+    """Digest of everything that the result of a run depends on."""
     return _digest({"spec": spec.digest(), "engine": engine_version, "data": dataset_fingerprint})
 
 
 def entry_id(spec: JobSpec | RunSpec, engine_version: str, dataset_fingerprint: str | None) -> str:
-    """The leaderboard entry a run belongs to, e.g. `ent_3f…`: the same for every seed."""
+    """The leaderboard entry of a run, e.g. `ent_3f…`: the same for every seed."""
     parts = {
         "track": spec.track.digest(),
         "recipe": spec.method.digest(),
@@ -150,10 +161,10 @@ def _plan(spec: JobSpec, engine_version: str, fingerprint: str | None) -> list[_
 
 
 def ensure_track(session: Session, track: TrackSpec) -> None:
-    """Make a track known.
+    """Insert a track if it is missing.
 
     Raises:
-        ValueError: its slug stands for another track.
+        ValueError: its slug belongs to another track.
     """
     known = session.get(Track, track.slug)
     if known is None:
@@ -166,23 +177,25 @@ def ensure_track(session: Session, track: TrackSpec) -> None:
         known = insert_if_absent(session, Track, slug=track.slug, **values) or session.get(Track, track.slug)
     if known is None or known.digest != track.digest():
         raise ValueError(
-            f"the slug {track.slug!r} already stands for another track; explicit class orders must differ in their hash"
+            f"the slug {track.slug!r} belongs to another track;"
+            " explicit class orders must differ in their hash"
         )
 
 
 def _place(
     session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None
 ) -> tuple[Run, bool]:
-    """Find or make the run for one seed; says whether it was there."""
+    """Find or create the run of one seed; returns whether it existed."""
     for _ in range(_PLACEMENTS):
         if not job.forced and (
-            there := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)
+            existing := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)
         ):
-            return there, True
-        if made := _insert(session, planned, job, queue, fingerprint):
-            return made, False
+            return existing, True
+        if created := _insert(session, planned, job, queue, fingerprint):
+            return created, False
     raise RuntimeError(
-        f"could not place a run after {_PLACEMENTS} tries: others with the key {planned.key} kept appearing and ending"
+        f"could not place a run after {_PLACEMENTS} tries:"
+        f" other runs with the key {planned.key} kept appearing and ending"
     )
 
 
@@ -203,8 +216,21 @@ def _succeeded(session: Session, key: str) -> Run | None:
 def _insert(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> Run | None:
     spec = planned.spec
     return insert_if_absent(
-        session, Run, id=planned.id, key=planned.key, entry_id=planned.entry_id, track_slug=job.track_slug, method=job.method, seed=spec.seed,
-        recipe_digest=job.recipe_digest, recipe=spec.method.model_dump(mode="json"), engine_version=job.engine_version, dataset=spec.track.dataset,
-        dataset_fingerprint=fingerprint, queue=queue, priority=job.priority, forced=job.forced,
+        session,
+        Run,
+        id=planned.id,
+        key=planned.key,
+        entry_id=planned.entry_id,
+        track_slug=job.track_slug,
+        method=job.method,
+        seed=spec.seed,
+        recipe_digest=job.recipe_digest,
+        recipe=spec.method.model_dump(mode="json"),
+        engine_version=job.engine_version,
+        dataset=spec.track.dataset,
+        dataset_fingerprint=fingerprint,
+        queue=queue,
+        priority=job.priority,
+        forced=job.forced,
         created_at=job.created_at,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""From the recorded rows of a run's accuracy matrix to its reported numbers: the one place where that happens, at the finish and at any time after."""
+"""From recorded rows of an accuracy matrix to reported numbers; no other module computes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def summarize(rows: Sequence[TaskResult]) -> dict[str, metrics.Summary]:
         rows: all its results, in any order.
 
     Raises:
-        ResultConflict: if they do not form a complete matrix.
+        ResultConflict: they do not form a complete matrix.
     """
     return {classifier: _summary(matrix) for classifier, matrix in matrices(rows).items()}
 
@@ -29,7 +29,7 @@ def matrices(rows: Sequence[TaskResult]) -> dict[str, list[TaskResult]]:
 
 
 def digest(rows: Sequence[TaskResult]) -> str:
-    """The digest an engine that counted the same would give: see `cil_core.spec.metrics.matrix_digest`."""
+    """The digest that an engine with the same counts computes: see `cil_core.spec.metrics.matrix_digest`."""
     ordered = sorted(rows, key=lambda row: row.task)
     return metrics.matrix_digest(
         [

@@ -1,9 +1,11 @@
-"""The two ways out of a state, and the fence before them. Every change of a run's state after its claim is made here.
+"""The two ways out of a state, and the fence before them.
+
+After its claim, only this module changes a run's state.
 
 Decisions:
-    * The UPDATE itself carries the guard `WHERE id, attempt, state`: it changes the row it was meant for, or nothing. The database's triggers
-      refuse what would slip past.
-    * What ended the last attempt stays readable on a queued run, so that nobody waits without a reason.
+    * The UPDATE itself carries the guard `WHERE id, attempt, state`: it changes the intended row or none. The
+      database's triggers refuse everything else.
+    * A queued run keeps the reason for which its last attempt ended, so that users see why it waits.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from store.database.json_type import sanitised
 from store.database.models import Attempt, Run
 from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.runs.events import append
-from store.runs.job_state import lock_jobs, settle
+from store.runs.job_state import lock_jobs, update_job_states
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnding:
     """How an attempt ended, and why."""
 
     outcome: AttemptOutcome
@@ -36,7 +38,7 @@ class Ending:
 
     @property
     def reason(self) -> dict[str, Any]:
-        """The columns that keep it, the same on a run and on an attempt."""
+        """The columns that store it, the same on a run and on an attempt."""
         return {"failure": self.failure, "message": sanitised(self.message), "evidence": self.evidence}
 
 
@@ -61,19 +63,20 @@ def held(session: Session, holder: Holder) -> Run:
     """The run, locked until the transaction ends.
 
     Raises:
-        LeaseLost: if this attempt holds it no longer.
+        LeaseLost: this attempt no longer holds it.
     """
     query = select(Run).where(*holding(holder)).with_for_update()
     run = session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
     if run is None:
         raise LeaseLost(
-            f"attempt {holder.attempt} no longer holds {holder.run_id}: its lease ran out and was taken back, or the run has ended"
+            f"attempt {holder.attempt} no longer holds {holder.run_id}:"
+            " its lease expired and another process took the run back, or the run has ended"
         )
     return run
 
 
-def end(session: Session, run: Run, state: RunState, ending: Ending, **values: Any) -> RunState:
-    """Bring a locked run to a terminal state, its attempt to an end, and the jobs that want it up to date."""
+def end(session: Session, run: Run, state: RunState, ending: AttemptEnding, **values: Any) -> RunState:
+    """End a locked run in a terminal state, end its attempt, and update the jobs that want it."""
     _close_attempt(session, run, ending)
     _change(
         session,
@@ -93,15 +96,15 @@ def end(session: Session, run: Run, state: RunState, ending: Ending, **values: A
         {"attempt": run.attempt, "failure": ending.failure, "message": ending.message},
         run.id,
     )
-    settle(session, jobs)
+    update_job_states(session, jobs)
     return state
 
 
-def requeue(session: Session, run: Run, ending: Ending, delay: timedelta) -> RunState:
-    """Bring a locked, running run back into its queue; an attempt that was given back is not charged."""
-    given_back = ending.outcome is AttemptOutcome.released
+def requeue(session: Session, run: Run, ending: AttemptEnding, delay: timedelta) -> RunState:
+    """Return a locked, running run to its queue; a released attempt is not charged."""
+    released = ending.outcome is AttemptOutcome.released
     _close_attempt(session, run, ending)
-    charged = run.charged - 1 if given_back else run.charged
+    charged = run.charged - 1 if released else run.charged
     _change(
         session,
         run,
@@ -119,8 +122,8 @@ def requeue(session: Session, run: Run, ending: Ending, delay: timedelta) -> Run
         "delay_seconds": delay.total_seconds(),
     }
     jobs = lock_jobs(session, [run.id])
-    append(session, jobs, "run_released" if given_back else "run_requeued", payload, run.id)
-    settle(session, jobs)
+    append(session, jobs, "run_released" if released else "run_requeued", payload, run.id)
+    update_job_states(session, jobs)
     return RunState.queued
 
 
@@ -138,7 +141,7 @@ def _change(session: Session, run: Run, **values: Any) -> None:
         raise LeaseLost(f"attempt {run.attempt} no longer holds {run.id}, which was {run.state}")
 
 
-def _close_attempt(session: Session, run: Run, ending: Ending) -> None:
+def _close_attempt(session: Session, run: Run, ending: AttemptEnding) -> None:
     if run.state is RunState.running:
         current = update(Attempt).where(Attempt.run_id == run.id, Attempt.number == run.attempt)
         session.execute(

@@ -1,4 +1,4 @@
-"""Which workers there are, what they hold, and when they were last heard of.
+"""The workers, the runs they hold, and when each last reported.
 
 Decisions:
     * The list is for people. Whether a run is lost is decided by its lease alone.
@@ -28,17 +28,17 @@ SHOWN_FOR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A run a worker holds.
+    """A run that a worker holds.
 
     Attributes:
         run_id: the run.
-        attempt: the attempt it is in.
-        method: what it runs.
-        track_slug: where.
+        attempt: the current attempt.
+        method: of the run.
+        track_slug: of the run.
         seed: of the run.
-        until: when the lease ends, unless it is renewed.
-        seconds_left: until then, by the database's clock; negative when it ran out.
-        cancel_requested: whether it shall stop.
+        until: when the lease ends unless it is renewed.
+        seconds_left: until then, by the database's clock; negative if it has expired.
+        cancel_requested: whether the worker should cancel it.
     """
 
     run_id: str
@@ -56,12 +56,12 @@ class WorkerStatus:
     """A worker as others see it.
 
     Attributes:
-        offer: what it takes.
-        info: what it says of itself: host, versions, slots.
+        offer: what it can run.
+        info: host, versions and slots, as the worker reports them.
         registered_at: when it started.
-        seen_at: when it was last heard of.
+        seen_at: when it last reported.
         silent_seconds: since then, by the database's clock.
-        stopped_at: when it said goodbye; None if it did not.
+        stopped_at: when it stopped; None if it did not say so.
         leases: the runs it holds.
     """
 
@@ -75,7 +75,7 @@ class WorkerStatus:
 
 
 def register_worker(session: Session, offer: WorkerOffer, info: dict[str, Any]) -> None:
-    """Make a worker known, or known again."""
+    """Register a worker, possibly again."""
     values = {
         "queue": offer.queue,
         "device": offer.device,
@@ -91,25 +91,25 @@ def register_worker(session: Session, offer: WorkerOffer, info: dict[str, Any]) 
 
 
 def worker_heartbeat(session: Session, worker_id: str) -> None:
-    """Note that a worker is there.
+    """Record that a worker is alive.
 
     Raises:
-        NotFound: it never registered.
+        NotFound: it is not registered.
     """
     _touch(session, worker_id, stopped_at=None)
 
 
 def worker_stopped(session: Session, worker_id: str) -> None:
-    """Note that a worker said goodbye.
+    """Record that a worker stopped.
 
     Raises:
-        NotFound: it never registered.
+        NotFound: it is not registered.
     """
     _touch(session, worker_id, stopped_at=now())
 
 
 def list_workers(session: Session) -> list[WorkerStatus]:
-    """The workers that were heard of within the last hour or hold a lease, the latest first."""
+    """The workers that reported within the last hour or hold a lease, the latest first."""
     present = session.scalars(select(now())).one()
     leases = _leases(session, present)
     query = (
@@ -128,7 +128,7 @@ def _touch(session: Session, worker_id: str, stopped_at: Any) -> None:
         .returning(Worker.id)
     )
     if session.execute(touched, execution_options={"synchronize_session": False}).first() is None:
-        raise NotFound(f"there is no worker {worker_id!r}; a worker registers before it works")
+        raise NotFound(f"unknown worker {worker_id!r}; a worker registers before its first heartbeat")
 
 
 def _leases(session: Session, present: datetime) -> dict[str, list[Lease]]:

@@ -54,9 +54,9 @@ QUESTIONS: dict[str, Callable[[Session, str], Any]] = {
     "jobs of a run": lambda session, job_id: wanted_by(session, get_job(session, job_id).links[0].run_id),
     "a run's family": lambda session, job_id: lineage(session, get_job(session, job_id).links[0].run_id),
     "what ended lately": lambda session, _: (
-        counts.ended_lately(session),
-        counts.attempts_lately(session),
-        counts.peaks_lately(session),
+        counts.recently_ended_runs(session),
+        counts.recently_ended_attempts(session),
+        counts.recent_memory_peaks(session),
     ),
     "reported on a track": lambda session, _: reported_on(session, TRACK),
     "jobs": lambda session, _: list_jobs(session, EVERY_JOB),

@@ -17,7 +17,7 @@ from store.database.errors import AlreadyTerminal, LeaseLost
 from store.database.session import Database
 from store.database.states import FailureClass, RunState
 from store.runs.failures import RETRIED
-from store.runs.job_state import sum_of
+from store.runs.job_state import job_state_of
 from tests.store.beside import TABLES, Beside, Row
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def decoded(value: Any) -> Any:
 
 def check_job(job: Row, runs_of_it: list[RunState], events: list[Row]) -> None:
     """The sum of its runs, with a journal that has no gaps and ends when the job does."""
-    assert job["state"] == sum_of(runs_of_it)
+    assert job["state"] == job_state_of(runs_of_it)
     assert [event["sequence"] for event in events] == list(range(1, job["last_sequence"] + 1))
     finished = [event["sequence"] for event in events if event["kind"] == "job_finished"]
     assert finished == ([len(events)] if job["finished_at"] is not None else [])

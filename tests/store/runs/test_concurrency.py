@@ -17,7 +17,7 @@ from store import runs
 from store.database.errors import AlreadyTerminal, LeaseLost
 from store.database.models import Attempt, Event, Job, Run, Summary, TaskResult
 from store.database.states import AttemptOutcome, FailureClass, JobState, RunState
-from store.runs.job_state import sum_of
+from store.runs.job_state import job_state_of
 
 if TYPE_CHECKING:
     from tests.store.conftest import EventsOf, Scenario
@@ -222,7 +222,7 @@ def assert_all_is_well(scenario: Scenario) -> None:
             assert run.charged <= PATIENCE.max_attempts
         for job in session.scalars(select(Job)):
             links = scenario.job(job.id).links
-            assert job.state is sum_of(
+            assert job.state is job_state_of(
                 [RunState.cancelled if link.withdrawn else link.run.state for link in links]
             )
             events = session.scalars(

@@ -125,7 +125,7 @@ def test_one_slug_cannot_stand_for_two_tracks(scenario: Scenario) -> None:
     with scenario.database.transaction() as session:
         track = session.get_one(Track, "digits-b0-inc2-m50-convnet")
         track.digest = "0" * 64
-    with pytest.raises(ValueError, match="already stands for another track"):
+    with pytest.raises(ValueError, match="belongs to another track"):
         scenario.submit()
 
 
