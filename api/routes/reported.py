@@ -56,14 +56,14 @@ def report_result(
         sizes = given.track.protocol.task_sizes(datasets[given.track.dataset].classes)
         with idempotent(session, principal, idempotency_key, meaning) as attempt:
             if attempt.made is None:
-                attempt.made = reported.report(
+                attempt.made = reported.add_reported_result(
                     session,
                     given.report(),
                     user_id=principal.user_id,
                     track_slug=given.track.slug,
                     task_sizes=sizes,
                 ).id
-        answer = result_answer(reported.get_report(session, attempt.result))
+        answer = result_answer(reported.get_reported_result(session, attempt.result))
     response.headers.update(REPLAYED[attempt.replayed])
     locate(request, response, f"/api/v1/results/{answer.id}")
     return answer
@@ -85,7 +85,7 @@ def read_results(
         raise invalid_cursor("the cursor belongs to another list; start from the first page")
     after, limit = after and after.removeprefix(this_list), query.limit
     with database.reading() as session:
-        found = reported.list_reports(session, query.track, after, limit + 1)
+        found = reported.list_reported_results(session, query.track, after, limit + 1)
     next_cursor = cursors.sign(this_list + found[limit - 1].id) if len(found) > limit else None
     link_next(request, response, next_cursor)
     return Results(items=[result_answer(row) for row in found[:limit]], next_cursor=next_cursor)
@@ -97,7 +97,7 @@ def read_results(
 def read_result(result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
     """One reported result."""
     with database.reading() as session:
-        return result_answer(reported.get_report(session, result_id))
+        return result_answer(reported.get_reported_result(session, result_id))
 
 
 @router.delete(
@@ -106,7 +106,7 @@ def read_result(result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
 def withdraw_result(principal: Reporter, result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
     """Take back a result that one has reported; an administrator may take back any. Answers what it was."""
     with writing(database, principal) as session:
-        found = reported.get_report(session, result_id)
+        found = reported.get_reported_result(session, result_id)
         if found.user_id != principal.user_id and not principal.may(Scope.admin):
             raise Problem(
                 problems.FORBIDDEN, "only who reported a result, or an administrator, may withdraw it"

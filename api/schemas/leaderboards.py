@@ -16,9 +16,9 @@ from store.datasets import dataset_cards
 from store.leaderboard.class_orders import OrderSensitivity
 from store.leaderboard.entries import Entry
 from store.leaderboard.leaderboard import SORTS
-from store.leaderboard.literature import Reported, reported
+from store.leaderboard.literature import ExternalResult, published_results
 from store.leaderboard.literature.comparable import comparable
-from store.leaderboard.reported import reported_on
+from store.leaderboard.reported import reported_results_on
 from store.leaderboard.tracks import TrackStatus, get_track, list_tracks
 
 CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
@@ -57,7 +57,7 @@ class Orders(BaseModel):
     next_cursor: str | None = None
 
 
-class ReportedAnswer(Reported):
+class ReportedAnswer(ExternalResult):
     """A reported result beside our entry of the same recipe, if there is one."""
 
     entry: str | None = Field(
@@ -85,7 +85,7 @@ class Leaderboard(BaseModel):
 def beside_reported(session: Session, slug: str) -> list[ReportedAnswer]:
     """Results that papers and users report on a track, the best average first, each with the gap to our entry."""
     rows = sorted(
-        [*reported(slug), *map(_by_a_user, reported_on(session, slug))],
+        [*published_results(slug), *map(_by_a_user, reported_results_on(session, slug))],
         key=lambda row: (-row.average_accuracy, row.title),
     )
     answers = []
@@ -95,8 +95,8 @@ def beside_reported(session: Session, slug: str) -> list[ReportedAnswer]:
     return answers
 
 
-def _by_a_user(row: ReportedResult) -> Reported:
-    return Reported(
+def _by_a_user(row: ReportedResult) -> ExternalResult:
+    return ExternalResult(
         track_slug=row.track_slug, title=row.title, method=row.method, citation=None, source=row.citation, link=row.link, id=row.id, user=row.user.name,
         average_accuracy=row.average_accuracy, last_accuracy=row.last_accuracy, forgetting=row.forgetting, curve=tuple(row.curve),
         caveat="Reported by a user of this service; nobody has checked it." if row.seeds is None else

@@ -12,7 +12,7 @@ from cil_core.spec.base import PRINTABLE, Submitted
 from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import BY_NAME
 from store.database.models import ReportedResult
-from store.leaderboard.reported import Report
+from store.leaderboard.reported import NewReportedResult
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -105,9 +105,9 @@ class ResultRequest(Submitted):
             )
         return name
 
-    def report(self) -> Report:
+    def report(self) -> NewReportedResult:
         """As the store takes it."""
-        return Report(**{name: getattr(self, name) for name in Report.__slots__})
+        return NewReportedResult(**{name: getattr(self, name) for name in NewReportedResult.__slots__})
 
 
 class ResultAnswer(BaseModel):

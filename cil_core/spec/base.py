@@ -1,9 +1,13 @@
-"""`Frozen`, the base of every value that crosses a process boundary, `Submitted`, the base of what users write, and `Line`.
+"""`Frozen`, the base of values that cross a process boundary; `Submitted`, of what users write; and `Line`.
 
 Decisions:
-    * `Frozen` is immutable, refuses unknown fields, NaN and infinity, and has one canonical JSON form: equal values have equal hashes.
+    * `Frozen` is immutable, refuses unknown fields, NaN and infinity, and has one canonical JSON form: equal
+      values
+      have equal hashes.
     * `Submitted` converts no type: `true` is not 1, `2.0` is no integer and `"3"` is no number.
-    * `Line` guards text that is printed for other users. It is checked at submission only, so that older rows still load.
+    * `Line` guards text that is printed for other users. It is checked at submission only, so that older rows
+      still
+      load.
 """
 
 from __future__ import annotations
@@ -62,12 +66,19 @@ class Submitted(BaseModel):
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; raises ValueError for NaN and infinity, which JSON does not have."""
+    """JSON with sorted keys and no spaces.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def one_line(json_text: str) -> str:
-    """The same JSON without characters that some readers of lines take for a line break: U+0085, U+2028 and U+2029."""
+    """The same JSON with U+0085, U+2028 and U+2029 escaped.
+
+    Some readers of lines take them for a line break.
+    """
     return _BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
@@ -90,7 +101,7 @@ def printable_line(text: str) -> str:
 
 
 PRINTABLE = AfterValidator(printable_line)
-"""Makes a text field refuse what cannot be shown to other users on one line; write it after the length limits."""
+"""Makes a text field refuse text that other users cannot see on one line. Write it after length limits."""
 
 Line = Annotated[str, PRINTABLE]
 """A name or title: one line of text with something to see in it."""

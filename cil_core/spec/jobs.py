@@ -1,9 +1,12 @@
-"""What is asked for: `Track`, `JobSpec` and `RunSpec`, all torch-free and frozen.
+"""What users submit: `Track`, `JobSpec` and `RunSpec`, all torch-free and frozen.
 
 Decisions:
-    * A track is everything that must be equal for two methods to be comparable. It has a readable slug, and the slug can be parsed back.
-    * The class order belongs to the track; the seed of a run drives initialisation, data order and augmentation only.
-    * Whether a spec can be *run* (names known, increments fit, budget large enough) is `validation.check`, which needs the catalogue.
+    * A track is everything that must be equal for two methods to be comparable. Its readable slug can be
+      parsed back.
+    * The class order belongs to the track; the seed of a run drives initialisation, data order and
+      augmentation only.
+    * `validation.check` decides whether a spec can be *run* (known names, increments that fit, a large enough
+      budget): that needs the catalogue.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ DEFAULT_CLASS_ORDER = 1993
 _NAME = r"[a-z0-9_]+(?:-[a-z0-9_]+)*"
 _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
-    rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)(?:-order(?P<order>\d{{1,10}}))?(?:-holdout(?P<holdout>\d{{1,2}}))?(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
+    rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)"
+    r"(?:-order(?P<order>\d{1,10}))?(?:-holdout(?P<holdout>\d{1,2}))?"
+    r"(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -37,7 +42,7 @@ _ClassOrder = Annotated[
 
 
 class Protocol(Submitted, Frozen):
-    """How classes arrive: `first` classes, then `increment` per task; a smaller last task takes what is left."""
+    """How classes arrive: `first` classes, then `increment` per task. The last task may be smaller."""
 
     first: int = Field(
         ge=2,
@@ -47,7 +52,7 @@ class Protocol(Submitted, Frozen):
     increment: int = Field(ge=1, le=100_000, description="Classes of every later task.")
     class_order: _ClassOrder = Field(
         default=DEFAULT_CLASS_ORDER,
-        description="Seed of numpy's RandomState permutation, or the classes themselves in the order in which they arrive.",
+        description="Seed of numpy's RandomState permutation, or the classes themselves in order of arrival.",
     )
 
     @field_validator("class_order")
@@ -64,20 +69,21 @@ class Protocol(Submitted, Frozen):
         """Number of classes of each task.
 
         Raises:
-            ValueError: if the first task asks for more classes than there are.
+            ValueError: the first task needs more classes than the dataset has.
         """
         if self.first > classes:
-            raise ValueError(f"the first task asks for {self.first} classes; the dataset has {classes}")
+            raise ValueError(f"the first task needs {self.first} classes; the dataset has {classes}")
         full, rest = divmod(classes - self.first, self.increment)
         return (self.first, *[self.increment] * full, *([rest] if rest else []))
 
 
 class MemoryBudget(Submitted, Frozen):
-    """How much a method may keep between tasks: an upper bound, never a duty."""
+    """How much a method may keep between tasks: an upper bound; methods may use less."""
 
     kind: Literal["none", "total", "per_class", "bytes", "aligned"] = Field(
-        description="none: no exemplars; total: exemplars in all; per_class: exemplars a class; bytes: bytes of exemplars in all; "
-        "aligned: memory-aligned, exemplars and networks together take no more than unpruned DER with `amount` exemplars in all."
+        description="none: no exemplars; total: exemplars in all; per_class: exemplars per class; "
+        "bytes: bytes of exemplars in all; aligned: memory-aligned, exemplars and networks together take "
+        "no more than unpruned DER with `amount` exemplars in all."
     )
     amount: int = Field(default=0, ge=0, le=10**15)
 
@@ -85,15 +91,19 @@ class MemoryBudget(Submitted, Frozen):
     def _amount_fits_kind(self) -> MemoryBudget:
         if (self.kind == "none") != (self.amount == 0):
             raise ValueError(
-                f"a budget of kind {self.kind!r} {'has amount 0' if self.kind == 'none' else 'needs an amount of at least 1'}, not {self.amount}"
+                f"a budget of kind {self.kind!r}"
+                f" {'has amount 0' if self.kind == 'none' else 'needs an amount of at least 1'}, not "
+                f"{self.amount}"
             )
         return self
 
     def quota(self, seen_classes: int, bytes_per_exemplar: int) -> int:
-        """Exemplars each of `seen_classes` may keep: the quotient rounded down, so that the budget is never exceeded.
+        """Exemplars that each of `seen_classes` may keep, rounded down: the budget is never exceeded.
 
         Raises:
-            ValueError: if the budget is memory-aligned, which depends on the method: `alignment.effective_budget` says what it has.
+            ValueError: the budget is memory-aligned, so it depends on the method;
+                `aligned_budgets.effective_budget`
+                computes it.
         """
         match self.kind:
             case "aligned":
@@ -124,25 +134,28 @@ class Track(Submitted, Frozen):
         default=0,
         ge=0,
         le=50,
-        description="Per cent of each class's training images held out as the test set, for tuning; 0 tests on the real test set.",
+        description="Per cent of each class's training images held out as the test set, for tuning; "
+        "0 tests on the real test set.",
     )
     pretrained: Literal["none", "imagenet1k"] = Field(
         default="none",
         exclude_if=lambda pretrained: pretrained == "none",
-        description="Weights every backbone starts from: freshly drawn, or torchvision's, trained on ImageNet-1000.",
+        description="Weights that every backbone starts from: random, or torchvision's, trained on "
+        "ImageNet-1000.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
-        exclude_if=lambda precision: (
-            precision == "fp32"
-        ),  # so that the hashes of tracks from before there was a choice stay what they are
-        description="What backbones compute in: float32 (GPUs multiply it as TF32 in convolutions, PyTorch's default), or bfloat16 under autocast. "
-        "Parameters, heads and losses are float32 always.",
+        exclude_if=lambda precision: precision == "fp32",  # keeps the hashes of older tracks
+        description="The type in which backbones compute: float32 (convolutions on GPUs multiply it as TF32, "
+        "PyTorch's default), or bfloat16 under autocast. Parameters, heads and losses are always float32.",
     )
 
     @property
     def slug(self) -> str:
-        """The readable name, e.g. `cifar100-b0-inc10-m2000-resnet32`; `from_slug` reads it back unless the class order is explicit."""
+        """The readable name, e.g. `cifar100-b0-inc10-m2000-resnet32`.
+
+        `from_slug` parses it back unless the class order is explicit.
+        """
         base = 0 if self.protocol.first == self.protocol.increment else self.protocol.first
         parts = [self.dataset, f"b{base}", f"inc{self.protocol.increment}", self.memory.slug, self.backbone]
         order = self.protocol.class_order
@@ -160,15 +173,16 @@ class Track(Submitted, Frozen):
 
     @classmethod
     def from_slug(cls, slug: str) -> Track:
-        """The track a slug names.
+        """The track of a slug.
 
         Raises:
-            ValueError: if it is not of the form `DATASET-bFIRST-incINCREMENT-mBUDGET-BACKBONE`.
+            ValueError: it is not of the form `DATASET-bFIRST-incINCREMENT-mBUDGET-BACKBONE`.
         """
         found = _SLUG.fullmatch(slug)
         if not found:
             raise ValueError(
-                f"{slug!r} is not a track slug such as 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'"
+                f"{slug!r} is not a track slug such as"
+                " 'cifar100-b0-inc10-m2000-resnet32' or 'digits-b0-inc2-m50-convnet'"
             )
         increment, base, amount = int(found["increment"]), int(found["base"]), int(found["amount"])
         kind = (
@@ -211,7 +225,7 @@ class RunSpec(Submitted, Frozen):
 
 
 class JobSpec(Submitted, Frozen):
-    """What a user submits: a recipe on a track, with one run a seed."""
+    """What a user submits: a recipe on a track, with one run per seed."""
 
     method: Recipe
     track: Track
@@ -237,5 +251,5 @@ class JobSpec(Submitted, Frozen):
         return seeds
 
     def runs(self) -> tuple[RunSpec, ...]:
-        """One `RunSpec` a seed, in the order given."""
+        """One `RunSpec` per seed, in the order given."""
         return tuple(RunSpec(method=self.method, track=self.track, seed=seed) for seed in self.seeds)

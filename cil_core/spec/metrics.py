@@ -1,9 +1,12 @@
-"""From the accuracy matrix to every number a leaderboard shows. Numpy only.
+"""From the accuracy matrix to every number on a leaderboard. Numpy only.
 
-Rows are times (after task t), columns are tasks: `correct[t][j]` counts the right predictions on task j's test images after task t, among
-all classes seen by then. Definitions follow the survey of Zhou et al. (TPAMI 2024), equations 19 and 20; where the field disagrees the
-docstring says which reading this is. All accuracies are fractions; the mean over images of a task equals the mean over its classes
-where the test set is balanced.
+Rows are times (after task t), columns are tasks: `correct[t][j]` counts the correct predictions on task j's
+test images
+after task t, among all classes seen by then. Definitions follow the survey of Zhou et al. (TPAMI 2024),
+equations 19
+and 20. Where the field disagrees, the docstring says which definition this is. All accuracies are fractions.
+The mean
+over images of a task equals the mean over its classes where the test set is balanced.
 """
 
 from __future__ import annotations
@@ -159,7 +162,9 @@ def summarize(
 
 
 def intransigence(joint: Sequence[float], new: Sequence[float]) -> float | None:
-    """I = mean over k ≥ 2 of a*_k − a[k, k] (Chaudhry et al. 2018; survey eq. 21–22); often negative, None with one task.
+    """I = mean over k ≥ 2 of a*_k − a[k, k]; often negative, None with one task.
+
+    Chaudhry et al. 2018; equations 21 and 22 of the survey.
 
     Args:
         joint: a*_k, accuracy on task k of a network trained jointly on the tasks 1 … k, for each task.

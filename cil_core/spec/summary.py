@@ -1,8 +1,9 @@
-"""`Summary`: the reported numbers of one run, and `METRICS`: what every reader needs to know about each number.
+"""`Summary`: the reported numbers of one run, and `METRICS`: what readers need to know about each number.
 
 Decisions:
-    * `METRICS` is the one table of metrics: sorts, table columns, CSV and snapshot columns and API descriptions derive from it.
-      A new metric is a field of `Summary`, a row of `METRICS` and its formula in `cil_core.spec.metrics`.
+    * `METRICS` is the one table of metrics: sorts, table columns, CSV and snapshot columns and API
+      descriptions
+      derive from it. A new metric is a field of `Summary`, a row of `METRICS` and a formula in `metrics`.
     * Nothing here imports numpy, so that the client can read the table.
 """
 
@@ -27,7 +28,8 @@ class Summary(Frozen):
     )
     last_accuracy: float = Field(description="A_B, accuracy over all classes after the last task.")
     forgetting: float | None = Field(
-        description="Mean over old tasks of best earlier minus final accuracy; may be negative. None with one task."
+        description="Mean over old tasks of best earlier minus final accuracy; may be negative. "
+        "None with one task."
     )
     forgetting_clipped: float | None = Field(
         description="The same with negative terms counted as 0, as PyCIL and mammoth print it."
@@ -48,7 +50,8 @@ class Summary(Frozen):
     curve_top5: tuple[float, ...]
     curve_new: tuple[float, ...] | None = Field(
         default=None,
-        description="a[t, t] for each task: accuracy on its own classes right after it. None in summaries from before it was kept.",
+        description="a[t, t] for each task: accuracy on its own classes right after it. "
+        "None in older summaries, which lack it.",
     )
 
 

@@ -1,8 +1,12 @@
 """Accuracy against memory: a method over tracks that differ in their budget, and the area under its curve.
 
-AUC-A and AUC-L of Zhou et al. (TPAMI 2024), section 6.2: the integral of average (last) accuracy, a fraction, over megabytes (2^20) by the survey's count,
-exemplars and backbones. The survey does not print the rule of integration; the trapezoid reproduces its figures to 0.05. Not normalised; the normalised
-variant, the mean accuracy over the range, is given beside it.
+AUC-A and AUC-L of Zhou et al. (TPAMI 2024), section 6.2: the integral of average (last) accuracy, a fraction,
+over
+megabytes (2^20) by the survey's count, exemplars and backbones. The survey does not print the rule of
+integration; the
+trapezoid reproduces its figures to 0.05. They are not normalised. The normalised variant, the mean accuracy
+over the
+range, is reported too.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from cil_core.spec.base import Frozen
 from store.database.errors import NotComparable
 from store.leaderboard.entries import Entry
 from store.leaderboard.leaderboard import best_of_each_method, entries
-from store.leaderboard.tracks import get_track, tracks_beside, without
+from store.leaderboard.tracks import get_track, similar_tracks, without
 
 MEGABYTE = 2**20
 
@@ -33,7 +37,7 @@ class BudgetPoint(Frozen):
 
 
 class BudgetCurve(Frozen):
-    """A method over the budgets."""
+    """A method over several budgets."""
 
     method: str
     title: str
@@ -64,8 +68,10 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
     """Methods over tracks with different budgets.
 
     Raises:
-        NotFound: nobody has submitted to one of the tracks.
-        NotComparable: fewer than two tracks, tracks that differ in more than memory and backbone, or no method that stands on all of them.
+        NotFound: one of the tracks has no jobs.
+        NotComparable: fewer than two tracks, tracks that differ in more than memory and backbone, or no
+            method on all
+            of them.
     """
     if len(set(slugs)) != len(slugs) or len(slugs) < 2:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")
@@ -73,7 +79,8 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
     same = [without(track.spec, "memory", "backbone") for track in tracks]
     if any(one != same[0] for one in same):
         raise NotComparable(
-            f"{', '.join(slugs)} differ in more than memory and backbone, so accuracies over memory would compare different problems"
+            f"{', '.join(slugs)} differ in more than memory and backbone;"
+            " accuracy over memory would compare different problems"
         )
     best: dict[str, list[Entry]] = {}
     for slug in slugs:
@@ -86,14 +93,17 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
         if len(found) == len(slugs) and len({entry.counted_bytes for entry in found}) > 1
     }
     if not curves:
-        raise NotComparable(f"no method stands on all of {', '.join(slugs)} with different memory")
+        raise NotComparable(f"no method has entries of different memory on all of {', '.join(slugs)}")
     ordered = tuple(sorted(curves.values(), key=lambda curve: -curve.auc_average))
     return Budgets(tracks=tuple(slugs), curves=ordered, left_out=tuple(sorted(best.keys() - curves.keys())))
 
 
 def other_budgets(session: Session, slug: str) -> tuple[str, ...]:
-    """The tracks with the same backbone that differ from this one in the budget alone, itself included, by slug; empty if there is no other."""
-    return tracks_beside(session, slug, lambda spec: without(spec, "memory"))
+    """The tracks that differ from this one in the budget alone, by slug.
+
+    It is one of them; empty without another.
+    """
+    return similar_tracks(session, slug, lambda spec: without(spec, "memory"))
 
 
 def _curve(found: Sequence[Entry]) -> BudgetCurve:
@@ -101,14 +111,17 @@ def _curve(found: Sequence[Entry]) -> BudgetCurve:
         sorted(
             (
                 BudgetPoint(
-                    track=entry.track_slug, entry=entry.id, megabytes=entry.counted_bytes / MEGABYTE,
-                    average_accuracy=entry.metrics["average_accuracy"].mean, last_accuracy=entry.metrics["last_accuracy"].mean,
+                    track=entry.track_slug,
+                    entry=entry.id,
+                    megabytes=entry.counted_bytes / MEGABYTE,
+                    average_accuracy=entry.metrics["average_accuracy"].mean,
+                    last_accuracy=entry.metrics["last_accuracy"].mean,
                 )
                 for entry in found
             ),
             key=lambda point: point.megabytes,
         )
-    )  # fmt: skip
+    )
     x = [point.megabytes for point in points]
     average, last = (
         area(x, [point.average_accuracy for point in points]),

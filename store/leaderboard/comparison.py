@@ -1,9 +1,11 @@
-"""Entries of one track side by side, and methods over several tracks.
+"""Entries of one track compared with each other, and methods over several tracks.
 
 Decisions:
-    * One entry is the baseline: every other is compared with it, over the seeds both have.
-    * What is equal is left out of the differences of recipes and environments.
-    * Over several tracks a method stands with its best entry on each: average ranks need every method on every track, others are left out and named.
+    * One entry is the baseline: every other is compared with it, over the seeds that both have.
+    * Differences of recipes and environments leave out what is equal.
+    * Over several tracks the best entry represents its method on each. Average ranks need every method on
+      every track;
+      other methods are left out and named.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ from store.leaderboard.tracks import get_track
 MOST_ENTRIES = 8
 METRICS = ("average_accuracy", "last_accuracy")
 _PER_RUN = frozenset({"attempt_seconds", "peak_host_bytes", "peak_device_bytes"})
-"""What differs from run to run on one machine."""
+"""Values that differ between runs on one machine."""
 
 
 class Difference(Frozen):
-    """An entry against the baseline."""
+    """An entry compared with the baseline."""
 
     entry: str
     tests: dict[str, PairedTest] = Field(
@@ -50,7 +52,8 @@ class Matrix(Frozen):
         description="Row t: accuracy on the test images of each task seen, after task t."
     )
     forgetting: tuple[float, ...] = Field(
-        description="Of every task but the last, mean over seeds: best accuracy before the end minus accuracy at the end."
+        description="Per task but the last, mean over seeds: best accuracy before the end minus accuracy "
+        "at the end."
     )
 
 
@@ -59,14 +62,15 @@ class Comparison(Frozen):
 
     track_slug: str
     baseline: str
-    items: tuple[Entry, ...] = Field(description="In the order asked for, without ranks.")
+    items: tuple[Entry, ...] = Field(description="In the requested order, without ranks.")
     differences: tuple[Difference, ...]
     matrices: tuple[Matrix, ...]
     recipe_differences: dict[str, tuple[Any, ...]] = Field(
-        description="Hyper-parameters that are not equal (of a schedule as `schedule.field`), one value an entry; null where it has none."
+        description="Hyper-parameters that differ (of a schedule as `schedule.field`), one value per entry; "
+        "null where an entry lacks it."
     )
     environment_differences: dict[str, tuple[Any, ...]] = Field(
-        description="What the runs were executed with and is not equal: all values of each entry."
+        description="Properties of the machines and software that differ: all values of each entry."
     )
 
 
@@ -76,7 +80,7 @@ class TracksComparison(Frozen):
     tracks: tuple[str, ...]
     ranking: Ranking
     scores: dict[str, tuple[float, ...]] = Field(
-        description="Average incremental accuracy of each method's best entry, one a track."
+        description="Average incremental accuracy of each method's best entry, one per track."
     )
     left_out: tuple[str, ...] = Field(description="Methods that are not on every track.")
 
@@ -84,7 +88,7 @@ class TracksComparison(Frozen):
 def compare(
     session: Session, entry_ids: Sequence[str], *, baseline: str | None = None, classifier: str | None = None
 ) -> Comparison:
-    """Put entries side by side.
+    """Compare entries of one track.
 
     Args:
         session: any session.
@@ -94,11 +98,12 @@ def compare(
 
     Raises:
         NotFound: an entry does not exist, or not under this classifier.
-        NotComparable: they are too few or too many, repeated, or of different tracks.
+        NotComparable: too few, too many or repeated entries, or entries of different tracks.
     """
     if not 2 <= len(set(entry_ids)) == len(entry_ids) <= MOST_ENTRIES:
         raise NotComparable(
-            f"2 to {MOST_ENTRIES} different entries can be compared, not {len(entry_ids)} of which {len(set(entry_ids))} differ"
+            f"2 to {MOST_ENTRIES} different entries can be compared;"
+            f" {len(entry_ids)} were given, {len(set(entry_ids))} of them different"
         )
     baseline = baseline or entry_ids[0]
     if baseline not in entry_ids:
@@ -107,7 +112,8 @@ def compare(
     tracks = sorted({item.track_slug for item in items})
     if len(tracks) > 1:
         raise NotComparable(
-            f"the entries stand on different tracks: {', '.join(tracks)}; compare methods over tracks instead"
+            f"the entries belong to different tracks: {', '.join(tracks)}; compare methods over tracks "
+            f"instead"
         )
     runs = _runs(session, items)
     return Comparison(
@@ -127,8 +133,9 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
     """Rank methods over several tracks.
 
     Raises:
-        NotFound: nobody has submitted to one of the tracks.
-        NotComparable: fewer than two tracks, one that is for tuning, or fewer than two methods that stand on all of them.
+        NotFound: one of the tracks has no jobs.
+        NotComparable: fewer than two tracks, one that is for tuning, or fewer than two methods on all of
+            them.
     """
     if len(set(slugs)) != len(slugs) or len(slugs) < 2:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")
@@ -144,7 +151,7 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
     everywhere = sorted(set.intersection(*map(set, best)))
     if len(everywhere) < 2:
         raise NotComparable(
-            f"only {len(everywhere)} method(s) stand on all of {', '.join(slugs)}; at least 2 are needed"
+            f"{len(everywhere)} method(s) have entries on all of {', '.join(slugs)}; at least 2 are needed"
         )
     return TracksComparison(
         tracks=tuple(slugs),

@@ -1,8 +1,10 @@
-"""`Entry`: a recipe on a track over all its seeds, and how one is told from its runs.
+"""`Entry`: a recipe on a track over all its seeds, and how it is computed from its runs.
 
 Decisions:
-    * What stands on a leaderboard is computed from the rows of its runs; nothing of it is stored, so nothing of it can be out of date.
-    * An entry is described apart from the others; its standing among them (`store.leaderboard.ranking`) is added to a copy.
+    * Entries are computed from the rows of their runs. Nothing of them is stored, so nothing can be out of
+      date.
+    * An entry is described independently of the others; a copy gets its place among them
+      (`store.leaderboard.ranking`).
 """
 
 from __future__ import annotations
@@ -52,32 +54,41 @@ class Entry(Frozen):
 
     id: str
     rank: int | None = Field(
-        description="Standard competition rank by the chosen sort: 1 is best, equal values share a rank (1, 1, 3). "
-        "None for an entry without the value, for upper bounds and on tracks with a holdout, which are not ranked."
+        description="Standard competition rank by the chosen sort: 1 is best, equal values share a rank "
+        "(1, 1, 3). "
+        "None for an entry without the value, for upper bounds and on tracks with a holdout, which are not "
+        "ranked."
     )
     pareto: bool = Field(
-        description="Whether no ranked entry of this answer is at least as good in average accuracy, kept bytes and training time, and better in one of them."
+        description="Whether no other competing entry is at least as good in average accuracy, kept bytes "
+        "and training time, "
+        "and better in one of them."
     )
     median_rank: float | None = Field(
-        description="Median over its seeds of the rank by average accuracy among the ranked entries of this answer "
+        description="Median over its seeds of the rank by average accuracy among the ranked entries of "
+        "this answer "
         "that have the seed; equal values share a rank (1, 1, 3)."
     )
     band: int | None = Field(
-        description="Where average accuracy ranks: entries of one band cannot be told from its first one by a paired t test over shared seeds "
-        "(p ≥ 0.05, corrected by Holm for all that follow; fewer than 3 seeds tell nothing). The first band is 1. None for other sorts and without a rank."
+        description="Where average accuracy ranks: entries of a band do not differ significantly from its "
+        "first one "
+        "(paired t test over shared seeds, p ≥ 0.05 after Holm's correction; fewer than 3 seeds are no "
+        "evidence). "
+        "The first band is 1. None for other sorts and without a rank."
     )
     trust: Trust = Field(
-        description="`verified`: it ran here. `replayed`: at least one of its runs was executed a second time, and every repetition agreed."
+        description="`verified`: it ran here. `replayed`: at least one of its runs was repeated, and every "
+        "repetition agreed."
     )
     track_slug: str
     method: str
     title: str
-    variant: str = Field(description="What tells the recipe from the method's defaults.")
+    variant: str = Field(description="How the recipe differs from the method's defaults.")
     recipe: dict[str, Any]
     recipe_digest: str
     engine_version: str
     classifier: str
-    runs: tuple[EntryRun, ...] = Field(description="One a seed, by seed.")
+    runs: tuple[EntryRun, ...] = Field(description="One per seed, by seed.")
     metrics: dict[str, Statistic] = Field(
         description="Every number that is defined for all runs, by name: "
         + "; ".join(f"`{metric.name}`{_missing(metric)}" for metric in METRICS)
@@ -111,41 +122,69 @@ def value_of(entry: Entry, name: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database has of an entry: what all its runs share, and a row for each of its runs, by seed."""
+    """The rows of an entry: the values that its runs share, and one row per run, by seed."""
 
     shared: Row[Any]
     runs: list[Row[Any]]
 
 
 def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping[str, bool]) -> Entry:
-    """The entry these runs make, without a standing.
+    """The entry of these runs, without its place.
 
     Args:
         found: its runs.
-        joint: accuracy of joint training on each task right after it; None where it has not run.
+        joint: accuracy of joint training on each task right after it; None if it has not run.
         replays: by run, whether all finished replays of it agreed.
     """
     shared, runs = found.shared, found.runs
     title, variant = _named(shared.method, json.dumps(shared.recipe))
     seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
-    return Entry.model_construct(  # every value has just been read or computed: validating them would take most of a leaderboard's time
-        id=runs[0].entry_id, rank=None, pareto=False, median_rank=None, band=None, trust=_trust([replays.get(run.run_id) for run in runs]),
-        track_slug=runs[0].track_slug, method=shared.method, title=title, variant=variant,
-        recipe=shared.recipe, recipe_digest=shared.recipe_digest, engine_version=shared.engine_version, classifier=runs[0].classifier,
-        runs=tuple(EntryRun(run.seed, run.run_id, run.device, run.average_accuracy, run.last_accuracy, replays.get(run.run_id)) for run in runs),
+    # not validated: every value has just been read or computed, and validation would take most of the time
+    return Entry.model_construct(
+        id=runs[0].entry_id,
+        rank=None,
+        pareto=False,
+        median_rank=None,
+        band=None,
+        trust=_trust([replays.get(run.run_id) for run in runs]),
+        track_slug=runs[0].track_slug,
+        method=shared.method,
+        title=title,
+        variant=variant,
+        recipe=shared.recipe,
+        recipe_digest=shared.recipe_digest,
+        engine_version=shared.engine_version,
+        classifier=runs[0].classifier,
+        runs=tuple(
+            EntryRun(
+                run.seed,
+                run.run_id,
+                run.device,
+                run.average_accuracy,
+                run.last_accuracy,
+                replays.get(run.run_id),
+            )
+            for run in runs
+        ),
         metrics=_metrics([run.metrics for run in runs], joint),
         curve=tuple(map(describe, zip(*(run.metrics["curve"] for run in runs), strict=True))),
-        seen_classes=tuple(accumulate(shared.task_sizes or ())), exemplars=max(run.exemplars for run in runs),
-        counted_bytes=max(run.counted_bytes for run in runs), kept_bytes=max(run.kept_bytes for run in runs),
-        parameters=max(run.parameters for run in runs), train_seconds=describe(seconds) if seconds else None,
+        seen_classes=tuple(accumulate(shared.task_sizes or ())),
+        exemplars=max(run.exemplars for run in runs),
+        counted_bytes=max(run.counted_bytes for run in runs),
+        kept_bytes=max(run.kept_bytes for run in runs),
+        parameters=max(run.parameters for run in runs),
+        train_seconds=describe(seconds) if seconds else None,
         devices=tuple(sorted({run.device for run in runs if run.device})),
         finished_at=max((run.finished_at for run in runs if run.finished_at), default=None),
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=10_000)
 def _named(method: str, recipe: str) -> tuple[str, str]:
-    """Title and variant; telling the variant validates every preset, and the same recipes stand on many leaderboards."""
+    """Title and variant.
+
+    Computing a variant validates every preset, and many leaderboards repeat a recipe.
+    """
     known = BY_NAME[method].model_validate_json(recipe)
     return known.title, known.variant
 

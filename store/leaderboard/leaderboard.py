@@ -1,13 +1,18 @@
-"""The leaderboard of a track: one entry for each recipe, over seeds and jobs.
+"""The leaderboard of a track: one entry per recipe, over seeds and jobs.
 
 Decisions:
-    * The database orders (an indexed aggregate over `summaries`), Python describes: only the runs of the entries that are shown are read.
-    * What a finished run says never changes, so an entry of the same runs with the same replays is described once in a process.
-    * Each method is ranked by its own first classifier, unless one is asked for.
-    * An entry counts one run a seed, the last that finished. Results of different engine versions or different data are different entries.
-    * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, which is for tuning.
-    * A replay is never counted; it says of the run it repeats whether it can be trusted.
-    * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run there.
+    * The database orders (an indexed aggregate over `summaries`), Python describes: only runs of the shown
+      entries are
+      read.
+    * A finished run never changes, so a process describes an entry with the same runs and replays once.
+    * Each method is ranked by its own first classifier, unless the caller chooses one.
+    * An entry counts one run per seed, the last that finished. Other engine versions or data make other
+      entries.
+    * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, for
+      tuning.
+    * A replay is never counted; it shows whether the run it repeats can be trusted.
+    * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run
+      there.
 """
 
 from __future__ import annotations
@@ -36,14 +41,27 @@ _COLUMNS = {
     if metric.in_summary
 } | {name: getattr(Summary, name) for name in _COSTS}
 SORTS = {metric.name: -1 if metric.better == "more" else 1 for metric in METRICS} | dict.fromkeys(_COSTS, 1)
-"""By what a leaderboard can be sorted, and whether less (1) or more (−1) comes first."""
+"""By name, what a leaderboard can be sorted by: 1 if less comes first, −1 if more does."""
 
-_OF_A_RUN = (
-    Summary.entry_id, Summary.track_slug, Summary.classifier, Summary.seed, Summary.run_id, Summary.average_accuracy, Summary.last_accuracy, Summary.metrics,
-    Summary.exemplars, Summary.counted_bytes, Summary.kept_bytes, Summary.parameters, Summary.train_seconds, Run.device, Run.finished_at,
-)  # fmt: skip
-_OF_AN_ENTRY = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes)
-"""The same for all runs of an entry: read once."""
+_RUN_COLUMNS = (
+    Summary.entry_id,
+    Summary.track_slug,
+    Summary.classifier,
+    Summary.seed,
+    Summary.run_id,
+    Summary.average_accuracy,
+    Summary.last_accuracy,
+    Summary.metrics,
+    Summary.exemplars,
+    Summary.counted_bytes,
+    Summary.kept_bytes,
+    Summary.parameters,
+    Summary.train_seconds,
+    Run.device,
+    Run.finished_at,
+)
+_ENTRY_COLUMNS = (Run.id, Run.method, Run.recipe, Run.recipe_digest, Run.engine_version, Run.task_sizes)
+"""Equal for all runs of an entry: read once."""
 _COUNTED = text("summaries.counted")  # as the partial indexes have it
 _RANKING = text("summaries.counted AND summaries.ranking")
 _RECENT: SharedCache[tuple[Any, ...], Entry] = SharedCache(1000)
@@ -60,7 +78,7 @@ def entries(
     best_per_method: bool = False,
     limit: int = 500,
 ) -> list[Entry]:
-    """The leaderboard of a track, best first; empty if nothing has finished on it.
+    """The leaderboard of a track, best first; empty if no run has finished on it.
 
     Args:
         session: any session.
@@ -68,7 +86,7 @@ def entries(
         classifier: which accuracy curve; None takes the one each method is ranked by.
         sort: one of `SORTS`.
         exemplar_free: only entries that keep no exemplars.
-        best_per_method: of each method only the entry that comes first.
+        best_per_method: only the first entry of each method.
         limit: how many entries at most.
 
     Raises:
@@ -92,7 +110,7 @@ def entries(
 
 
 def best_of_each_method(found: Iterable[Entry]) -> dict[str, Entry]:
-    """By method, the entry with the best average incremental accuracy; of equal ones the first."""
+    """By method, the entry with the best average incremental accuracy, the first of equal ones."""
     best: dict[str, Entry] = {}
     for entry in found:
         if (
@@ -122,7 +140,7 @@ def entries_by_id(session: Session, entry_ids: Sequence[str], classifier: str | 
 def _first_ids(
     session: Session, track_slug: str, classifier: str | None, sort: str, exemplar_free: bool, limit: int
 ) -> Sequence[str]:
-    """The entries that come first by the database's order; by average accuracy where it lacks the number."""
+    """The first entries in the database's order, which is by average accuracy if it lacks the number."""
     key = func.avg(_COLUMNS[sort]) * SORTS[sort] if sort in _COLUMNS else -func.avg(Summary.average_accuracy)
     query = (
         select(Summary.entry_id)
@@ -154,7 +172,10 @@ def _curve(classifier: str | None) -> tuple[Any, ...]:
 def _described(
     session: Session, ids: Sequence[str], classifier: str | None, joint: tuple[float, ...] | None
 ) -> list[Entry]:
-    """Those of these entries that have any run, in their order and without standings; only those are read that this process has not described before."""
+    """Those of these entries that have runs, in their order and without places.
+
+    Only entries that this process has not described before are read.
+    """
     runs = _runs(session, ids, classifier)
     replays = _replays(session, [run_id for of_one in runs.values() for run_id in of_one])
     keys = {
@@ -187,11 +208,11 @@ def _runs(session: Session, ids: Sequence[str], classifier: str | None) -> dict[
 
 
 def _read(session: Session, runs: Mapping[str, list[str]], classifier: str | None) -> list[Found]:
-    """What the database has of these entries."""
+    """The rows of these entries."""
     if not runs:
         return []
     query = (
-        select(*_OF_A_RUN)
+        select(*_RUN_COLUMNS)
         .join(Run, Run.id == Summary.run_id)
         .where(Summary.entry_id.in_(runs), *_curve(classifier))
     )
@@ -199,7 +220,7 @@ def _read(session: Session, runs: Mapping[str, list[str]], classifier: str | Non
     shared = {
         row.id: row
         for row in session.execute(
-            select(*_OF_AN_ENTRY).where(Run.id.in_([of_one[0] for of_one in runs.values()]))
+            select(*_ENTRY_COLUMNS).where(Run.id.in_([of_one[0] for of_one in runs.values()]))
         )
     }
     return [
@@ -228,7 +249,10 @@ def _replays(session: Session, run_ids: Sequence[str]) -> dict[str, bool]:
 
 
 def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
-    """Accuracy of joint training on each task right after it, mean over its runs; None if it has not run on this track."""
+    """Accuracy of joint training on each task right after it, mean over its runs.
+
+    None if it has not run here.
+    """
     query = (
         select(Summary.metrics)
         .join(Run, Run.id == Summary.run_id)

@@ -1,10 +1,12 @@
-"""Results that users report: computed elsewhere, or taken from a paper. Shown as reported, with their source, and never ranked with what ran here.
+"""Results that users report, from elsewhere or from a paper: shown with their source, never ranked.
 
 Decisions:
-    * What can be checked is checked: as many points as the track has tasks, a matrix that is a triangle, and numbers that agree with each other. A
-      contradiction is refused with both figures, for one of them is wrong.
-    * A curve that is not given follows from the matrix, each task weighted by its classes, as on balanced test sets.
-    * A result is never changed; who reported it, or an administrator, may withdraw it.
+    * What can be checked is checked: the number of points, the triangle of the matrix, and that the numbers
+      agree. A
+      contradiction is refused with both figures, since one of them is wrong.
+    * A missing curve follows from the matrix, with each task weighted by its classes, as on balanced test
+      sets.
+    * A result never changes; the user who reported it, or an administrator, may withdraw it.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from store.database.json_type import sanitised
 from store.database.models import ReportedResult
 
 ROUNDING = 0.001
-"""Stated numbers may differ by this much from what follows from the others: papers round to a tenth of a per cent."""
+"""Largest difference between a stated number and the others: papers round to a tenth of a per cent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What somebody reports for one method on one track; accuracies are fractions.
+class NewReportedResult:
+    """What a user reports for one method on one track; accuracies are fractions.
 
     Attributes:
         title: the method as its authors name it.
-        citation: where the numbers stand.
-        method: the method of ours that it is, if it is one.
+        citation: the source of the numbers.
+        method: this project's implementation of the method, if it has one.
         link: to code or paper.
         note: what a reader should know.
-        seeds: over how many runs the numbers are means.
+        seeds: the number of runs that the numbers average.
         curve: accuracy over all classes seen, after each task.
         matrix: row t: accuracy on each of the tasks seen, after task t.
         average_accuracy: as stated; checked against the curve.
@@ -58,16 +60,16 @@ class Report:
     forgetting: float | None = None
 
 
-def report(
-    session: Session, given: Report, *, user_id: str, track_slug: str, task_sizes: Sequence[int]
+def add_reported_result(
+    session: Session, given: NewReportedResult, *, user_id: str, track_slug: str, task_sizes: Sequence[int]
 ) -> ReportedResult:
-    """Write a reported result down.
+    """Store a reported result.
 
     Args:
         session: a writing session.
         given: the numbers.
-        user_id: who reports them.
-        track_slug: where they belong.
+        user_id: the user who reports them.
+        track_slug: the track they belong to.
         task_sizes: classes of each task of the track.
 
     Raises:
@@ -76,18 +78,33 @@ def report(
     matrix = _matrix(given, task_sizes)
     curve = _curve(given, matrix, len(task_sizes))
     row = ReportedResult(
-        id=new_id("res"), user_id=user_id, track_slug=track_slug, method=given.method, title=sanitised(given.title), citation=sanitised(given.citation),
-        link=given.link, note=sanitised(given.note), seeds=given.seeds, curve=curve, matrix=[list(row) for row in given.matrix] if given.matrix else None,
-        average_accuracy=_agreeing("average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"),
+        id=new_id("res"),
+        user_id=user_id,
+        track_slug=track_slug,
+        method=given.method,
+        title=sanitised(given.title),
+        citation=sanitised(given.citation),
+        link=given.link,
+        note=sanitised(given.note),
+        seeds=given.seeds,
+        curve=curve,
+        matrix=[list(row) for row in given.matrix] if given.matrix else None,
+        average_accuracy=_agreeing(
+            "average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"
+        ),
         last_accuracy=_agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
-        forgetting=_agreeing("forgetting", given.forgetting, matrix.forgetting(), "the forgetting of the matrix") if matrix else given.forgetting,
-    )  # fmt: skip
+        forgetting=_agreeing(
+            "forgetting", given.forgetting, matrix.forgetting(), "the forgetting of the matrix"
+        )
+        if matrix
+        else given.forgetting,
+    )
     session.add(row)
     session.flush()
     return row
 
 
-def reported_on(session: Session, track_slug: str) -> list[ReportedResult]:
+def reported_results_on(session: Session, track_slug: str) -> list[ReportedResult]:
     """What users report on a track, with the `user`s, the best average first."""
     query = (
         select(ReportedResult)
@@ -97,22 +114,22 @@ def reported_on(session: Session, track_slug: str) -> list[ReportedResult]:
     return sorted(session.scalars(query), key=lambda row: (-row.average_accuracy, row.title, row.id))
 
 
-def get_report(session: Session, result_id: str) -> ReportedResult:
+def get_reported_result(session: Session, result_id: str) -> ReportedResult:
     """One reported result, with its `user`.
 
     Raises:
-        NotFound: there is none of this id.
+        NotFound: no result has this id.
     """
     query = (
         select(ReportedResult).where(ReportedResult.id == result_id).options(joinedload(ReportedResult.user))
     )
     found = session.scalars(query).one_or_none()
     if found is None:
-        raise NotFound(f"there is no reported result {result_id!r}")
+        raise NotFound(f"unknown reported result {result_id!r}")
     return found
 
 
-def list_reports(
+def list_reported_results(
     session: Session, track_slug: str | None = None, after: str | None = None, limit: int = 50
 ) -> list[ReportedResult]:
     """Reported results with their `user`s, by descending id, which is by time.
@@ -120,7 +137,7 @@ def list_reports(
     Args:
         session: any session.
         track_slug: only those on this track.
-        after: only those that follow the one of this id in the list.
+        after: only those that follow this id in the list.
         limit: how many at most.
     """
     query = (
@@ -137,12 +154,12 @@ def list_reports(
 
 
 def withdraw(session: Session, result_id: str) -> None:
-    """Take a reported result back."""
-    session.delete(get_report(session, result_id))
+    """Delete a reported result."""
+    session.delete(get_reported_result(session, result_id))
     session.flush()
 
 
-def _matrix(given: Report, task_sizes: Sequence[int]) -> AccuracyMatrix | None:
+def _matrix(given: NewReportedResult, task_sizes: Sequence[int]) -> AccuracyMatrix | None:
     """The matrix, with each task weighted by its classes."""
     if given.matrix is None:
         return None
@@ -156,7 +173,7 @@ def _matrix(given: Report, task_sizes: Sequence[int]) -> AccuracyMatrix | None:
     return AccuracyMatrix.from_accuracies(given.matrix, task_sizes)
 
 
-def _curve(given: Report, matrix: AccuracyMatrix | None, tasks: int) -> list[float]:
+def _curve(given: NewReportedResult, matrix: AccuracyMatrix | None, tasks: int) -> list[float]:
     if given.curve is None:
         if matrix is None:
             raise InvalidSpec(
@@ -176,12 +193,13 @@ def _curve(given: Report, matrix: AccuracyMatrix | None, tasks: int) -> list[flo
 
 
 def _agreeing(field: str, stated: float | None, computed: float | None, source: str) -> float | None:
-    """The number as it is stated, if it agrees with the others; else as it follows from them."""
+    """The stated number if it agrees with the computed one; the computed one if none is stated."""
     if stated is None:
         return computed
     if computed is None or abs(stated - computed) > ROUNDING:
         raise InvalidSpec(
-            f"{stated:g} was given; {source} is {'undefined with one task' if computed is None else f'{computed:.4f}'}",
+            f"{stated:g} was given;"
+            f" {source} is {'undefined with one task' if computed is None else f'{computed:.4f}'}",
             (field,),
         )
     return stated

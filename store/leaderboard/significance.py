@@ -3,7 +3,7 @@
 Decisions:
     * Seeds pair runs: the same seed means the same initialisation and data order wherever two recipes agree.
     * With fewer than three pairs there are differences and no tests: two points support none.
-    * scipy is imported when something is tested: it would double the time in which the API starts.
+    * scipy is imported with the first test: it would double the start-up time of the API.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ from store.leaderboard.statistics import MIN_SEEDS_FOR_INTERVAL, t_interval
 RESAMPLES = 10_000
 ALPHA = 0.05
 _NO_SPREAD = 1e-12
-"""Differences of fractions that vary less are equal: what varies is rounding."""
+"""Differences of fractions that vary less are equal: they vary by rounding only."""
 
 
 class PairedTest(Frozen):
-    """Differences of one number between two entries over the seeds both have; positive where the first is larger."""
+    """Differences of one number between two entries over shared seeds; positive where the first is larger."""
 
     seeds: tuple[int, ...]
-    differences: tuple[float, ...] = Field(description="One a shared seed.")
+    differences: tuple[float, ...] = Field(description="One per shared seed.")
     mean: float | None = Field(description="None without a shared seed.")
     interval: tuple[float, float] | None = Field(
-        description="95 % confidence interval of the mean difference (Student's t); None with fewer than 3 seeds."
+        description="95 % confidence interval of the mean difference (Student's t); "
+        "None with fewer than 3 seeds."
     )
     bootstrap: tuple[float, float] | None = Field(
-        description="95 % percentile interval of the mean over 10 000 resamples of the seeds, drawn with a fixed seed."
+        description="95 % percentile interval of the mean over 10 000 resamples of the seeds, with a fixed "
+        "seed."
     )
     effect: float | None = Field(
-        description="Cohen's d_z: mean difference over its standard deviation; None where that is 0 or unknown."
+        description="Cohen's d_z: mean difference over its standard deviation; None if that is 0 or unknown."
     )
     t_p: float | None = Field(description="Two-sided p of the paired t test.")
     t_p_holm: float | None = Field(
-        description="The same, corrected for all entries that are compared by this number (Holm)."
+        description="The same, corrected for all entries compared by this number (Holm)."
     )
     wilcoxon_p: float | None = Field(description="Two-sided p of Wilcoxon's signed-rank test, exact.")
     wilcoxon_least_p: float | None = Field(
-        description="The least p this test can give with so many differences: 2 / 2^n. Above 0.05 it can never be significant."
+        description="The least p that this test can give for n differences: 2 / 2^n. "
+        "Above 0.05 it can never be significant."
     )
     wins: int
     ties: int
@@ -58,7 +61,7 @@ def paired(seeds: Sequence[int], first: Sequence[float], second: Sequence[float]
 
     Args:
         seeds: the shared ones.
-        first: one value a seed.
+        first: one value per seed.
         second: likewise.
     """
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
@@ -82,7 +85,7 @@ def paired(seeds: Sequence[int], first: Sequence[float], second: Sequence[float]
 
 
 def corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
-    """The same tests with `t_p_holm`, corrected for all of them that gave a p."""
+    """The same tests with `t_p_holm`, corrected for all of them that have a p."""
     adjusted = iter(holm([test.t_p for test in tests if test.t_p is not None]))
     return [
         test if test.t_p is None else test.model_copy(update={"t_p_holm": next(adjusted)}) for test in tests
@@ -105,10 +108,10 @@ class Ranking(Frozen):
     names: tuple[str, ...] = Field(description="By average rank.")
     average_ranks: tuple[float, ...] = Field(description="1 is best; ties share their mean.")
     friedman_p: float | None = Field(
-        description="Whether there is any difference at all; None with fewer than 3 methods."
+        description="p of Friedman's test for any difference; None with fewer than 3 methods."
     )
     critical_difference: float = Field(
-        description="Nemenyi, α = 0.05: average ranks closer than this cannot be told apart."
+        description="Nemenyi, α = 0.05: average ranks closer than this do not differ significantly."
     )
 
 
@@ -117,7 +120,7 @@ def rank(names: Sequence[str], scores: Sequence[Sequence[float]]) -> Ranking:
 
     Args:
         names: of the methods, at least two.
-        scores: of each track, one score a method, the larger the better; at least two tracks.
+        scores: per track, one score per method, the larger the better; at least two tracks.
     """
     from scipy import stats  # noqa: PLC0415 - see above
 
@@ -161,7 +164,7 @@ def t_tests(differences: np.ndarray) -> list[float]:
         differences: of fractions, (rows, seeds); NaN where a seed is not shared.
 
     Returns:
-        One p a row: 1 where fewer than three seeds are shared or all differences are 0.
+        One p per row: 1 where fewer than three seeds are shared or all differences are 0.
     """
     from scipy.special import stdtr  # noqa: PLC0415 - see above
 
@@ -191,7 +194,10 @@ def _wilcoxon(moving: np.ndarray) -> float:
 
 @lru_cache(maxsize=10_000)
 def _signed_ranks(moving: tuple[float, ...], method: Literal["exact", "auto"]) -> float:
-    """Wilcoxon's p. Of differences that all vary in size it depends on their signed ranks alone, and a few seeds have few of these."""
+    """Wilcoxon's p, cached by signed ranks.
+
+    Differences that all vary in size determine p by their signed ranks alone, of which a few seeds have few.
+    """
     from scipy import stats  # noqa: PLC0415 - see above
 
     return float(stats.wilcoxon(moving, method=method).pvalue)

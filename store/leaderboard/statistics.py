@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 MIN_SEEDS_FOR_INTERVAL = 3
-"""With two seeds the interval is 6 to 13 standard deviations wide: it says nothing and is not shown."""
+"""With two seeds the interval is 6 to 13 standard deviations wide: it is no evidence and not shown."""
 
 
 @dataclass(
@@ -31,7 +31,7 @@ class Statistic:
 
 
 def describe(values: Sequence[float]) -> Statistic:
-    """The statistic of one value a seed.
+    """The statistic of one value per seed.
 
     Raises:
         ValueError: without any value.
@@ -48,7 +48,7 @@ def describe(values: Sequence[float]) -> Statistic:
 
 
 def t_interval(mean: float, std: float, count: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a mean over `count` values with this standard deviation (Student's t)."""
+    """The 95 % confidence interval of a mean of `count` values with this standard deviation (Student's t)."""
     half = _t(count - 1) * std / math.sqrt(count)
     return mean - half, mean + half
 

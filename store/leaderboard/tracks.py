@@ -1,4 +1,4 @@
-"""Which tracks there are, and how much stands on each."""
+"""The tracks, and how many entries and runs each has."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class TrackStatus:
 
 
 def get_track(session: Session, slug: str) -> Track:
-    """A track somebody has submitted to.
+    """A track with at least one job.
 
     Raises:
-        NotFound: nobody has.
+        NotFound: no job has been submitted to it.
     """
     track = session.get(Track, slug)
     if track is None:
-        raise NotFound(f"nobody has submitted to a track {slug!r} yet")
+        raise NotFound(f"the track {slug!r} has no jobs yet")
     return track
 
 
-def tracks_beside(
+def similar_tracks(
     session: Session, slug: str, apart_from: Callable[[dict[str, Any]], object]
 ) -> tuple[str, ...]:
-    """The tracks that are equal to this one apart from one thing, itself included, by slug; empty if there is no other.
+    """The tracks that equal this one in the compared part, by slug. It is one of them; empty without another.
 
     Args:
         session: any session.
         slug: the track.
-        apart_from: gives of a track's spec what must be equal.
+        apart_from: maps a track's spec to the part that must be equal.
     """
     track = session.get(Track, slug)
     if track is None:
@@ -67,28 +67,30 @@ _REVISION = select(
     .scalar_subquery(),
     select(func.max(ReportedResult.id)).where(ReportedResult.track_slug == _SLUG).scalar_subquery(),
 )
-"""Asked with every look at a leaderboard, so it is put together once."""
+"""Built once, since every view of a leaderboard executes it."""
 
 
 def revision(session: Session, slug: str) -> str:
-    """What changes whenever the leaderboard of a track does: with every run that finishes, replays among them, and with what users report."""
+    """A value that changes with the leaderboard.
+
+    Finished runs, replays included, and user reports change it.
+    """
     return "-".join(str(part) for part in session.execute(_REVISION, {"slug": slug}).one())
 
 
 def raise_revision(session: Session, slug: str) -> None:
-    """Note that the leaderboard of a track changes."""
+    """Record that the leaderboard of a track changes."""
     raised = update(Track).where(Track.slug == slug).values(revision=Track.revision + 1)
     session.execute(raised, execution_options={"synchronize_session": False})
 
 
 def list_tracks(session: Session) -> list[TrackStatus]:
-    """Every track somebody has submitted to, by slug."""
-    standing = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(
+    """Every track with at least one job, by slug."""
+    counted = select(Summary.track_slug, func.count(Summary.entry_id.distinct()), func.count()).where(
         text("summaries.counted AND summaries.ranking")
     )
     counts = {
-        slug: (entries, runs)
-        for slug, entries, runs in session.execute(standing.group_by(Summary.track_slug))
+        slug: (entries, runs) for slug, entries, runs in session.execute(counted.group_by(Summary.track_slug))
     }
     return [
         TrackStatus(track, *counts.get(track.slug, (0, 0)))

@@ -14,7 +14,7 @@ from store.database.errors import ResultConflict
 from store.database.models import ReportedResult, Run, Summary, TaskResult
 from store.database.session import Database
 from store.leaderboard.leaderboard import entries
-from store.leaderboard.reported import Report, report
+from store.leaderboard.reported import NewReportedResult, add_reported_result
 from store.runs.replays import replay
 from store.snapshot import load, records
 
@@ -35,8 +35,8 @@ def told(scenario: Scenario) -> list[dict[str, Any]]:
         first = session.scalars(select(Run.id).order_by(Run.id)).first()
         replay(session, str(first), user_id=None, engine_version="1")
         ada = create_user(session, "ada")
-        numbers = Report(title="theirs", citation="somewhere", curve=[0.9, 0.8, 0.7, 0.6, 0.5])
-        report(session, numbers, user_id=ada.id, track_slug=TRACK, task_sizes=(2,) * 5)
+        numbers = NewReportedResult(title="theirs", citation="somewhere", curve=[0.9, 0.8, 0.7, 0.6, 0.5])
+        add_reported_result(session, numbers, user_id=ada.id, track_slug=TRACK, task_sizes=(2,) * 5)
     scenario.complete_all()
     scenario.submit(scenario.spec("wa", (1,)))
     scenario.fail(scenario.claim(), runs.FailureClass.diverged)
@@ -140,15 +140,15 @@ def test_a_run_that_is_here_with_other_results_is_refused(
 ) -> None:
     load_into(elsewhere, told)
     next(record for record in told if record["kind"] == "run")["matrix_digest"] = "0" * 64
-    with pytest.raises(ResultConflict, match="is here with other results"):
+    with pytest.raises(ResultConflict, match="has other results here"):
         load_into(elsewhere, told)
 
 
 def test_what_is_not_a_whole_snapshot_is_refused(told: list[dict[str, Any]], elsewhere: Database) -> None:
     cases = {
-        "not whole: its last record is missing": told[:-1],
-        "the snapshot says that it has": [*told[:-2], told[-1]],
-        "this is not a snapshot": told[1:],
+        "incomplete: its last record is missing": told[:-1],
+        "last record counts": [*told[:-2], told[-1]],
+        "not a snapshot": told[1:],
         "has version 99; this software reads version 1": [{**told[0], "version": 99}, *told[1:]],
         "unknown kind of record 'user'": [told[0], {"kind": "user"}],
         "last record is missing": [],

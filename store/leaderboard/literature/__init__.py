@@ -59,7 +59,7 @@ _OURS = {
 """The survey's DER is the common re-implementation, without pruning and with weight aligning."""
 
 
-class Reported(Frozen):
+class ExternalResult(Frozen):
     """What a paper, or a user of this service, reports for one method on one track. Accuracies and forgetting are fractions."""
 
     track_slug: str
@@ -101,14 +101,14 @@ class Reported(Frozen):
 
 
 @lru_cache
-def reported(track_slug: str) -> tuple[Reported, ...]:
+def published_results(track_slug: str) -> tuple[ExternalResult, ...]:
     """The published results on a track, the best average first."""
     rows = [row for row in _survey() if row.track_slug == track_slug]
     return tuple(sorted(rows, key=lambda row: (-row.average_accuracy, row.title)))
 
 
 @lru_cache
-def _survey() -> tuple[Reported, ...]:
+def _survey() -> tuple[ExternalResult, ...]:
     table = json.loads((files(__package__) / "cil_survey.json").read_text(encoding="utf-8"))
     settings = {
         **dict.fromkeys(table["curves"]),
@@ -127,7 +127,7 @@ def _titles(table: dict[str, Any], setting: str) -> list[str]:
     return list(dict.fromkeys([*table["curves"].get(setting, {}), *stated]))
 
 
-def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
+def _row(table: dict[str, Any], setting: str, title: str) -> ExternalResult:
     data, _, split = setting.partition("_")
     curve: list[float] = table["curves"].get(setting, {}).get(title, [])
     stated = table["avg_last"].get(data, {}).get(title, {}).get(split)
@@ -136,7 +136,7 @@ def _row(table: dict[str, Any], setting: str, title: str) -> Reported:
     average = stated["avg"] if stated else sum(curve) / len(curve)
     last = stated["last"] if stated else curve[-1]
     slug, method = _slug(data, split), _OURS.get(title)
-    return Reported(
+    return ExternalResult(
         track_slug=slug,
         title=title,
         method=method,

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from store.database.models import Run, Summary
 from store.leaderboard.entries import Entry
 from store.leaderboard.leaderboard import entries_by_id
-from store.leaderboard.literature import Reported
+from store.leaderboard.literature import ExternalResult
 
 
-def comparable(session: Session, track_slug: str, rows: Sequence[Reported]) -> list[Entry | None]:
+def comparable(session: Session, track_slug: str, rows: Sequence[ExternalResult]) -> list[Entry | None]:
     """For each row, the entry of its recipe that finished last; None if there is none or the recipe is unknown."""
     digests = [row.recipe.digest() if row.recipe else None for row in rows]
     query = select(Summary.entry_id, Summary.classifier, Run.recipe_digest).join(

@@ -151,7 +151,7 @@ def test_classes_arrive_in_tasks_of_these_sizes(
 def test_every_class_arrives_once(first: int, increment: int, classes: int) -> None:
     protocol = Protocol(first=first, increment=increment)
     if first > classes:
-        with pytest.raises(ValueError, match=f"asks for {first} classes; the dataset has {classes}"):
+        with pytest.raises(ValueError, match=f"needs {first} classes; the dataset has {classes}"):
             protocol.task_sizes(classes)
         return
     sizes = protocol.task_sizes(classes)

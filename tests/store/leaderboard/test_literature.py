@@ -7,13 +7,13 @@ import pytest
 from cil_core.spec.jobs import Track
 from cil_core.spec.presets import PRESETS
 from cil_core.spec.recipes import BY_NAME
-from store.leaderboard.literature import Reported, reported
+from store.leaderboard.literature import ExternalResult, published_results
 
 B0_INC10 = "cifar100-b0-inc10-m2000-resnet32"
 
 
-def row(slug: str, title: str) -> Reported:
-    return next(one for one in reported(slug) if one.title == title)
+def row(slug: str, title: str) -> ExternalResult:
+    return next(one for one in published_results(slug) if one.title == title)
 
 
 def test_a_row_is_what_the_paper_states_with_its_curve_and_where_it_stands() -> None:
@@ -49,7 +49,7 @@ def test_its_der_is_the_common_re_implementation_and_a_network_of_another_kind_i
 def test_every_row_fits_its_track(split: str) -> None:
     slug = f"cifar100-{split}-m2000-resnet32"
     tasks = len(Track.from_slug(slug).protocol.task_sizes(100))
-    rows = reported(slug)
+    rows = published_results(slug)
     assert len(rows) >= 10
     assert [one.average_accuracy for one in rows] == sorted(
         (one.average_accuracy for one in rows), reverse=True
@@ -60,9 +60,9 @@ def test_every_row_fits_its_track(split: str) -> None:
         assert 0 < one.last_accuracy < one.average_accuracy < 1
 
 
-@pytest.mark.parametrize("slug", [slug for slug in PRESETS if reported(slug)])
+@pytest.mark.parametrize("slug", [slug for slug in PRESETS if published_results(slug)])
 def test_every_row_of_our_methods_names_the_recipe_and_the_classifier_it_compares_with(slug: str) -> None:
-    for one in reported(slug):
+    for one in published_results(slug):
         if one.method is None:
             assert (one.preset, one.classifier, one.recipe) == (None, None, None)
         else:
@@ -83,4 +83,4 @@ def test_memo_s_row_compares_with_a_fixed_trunk_on_b50_tracks() -> None:
 
 
 def test_nothing_is_reported_on_a_track_of_ours() -> None:
-    assert reported("digits-b0-inc2-m50-convnet") == ()
+    assert published_results("digits-b0-inc2-m50-convnet") == ()

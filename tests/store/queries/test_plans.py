@@ -16,7 +16,7 @@ from store import runs
 from store.database.session import Database
 from store.database.states import JobState
 from store.leaderboard.leaderboard import entries
-from store.leaderboard.reported import reported_on
+from store.leaderboard.reported import reported_results_on
 from store.leaderboard.tracks import list_tracks, revision
 from store.queries import counts
 from store.queries.jobs import EVERY_JOB, JobFilter, get_job, list_jobs
@@ -58,7 +58,7 @@ QUESTIONS: dict[str, Callable[[Session, str], Any]] = {
         counts.recently_ended_attempts(session),
         counts.recent_memory_peaks(session),
     ),
-    "reported on a track": lambda session, _: reported_on(session, TRACK),
+    "reported on a track": lambda session, _: reported_results_on(session, TRACK),
     "jobs": lambda session, _: list_jobs(session, EVERY_JOB),
     "jobs in a state": lambda session, _: list_jobs(session, JobFilter(state=JobState.queued)),
     "jobs of a method": lambda session, _: list_jobs(session, JobFilter(method="icarl")),
