@@ -86,7 +86,7 @@ def printable_line(text: str) -> str:
     """The text, if other users may see it on one line.
 
     Raises:
-        ValueError: it is blank, or contains a control character, a line break or a change of writing direction.
+        ValueError: it is blank, or has a control character, a line break or a change of writing direction.
     """
     for position, character in enumerate(text, start=1):
         if unicodedata.category(character) in _UNPRINTABLE or character in _DIRECTIONS:

@@ -100,11 +100,7 @@ def compare(
         NotFound: an entry does not exist, or not under this classifier.
         NotComparable: too few, too many or repeated entries, or entries of different tracks.
     """
-    if not 2 <= len(set(entry_ids)) == len(entry_ids) <= MOST_ENTRIES:
-        raise NotComparable(
-            f"2 to {MOST_ENTRIES} different entries can be compared;"
-            f" {len(entry_ids)} were given, {len(set(entry_ids))} of them different"
-        )
+    _check_entries(entry_ids)
     baseline = baseline or entry_ids[0]
     if baseline not in entry_ids:
         raise NotComparable(f"the baseline {baseline!r} is not among the entries")
@@ -112,8 +108,8 @@ def compare(
     tracks = sorted({item.track_slug for item in items})
     if len(tracks) > 1:
         raise NotComparable(
-            f"the entries belong to different tracks: {', '.join(tracks)}; compare methods over tracks "
-            f"instead"
+            f"the entries belong to different tracks: {', '.join(tracks)};"
+            " compare methods over tracks instead"
         )
     runs = _runs(session, items)
     return Comparison(
@@ -159,6 +155,15 @@ def compare_tracks(session: Session, slugs: Sequence[str]) -> TracksComparison:
         scores={name: tuple(scores[name] for scores in best) for name in everywhere},
         left_out=tuple(sorted(set.union(*map(set, best)) - set(everywhere))),
     )
+
+
+def _check_entries(entry_ids: Sequence[str]) -> None:
+    different = len(set(entry_ids))
+    if not 2 <= different == len(entry_ids) <= MOST_ENTRIES:
+        raise NotComparable(
+            f"2 to {MOST_ENTRIES} different entries can be compared;"
+            f" {len(entry_ids)} were given, {different} of them different"
+        )
 
 
 def _differences(items: Sequence[Entry], baseline: str) -> tuple[Difference, ...]:

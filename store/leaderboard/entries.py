@@ -155,17 +155,7 @@ def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping
         recipe_digest=shared.recipe_digest,
         engine_version=shared.engine_version,
         classifier=runs[0].classifier,
-        runs=tuple(
-            EntryRun(
-                run.seed,
-                run.run_id,
-                run.device,
-                run.average_accuracy,
-                run.last_accuracy,
-                replays.get(run.run_id),
-            )
-            for run in runs
-        ),
+        runs=tuple(_run(run, replays.get(run.run_id)) for run in runs),
         metrics=_metrics([run.metrics for run in runs], joint),
         curve=tuple(map(describe, zip(*(run.metrics["curve"] for run in runs), strict=True))),
         seen_classes=tuple(accumulate(shared.task_sizes or ())),
@@ -177,6 +167,10 @@ def describe_entry(found: Found, joint: Sequence[float] | None, replays: Mapping
         devices=tuple(sorted({run.device for run in runs if run.device})),
         finished_at=max((run.finished_at for run in runs if run.finished_at), default=None),
     )
+
+
+def _run(run: Row[Any], replayed: bool | None) -> EntryRun:
+    return EntryRun(run.seed, run.run_id, run.device, run.average_accuracy, run.last_accuracy, replayed)
 
 
 @lru_cache(maxsize=10_000)

@@ -159,7 +159,10 @@ def _score(entry: Entry, sort: str) -> float | None:
 
 
 def _place(entry: Entry, sort: str) -> tuple[bool, float]:
-    """Sorts entries by score, the best first; equal ones keep their order, those without a score come last."""
+    """Sorts entries by score, the best first.
+
+    Equal ones keep their order; those without a score come last.
+    """
     score = _score(entry, sort)
     return (True, 0.0) if score is None else (False, -comparable(score))
 

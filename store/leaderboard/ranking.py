@@ -101,8 +101,8 @@ def frontier(costs: Mapping[str, Costs]) -> set[str]:
 def _bands(contenders: Sequence[Contender]) -> dict[str, int]:
     """By entry, the number of its band.
 
-    A band ends before the first entry that differs significantly from the band's first one, by a paired t test
-    corrected for all entries that follow.
+    A band ends before the first entry that differs significantly from the band's first one (paired t test,
+    corrected for all entries that follow).
     """
     seeds = sorted({seed for one in contenders for seed in one.accuracies})
     accuracies = np.array([[one.accuracies.get(seed, math.nan) for seed in seeds] for one in contenders])

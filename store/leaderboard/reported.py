@@ -89,15 +89,7 @@ def add_reported_result(
         seeds=given.seeds,
         curve=curve,
         matrix=[list(row) for row in given.matrix] if given.matrix else None,
-        average_accuracy=_agreeing(
-            "average_accuracy", given.average_accuracy, math.fsum(curve) / len(curve), "the mean of the curve"
-        ),
-        last_accuracy=_agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
-        forgetting=_agreeing(
-            "forgetting", given.forgetting, matrix.forgetting(), "the forgetting of the matrix"
-        )
-        if matrix
-        else given.forgetting,
+        **_summary(given, curve, matrix),
     )
     session.add(row)
     session.flush()
@@ -190,6 +182,23 @@ def _curve(given: NewReportedResult, matrix: AccuracyMatrix | None, tasks: int) 
                 ("curve", task),
             )
     return list(given.curve)
+
+
+def _summary(
+    given: NewReportedResult, curve: Sequence[float], matrix: AccuracyMatrix | None
+) -> dict[str, float | None]:
+    """The stated numbers, each checked against the curve or the matrix."""
+    mean = math.fsum(curve) / len(curve)
+    forgetting = given.forgetting
+    if matrix is not None:
+        forgetting = _agreeing("forgetting", forgetting, matrix.forgetting(), "the forgetting of the matrix")
+    return {
+        "average_accuracy": _agreeing(
+            "average_accuracy", given.average_accuracy, mean, "the mean of the curve"
+        ),
+        "last_accuracy": _agreeing("last_accuracy", given.last_accuracy, curve[-1], "the end of the curve"),
+        "forgetting": forgetting,
+    }
 
 
 def _agreeing(field: str, stated: float | None, computed: float | None, source: str) -> float | None:

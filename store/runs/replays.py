@@ -62,19 +62,8 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
     """
     earlier = session.get(Replay, run_id)
     original = get_run(session, earlier.original_id if earlier else run_id)
-    if original.state is not RunState.succeeded:
-        raise NotReplayable(f"{original.id} is {original.state}; only a run that succeeded can be replayed")
-    if original.engine_version != engine_version:
-        raise NotReplayable(
-            f"engine version {original.engine_version} made {original.id};"
-            f" this service runs version {engine_version}"
-        )
     fingerprint = fingerprint_of(session, original.dataset)
-    if original.dataset_fingerprint != fingerprint:
-        raise NotReplayable(
-            f"{original.dataset} is no longer the data of {original.id}"
-            f" (fingerprint {original.dataset_fingerprint})"
-        )
+    _check_replayable(original, engine_version, fingerprint)
     spec = JobSpec.model_validate(
         {
             "method": original.recipe,
@@ -95,6 +84,21 @@ def replay(session: Session, run_id: str, *, user_id: str | None, engine_version
     session.add(Replay(run_id=job.links[0].run_id, original_id=original.id))
     session.flush()
     return job
+
+
+def _check_replayable(original: Run, engine_version: str, fingerprint: str | None) -> None:
+    if original.state is not RunState.succeeded:
+        raise NotReplayable(f"{original.id} is {original.state}; only a run that succeeded can be replayed")
+    if original.engine_version != engine_version:
+        raise NotReplayable(
+            f"engine version {original.engine_version} made {original.id};"
+            f" this service runs version {engine_version}"
+        )
+    if original.dataset_fingerprint != fingerprint:
+        raise NotReplayable(
+            f"{original.dataset} is no longer the data of {original.id}"
+            f" (fingerprint {original.dataset_fingerprint})"
+        )
 
 
 def compare_with_original(

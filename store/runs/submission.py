@@ -96,8 +96,25 @@ def submit(
         The job, with `links` and their `run`s loaded; a link's `reused` says that its run existed before.
     """
     ensure_track(session, spec.track)
-    present = session.scalars(_NOW).one()  # the same for all its runs: they are claimed in the order of seeds
-    job = Job(
+    job = _new_job(spec, user_id=user_id, engine_version=engine_version, priority=priority, forced=force)
+    job.created_at = session.scalars(
+        _NOW
+    ).one()  # of all its runs too: they are claimed in the order of seeds
+    session.add(job)
+    for planned in sorted(_plan(spec, engine_version, dataset_fingerprint), key=lambda planned: planned.key):
+        job.links.append(_place(session, planned, job, queue, dataset_fingerprint))
+    session.flush()
+    job.links.sort(key=lambda link: link.position)
+    runs = [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]
+    append(session, [job.id], "job_submitted", {"runs": runs})
+    if any(link.reused for link in job.links):  # new runs are queued, as the job is
+        update_job_states(session, [job.id])
+    session.refresh(job, ["state", "last_sequence", "finished_at"])
+    return job
+
+
+def _new_job(spec: JobSpec, *, user_id: str | None, engine_version: str, priority: int, forced: bool) -> Job:
+    return Job(
         id=new_id("job"),
         user_id=user_id,
         track_slug=spec.track.slug,
@@ -107,29 +124,10 @@ def submit(
         spec=spec.model_dump(mode="json"),
         engine_version=engine_version,
         priority=priority,
-        forced=force,
+        forced=forced,
         state=JobState.queued,
         links=[],
-        created_at=present,
     )
-    session.add(job)
-    for planned in sorted(_plan(spec, engine_version, dataset_fingerprint), key=lambda planned: planned.key):
-        run, reused = _place(session, planned, job, queue, dataset_fingerprint)
-        job.links.append(
-            JobRun(run_id=run.id, run=run, position=planned.position, reused=reused, withdrawn=False)
-        )
-    session.flush()
-    job.links.sort(key=lambda link: link.position)
-    append(
-        session,
-        [job.id],
-        "job_submitted",
-        {"runs": [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]},
-    )
-    if any(link.reused for link in job.links):  # new runs are queued, as the job is
-        update_job_states(session, [job.id])
-    session.refresh(job, ["state", "last_sequence", "finished_at"])
-    return job
 
 
 def run_key(spec: RunSpec, engine_version: str, dataset_fingerprint: str | None) -> str:
@@ -182,17 +180,15 @@ def ensure_track(session: Session, track: TrackSpec) -> None:
         )
 
 
-def _place(
-    session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None
-) -> tuple[Run, bool]:
-    """Find or create the run of one seed; returns whether it existed."""
+def _place(session: Session, planned: _Planned, job: Job, queue: str, fingerprint: str | None) -> JobRun:
+    """Find or create the run of one seed, and link it to the job."""
     for _ in range(_PLACEMENTS):
-        if not job.forced and (
-            existing := _live(session, planned.key, job.priority) or _succeeded(session, planned.key)
-        ):
-            return existing, True
-        if created := _insert(session, planned, job, queue, fingerprint):
-            return created, False
+        existing = None
+        if not job.forced:
+            existing = _live(session, planned.key, job.priority) or _succeeded(session, planned.key)
+        if run := existing or _insert(session, planned, job, queue, fingerprint):
+            reused = existing is not None
+            return JobRun(run_id=run.id, run=run, position=planned.position, reused=reused, withdrawn=False)
     raise RuntimeError(
         f"could not place a run after {_PLACEMENTS} tries:"
         f" other runs with the key {planned.key} kept appearing and ending"
