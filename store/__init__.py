@@ -2,9 +2,7 @@
 
 Schemas:
     * `store.leaderboard` returns public read models (`Entry`, `Comparison`, `BudgetCurves` …): frozen values
-      with
-      described fields, which the API sends as they are. A change of their fields changes the API.
+      with described fields, which the API sends as they are. A change of their fields changes the API.
     * Everything else in the store returns rows and plain dataclasses. They are internal: `api.schemas` has
-      the
-      schema of every answer made from them.
+      the schema of every answer made from them.
 """

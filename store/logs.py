@@ -2,11 +2,9 @@
 
 Decisions:
     * The code logs through `logging`; structlog formats the lines and adds the bound ids: `request_id` and
-      `trace_id`
-      of a request, `job_id`, `run_id` and `attempt` of an attempt.
+      `trace_id` of a request, `job_id`, `run_id` and `attempt` of an attempt.
     * Logs contain no secrets: tokens keep only the first characters that identify them, passwords in
-      addresses are
-      replaced. This happens on the finished line, so that it covers every field and traceback.
+      addresses are replaced. This happens on the finished line, so that it covers every field and traceback.
     * A terminal gets lines for people; CIL_LOG_FORMAT (`json` or `text`) overrides that.
 """
 

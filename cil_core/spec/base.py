@@ -2,12 +2,10 @@
 
 Decisions:
     * `Frozen` is immutable, refuses unknown fields, NaN and infinity, and has one canonical JSON form: equal
-      values
-      have equal hashes.
+      values have equal hashes.
     * `Submitted` converts no type: `true` is not 1, `2.0` is no integer and `"3"` is no number.
     * `Line` guards text that is printed for other users. It is checked at submission only, so that older rows
-      still
-      load.
+      still load.
 """
 
 from __future__ import annotations

@@ -102,8 +102,7 @@ class MemoryBudget(Submitted, Frozen):
 
         Raises:
             ValueError: the budget is memory-aligned, so it depends on the method;
-                `aligned_budgets.effective_budget`
-                computes it.
+                `aligned_budgets.effective_budget` computes it.
         """
         match self.kind:
             case "aligned":

@@ -1,12 +1,10 @@
 """From the accuracy matrix to every number on a leaderboard. Numpy only.
 
 Rows are times (after task t), columns are tasks: `correct[t][j]` counts the correct predictions on task j's
-test images
-after task t, among all classes seen by then. Definitions follow the survey of Zhou et al. (TPAMI 2024),
-equations 19
-and 20. Where the field disagrees, the docstring says which definition this is. All accuracies are fractions.
-The mean
-over images of a task equals the mean over its classes where the test set is balanced.
+test images after task t, among all classes seen by then. Definitions follow the survey of Zhou et al. (TPAMI
+2024), equations 19 and 20. Where the field disagrees, the docstring says which definition this is. All
+accuracies are fractions. The mean over images of a task equals the mean over its classes where the test set
+is balanced.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Decisions:
     * `METRICS` is the one table of metrics: sorts, table columns, CSV and snapshot columns and API
-      descriptions
-      derive from it. A new metric is a field of `Summary`, a row of `METRICS` and a formula in `metrics`.
+      descriptions derive from it. A new metric is a field of `Summary`, a row of `METRICS` and a formula in
+      `metrics`.
     * Nothing here imports numpy, so that the client can read the table.
 """
 

@@ -2,8 +2,7 @@
 
 Decisions:
     * A token is `cil_`, 256 random bits and a checksum: a mistyped or invented token is refused without a
-      query, and
-      secret scanners can find a leaked one.
+      query, and secret scanners can find a leaked one.
     * Only its SHA-256 is stored: 256 random bits need no salt and no slow hash. The plain token is shown
       once.
     * A token has the scopes it was created with, as far as its user's role allows them today: a former

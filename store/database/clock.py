@@ -3,8 +3,8 @@
 Decisions:
     * `now()` is an SQL expression, so that two machines with wrong clocks still agree on when a lease ends.
     * It is the time at which the *statement* began (PostgreSQL: statement_timestamp, which an index scan can
-      use).
-      A statement that waited for a lock sees a slightly earlier time, so a valid lease never looks expired.
+      use). A statement that waited for a lock sees a slightly earlier time, so a valid lease never looks
+      expired.
     * Times are UTC. SQLite stores them as text with millisecond resolution, in the one format that sorts.
 """
 

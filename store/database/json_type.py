@@ -1,8 +1,7 @@
 """Values that both databases can store: PostgreSQL refuses NUL, half surrogate pairs, and NaN in JSON.
 
 Such values come from outside: log lines of a crashed process, a loss that diverged, a typed name. Refusing
-them would
-lose the report that contains them, so they are replaced, visibly.
+them would lose the report that contains them, so they are replaced, visibly.
 """
 
 from __future__ import annotations

@@ -2,15 +2,14 @@
 
 Decisions:
     * A transaction declares at its beginning whether it writes. On SQLite a writer takes the write lock at
-      once (BEGIN
-      IMMEDIATE): upgrading a read later can fail, waiting at the start cannot. The database enforces read-
+      once (BEGIN IMMEDIATE): upgrading a read later can fail, waiting at the start cannot. The database
+      enforces read-
           only readers.
     * Objects stay readable after the commit (`expire_on_commit=False`), and nothing is loaded lazily.
     * A reader sees one snapshot. To see later commits, it opens a new transaction.
     * On PostgreSQL writers run at READ COMMITTED: every statement sees what was committed before it. Where
-      two writers
-      could miss each other, a row lock decides. Locks are taken in one order: the user, runs by (key, id),
-      jobs by id.
+      two writers could miss each other, a row lock decides. Locks are taken in one order: the user, runs by
+      (key, id), jobs by id.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ STALLED_SECONDS = 60
 """How long PostgreSQL lets a transaction idle before it ends it.
 
 A process that is stopped within a transaction must not hold its locks forever. SQLite cannot take its write
-lock from
-a stopped process: continue or kill that process.
+lock from a stopped process: continue or kill that process.
 """
 
 _POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}

@@ -1,12 +1,9 @@
 """Accuracy against memory: a method over tracks that differ in their budget, and the area under its curve.
 
 AUC-A and AUC-L of Zhou et al. (TPAMI 2024), section 6.2: the integral of average (last) accuracy, a fraction,
-over
-megabytes (2^20) by the survey's count, exemplars and backbones. The survey does not print the rule of
-integration; the
-trapezoid reproduces its figures to 0.05. They are not normalised. The normalised variant, the mean accuracy
-over the
-range, is reported too.
+over megabytes (2^20) by the survey's count, exemplars and backbones. The survey does not print the rule of
+integration; the trapezoid reproduces its figures to 0.05. They are not normalised. The normalised variant,
+the mean accuracy over the range, is reported too.
 """
 
 from __future__ import annotations
@@ -70,8 +67,7 @@ def budgets(session: Session, slugs: Sequence[str]) -> Budgets:
     Raises:
         NotFound: one of the tracks has no jobs.
         NotComparable: fewer than two tracks, tracks that differ in more than memory and backbone, or no
-            method on all
-            of them.
+            method on all of them.
     """
     if len(set(slugs)) != len(slugs) or len(slugs) < 2:
         raise NotComparable(f"at least 2 different tracks are needed, not {len(set(slugs))}")

@@ -1,8 +1,8 @@
 """How much the class order matters: the spread over orders, apart from the spread over seeds.
 
 Two tracks that differ in the class order alone are *sisters*. For a recipe with several seeds on each of n
-orders,
-one-way random effects: the variance over seeds is the mean of the variances within the orders. The variance
+orders, one-way random effects: the variance over seeds is the mean of the variances within the orders. The
+variance
     over
 orders is that of the orders' means, less the share that seeds alone would cause.
 """

@@ -4,8 +4,7 @@ Decisions:
     * One entry is the baseline: every other is compared with it, over the seeds that both have.
     * Differences of recipes and environments leave out what is equal.
     * Over several tracks the best entry represents its method on each. Average ranks need every method on
-      every track;
-      other methods are left out and named.
+      every track; other methods are left out and named.
 """
 
 from __future__ import annotations

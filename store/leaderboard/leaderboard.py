@@ -2,8 +2,7 @@
 
 Decisions:
     * The database orders (an indexed aggregate over `summaries`), Python describes: only runs of the shown
-      entries are
-      read.
+      entries are read.
     * A finished run never changes, so a process describes an entry with the same runs and replays once.
     * Each method is ranked by its own first classifier, unless the caller chooses one.
     * An entry counts one run per seed, the last that finished. Other engine versions or data make other

@@ -2,8 +2,7 @@
 
 Decisions:
     * Ranks are standard competition ranks (1, 1, 3): equal scores share a rank, and without a score there is
-      no
-      rank. Scores that differ by rounding only are equal.
+      no rank. Scores that differ by rounding only are equal.
     * Ranks follow the requested sort; bands exist only where the sort is average accuracy.
     * Upper bounds have no place, and tracks for tuning have no ranks: their entries only get the frontier.
 """

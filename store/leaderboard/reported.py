@@ -2,8 +2,7 @@
 
 Decisions:
     * What can be checked is checked: the number of points, the triangle of the matrix, and that the numbers
-      agree. A
-      contradiction is refused with both figures, since one of them is wrong.
+      agree. A contradiction is refused with both figures, since one of them is wrong.
     * A missing curve follows from the matrix, with each task weighted by its classes, as on balanced test
       sets.
     * A result never changes; the user who reported it, or an administrator, may withdraw it.

@@ -2,8 +2,7 @@
 
 Decisions:
     * A page starts after the last row of the page before (`created_at`, `id`), not at a count: new
-      submissions neither
-      repeat nor hide a job, and the thousandth page costs as much as the first.
+      submissions neither repeat nor hide a job, and the thousandth page costs as much as the first.
     * A cursor names the filters it belongs to; with others it is refused.
     * A list reads columns: creating objects for hundreds of runs would take most of its time.
 """

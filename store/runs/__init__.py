@@ -6,8 +6,7 @@
                  └──reap (lease lost)
 
 Every verb takes a session of `Database.transaction()` first. The transaction is the caller's, which commits
-it at the
-edge and sends messages to workers after the commit. The modules document their verbs.
+it at the edge and sends messages to workers after the commit. The modules document their verbs.
 """
 
 from store.database.states import FailureClass, RunState

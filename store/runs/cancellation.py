@@ -2,10 +2,8 @@
 
 Decisions:
     * A queued run is cancelled at once. A running one gets a flag that its worker reads with the next
-      heartbeat. It is
-      cancelled when the worker confirms that, returns the run or loses its lease. The flag is in the database
-      and
-      survives restarts.
+      heartbeat. It is cancelled when the worker confirms that, returns the run or loses its lease. The flag
+      is in the database and survives restarts.
     * A run that another job wants continues; only this job withdraws from it.
 """
 

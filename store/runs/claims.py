@@ -2,8 +2,7 @@
 
 Decisions:
     * The claim increments the number of the attempt, which is the fencing token: a write by an older attempt
-      matches no
-      row.
+      matches no row.
     * An attempt is charged when it begins, so that a run that kills its worker is not retried forever.
     * An expired lease that was not reaped can still be renewed, since no other attempt has begun.
     * A run whose spec this version cannot read would stop every worker in turn; it fails as `invalid_spec`

@@ -2,8 +2,7 @@
 
 Decisions:
     * The transaction that writes an event increments the sequence under the job's row lock: there are no
-      gaps, and a
-      reader that has read up to n never sees a number below n appear later.
+      gaps, and a reader that has read up to n never sees a number below n appear later.
     * Every job that wants a run gets its events. A terminal job gets no more events; its last one is
       `job_finished`.
     * The payload of an engine event is the event itself, its `attempt` and, for a task's results, the

@@ -2,8 +2,8 @@
 
 Decisions:
     * The failure class decides. Infrastructure failures may not repeat elsewhere: they are retried after a
-      back-off, as
-      often as the policy allows. A hang is retried once. Everything else would fail the same way again.
+      back-off, as often as the policy allows. A hang is retried once. Everything else would fail the same way
+      again.
     * A cancellation takes precedence: a run that would be retried is cancelled instead if no job wants it any
       more.
     * Any number of processes may call `reap` at any time: each skips the runs that another one is reaping.

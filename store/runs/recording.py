@@ -3,11 +3,10 @@
 Decisions:
     * Every write passes the fence first. A fenced-out writer changes nothing.
     * A resumed attempt reports the results of finished tasks again. Equal rows are not announced twice;
-      different ones
-      are an error, since a run has one result.
+      different ones are an error, since a run has one result.
     * An attempt that starts at task r found no usable checkpoint of r or later. Results that earlier attempts
-      recorded
-      for those tasks are then discarded, and an event says so: the matrix must come from one chain of tasks.
+      recorded for those tasks are then discarded, and an event says so: the matrix must come from one chain
+      of tasks.
     * A replay is compared with the run it repeats and never replaces it on a leaderboard.
     * A run succeeds only if its rows form the whole matrix and their digest is the one the engine computed.
 """

@@ -3,9 +3,8 @@
 Decisions:
     * A replay is an ordinary run of an ordinary job with a row in `replays`. Leaderboards never count it.
     * The replay agrees bitwise if all counts are equal. Otherwise it agrees if every point of every accuracy
-      curve is
-      within `TOLERANCE` of the original's, unless both ran in equal environments: there the engine promises
-      equal bits.
+      curve is within `TOLERANCE` of the original's, unless both ran in equal environments: there the engine
+      promises equal bits.
     * Only the engine version that made a run replays it. Another version may compute another result.
 """
 

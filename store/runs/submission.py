@@ -2,12 +2,10 @@
 
 Decisions:
     * A run's *key* is the digest of everything that its result depends on: spec, engine version, and the
-      fingerprint of
-      registered data. A succeeded run with the same key is reused, an unfinished one is shared; `force`
-      repeats it.
+      fingerprint of registered data. A succeeded run with the same key is reused, an unfinished one is
+      shared; `force` repeats it.
     * A partial unique index allows one live run per key, so that concurrent equal submissions share one run.
-      Runs are
-      placed in the order of their keys, so that two submissions cannot deadlock.
+      Runs are placed in the order of their keys, so that two submissions cannot deadlock.
     * A run's *entry* is the same without the seed: one row of a leaderboard.
 """
 

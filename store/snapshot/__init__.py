@@ -2,15 +2,13 @@
 
 Decisions:
     * A record is a JSON object with its `kind`: first `snapshot`, then every `dataset`, `track`, `run`,
-      `reported`
-      and `entry`, last `end` with the number of each. A snapshot without `end` is incomplete.
+      `reported` and `entry`, last `end` with the number of each. A snapshot without `end` is incomplete.
     * Runs are complete: spec, counts, environment. Entries repeat what follows from the runs, for readers;
       loading ignores them.
     * A snapshot contains terminal, public data only: no users but the names of those who reported results, no
       tokens, no log lines.
     * Every batch is read in its own short transaction: a slow reader blocks no writer, and succeeded runs
-      never
-      change.
+      never change.
     * Loading writes what is missing and checks what exists. Summaries are computed from the counts.
 """
 

@@ -3,8 +3,7 @@
 Decisions:
     * A job refers to runs (`job_runs`) and does not own them: a run that several jobs want is executed once.
     * The database enforces the invariants too, by checks here and triggers in the migrations: terminal rows
-      never
-      change, events are append-only, and only the attempt that holds a run inserts its results.
+      never change, events are append-only, and only the attempt that holds a run inserts its results.
     * `summaries` repeats `task_results`, so that a leaderboard is an indexed aggregate. It can always be
       recomputed.
 """
