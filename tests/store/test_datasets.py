@@ -28,9 +28,9 @@ def test_a_registered_dataset_joins_the_built_in_ones(database: Database) -> Non
 
 def test_a_name_stands_for_one_set_of_images(database: Database) -> None:
     register(database)
-    with pytest.raises(AlreadyExists, match="other data needs another name"):
+    with pytest.raises(AlreadyExists, match="under another name"):
         register(database, fingerprint="b" * 64)
-    with pytest.raises(AlreadyExists, match="other data needs another name"):
+    with pytest.raises(AlreadyExists, match="under another name"):
         register(database, BIRDS.model_copy(update={"classes": 7}))
 
 

@@ -183,7 +183,7 @@ def test_a_worker_with_other_data_than_registered_is_refused(scenario: Scenario)
     scenario.submit(scenario.spec(seeds=(9,)), dataset_fingerprint="a" * 64)
     claim = scenario.claim()
     assert claim.dataset_fingerprint == "a" * 64
-    with pytest.raises(ResultConflict, match="the run is about aaaa"):
+    with pytest.raises(ResultConflict, match="the run needs aaaa"):
         scenario.start(claim)
 
 
