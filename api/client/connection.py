@@ -174,7 +174,7 @@ def _refuse_unusual_characters(text: str, source: str, what: str) -> None:
 
 def _kind(character: str) -> str:
     if character in "\r\n":
-        return "a line break"
+        return "a newline"
     if character.isspace():
         return "white space"
     return "a control character" if character.isascii() else "not an ASCII character"

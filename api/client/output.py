@@ -31,7 +31,7 @@ _WIDTH_OF_A_FILE = 10_000
 
 
 def replace_unencodable() -> None:
-    """Let standard output and standard error print every text in whatever encoding they have."""
+    """Let standard output and standard error print every text, in any encoding."""
     for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)

@@ -65,7 +65,7 @@ def replay(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Execute a finished run again, to check whether it reproduces its results."""
+    """Execute a finished run again and compare the results."""
     from api.client.http_session import segment
 
     with connect(server, token) as client:
@@ -142,7 +142,7 @@ def export(
 
 
 def tracks(as_json: AsJson = False, server: Server = None) -> None:
-    """List the tracks: those with runs, and those of the literature."""
+    """List the tracks with runs and those of the literature."""
     from api.client.listing import Column, Listing
 
     with connect(server) as client:
@@ -169,7 +169,10 @@ def methods(
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
-    """List the methods, or show one with its hyper-parameters and their sources."""
+    """List the methods, or show one in detail.
+
+    The details are its hyper-parameters with defaults and sources, its presets and its paper.
+    """
     from api.client.http_session import segment
     from api.client.listing import Column, Listing
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(as_json: AsJson = False, server: Server = None) -> None:
-    """Show the workers with their leases, the queues, and the runs that will be tried again."""
+    """Show the workers, the queues and the runs to be tried again."""
     from api.client.listing import stacked
 
     with connect(server) as client:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 
 def json_lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    r"""The lines between `\n`; a last line without one is a line too."""
+    r"""The lines that end at `\n`, and the rest after the last `\n`."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

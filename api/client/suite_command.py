@@ -51,7 +51,10 @@ def list_(as_json: AsJson = False) -> None:
 def show(
     name: Name, dataset: Dataset = None, seeds: Seeds = None, as_json: AsJson = False, server: Server = None
 ) -> None:
-    """Show what a suite contains, and how much of it a service would have to compute."""
+    """Show what a suite contains and what it would cost.
+
+    The cost is the computing time of the runs that the service has not finished yet.
+    """
     from api.client.suites import cost
 
     chosen = _chosen(name, dataset, seeds)

@@ -52,12 +52,19 @@ def test_a_job_is_submitted_with_options(connected) -> None:
     assert "queued" in connected("show", job["id"]).out
 
 
+@pytest.mark.parametrize("group", [(), ("suite",)])
+def test_the_summary_of_each_client_command_fits_80_columns(group, cil, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = cil(*group, "--help").out.partition("Commands:")[2].partition("  admin")[0]
+    assert [line for line in listed.split("\n") if line.rstrip().endswith("...")] == []
+
+
 def test_a_job_is_submitted_from_a_file(connected, nowhere) -> None:
     (nowhere / "job.json").write_text(json.dumps({"method": {"name": "lwf"}, "track": DIGITS, "seeds": [5]}))
     assert json.loads(connected("submit", "job.json", "--json").out)["method"] == "lwf"
 
 
-def test_waiting_for_a_job_tells_its_progress_on_standard_error(connected, service) -> None:
+def test_progress_of_a_watched_job_is_on_standard_error(connected, service) -> None:
     job_id = json.loads(connected(*SUBMIT, "--json").out)["id"]
     worker = threading.Thread(target=service.complete_all)
     worker.start()
@@ -148,7 +155,7 @@ def test_wrong_usage_ends_with_code_2(connected, nowhere, arguments, complaint) 
     assert complaint in done.err
 
 
-def test_what_the_server_refuses_ends_with_code_3_and_names_the_field(connected) -> None:
+def test_a_refusal_ends_with_code_3_and_names_the_field(connected) -> None:
     done = connected("submit", "-m", "icarl", "-t", "cifar100-b0-inc10-m20-resnet32")
     assert done.code == 3
     assert "/track/memory/amount" in done.err
@@ -170,7 +177,7 @@ def test_login_remembers_a_server_that_answers(cil, served, monkeypatch) -> None
     assert cil("jobs", "--json").code == 0
 
 
-def test_status_shows_who_holds_what_what_waits_and_why_something_was_lost(connected, service) -> None:
+def test_status_shows_leases_queues_and_reasons_of_failures(connected, service) -> None:
     began = time.monotonic()
     empty = connected("status").out
     assert "No worker was online" in empty

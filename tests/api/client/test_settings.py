@@ -147,7 +147,7 @@ def test_white_space_around_a_token_and_an_address_is_ignored(served, service, p
         ("https://ada:canary@host", "must not contain a user name or password"),
         ("http://ho st", "character 10 of 12 is white space"),
         ("http://“canary”", "character 8 of 15 is not an ASCII character"),
-        ("http://canary\nx", "character 14 of 15 is a line break"),
+        ("http://canary\nx", "character 14 of 15 is a newline"),
         ("canary", "an address looks like https://"),
     ],
 )

@@ -14,7 +14,7 @@ from cil_core.spec.suites import SUITES
 
 @pytest.fixture
 def working(service):
-    """Completes whatever is submitted, until the test is over."""
+    """Completes every submitted run until the test is over."""
     over = threading.Event()
 
     def work() -> None:
