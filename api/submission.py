@@ -124,7 +124,7 @@ class Submissions:
         return await to_thread.run_sync(work, limiter=self._limiter)
 
     def _submit(self, principal: Principal, spec: JobSpec, key: str | None, force: bool) -> Accepted:
-        check(spec, self._database, self._settings)
+        spec = check(spec, self._database, self._settings)
         meaning = {"spec": spec.model_dump(mode="json"), "force": force}
         with (
             writing(self._database, principal) as session,
@@ -166,13 +166,16 @@ async def _submissions(request: Request) -> Submissions:
 SubmissionsDep = Annotated[Submissions, Depends(_submissions)]
 
 
-def check(spec: JobSpec, database: Database, limits: Settings) -> None:
+def check(spec: JobSpec, database: Database, limits: Settings) -> JobSpec:
     """Refuse a job that cannot run or exceeds the limits of this service.
 
     Args:
         spec: the job.
         database: only read, and only if the dataset is not built in.
         limits: of this service.
+
+    Returns:
+        The same job with class names replaced by their numbers.
 
     Raises:
         InvalidSpec: the message names the given and the allowed value; `field` locates it in the body.
@@ -181,6 +184,7 @@ def check(spec: JobSpec, database: Database, limits: Settings) -> None:
     if spec.track.dataset not in DATASETS:
         with database.reading() as session:
             datasets = dataset_cards(session)
+    spec = spec.model_copy(update={"track": validation.resolved(spec.track, datasets)})
     validation.check(spec.method, spec.track, datasets)
     if len(spec.seeds) > limits.max_seeds:
         raise InvalidSpec(
@@ -192,6 +196,7 @@ def check(spec: JobSpec, database: Database, limits: Settings) -> None:
                 f"{schedule.epochs} epochs were given; a schedule may have {limits.max_epochs} at most",
                 ("method", name, "epochs"),
             )
+    return spec
 
 
 def check_quota(session: Session, job: Job, user_id: str, limits: Settings) -> None:

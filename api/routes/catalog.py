@@ -13,7 +13,7 @@ from api.http.strict_requests import StrictRoute
 from api.schemas import catalog as answers
 from cil_core.spec.catalog import BACKBONES
 from cil_core.spec.suites import SUITES
-from store.datasets import dataset_cards
+from store.datasets import dataset_card, dataset_cards
 from store.queries.queues import queues, retrying_runs
 from store.runs import list_workers
 
@@ -37,6 +37,13 @@ def read_datasets(database: DatabaseDep) -> answers.Datasets:
     """Every dataset: the built-in ones and the operator's folders."""
     with database.reading() as session:
         return answers.Datasets(items=list(dataset_cards(session).values()))
+
+
+@router.get("/datasets/{name}", operation_id="getDataset", responses=documented(problems.NOT_FOUND))
+def read_dataset(name: str, database: DatabaseDep) -> answers.DatasetAnswer:
+    """One dataset with its classes: number, name, and images per split."""
+    with database.reading() as session:
+        return answers.dataset(dataset_card(session, name))
 
 
 @router.get("/backbones", operation_id="listBackbones")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.http import problems
 from api.http.problems import Problem
-from cil_core.spec.catalog import BackboneCard, DatasetCard
+from cil_core.spec.catalog import BackboneCard, ClassRow, DatasetCard
 from cil_core.spec.recipes import BY_NAME, RECIPES, base
 from store.runs import WorkerStatus
 
@@ -110,6 +110,19 @@ class Methods(BaseModel):
 
     items: list[MethodAnswer]
     next_cursor: str | None = None
+
+
+class DatasetAnswer(DatasetCard):
+    """A dataset with its classes."""
+
+    numbering: tuple[ClassRow, ...] = Field(
+        description="Every class: number, name, and images per split, as far as they are known."
+    )
+
+
+def dataset(card: DatasetCard) -> DatasetAnswer:
+    """A dataset with its classes."""
+    return DatasetAnswer(**card.model_dump(), numbering=card.class_rows)
 
 
 class Datasets(BaseModel):

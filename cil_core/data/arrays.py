@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cil_core.data.augment import Transform
+from cil_core.spec.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,14 +157,15 @@ class ArrayDataset:
             The rest, and the held-out images; both keep the order of this dataset.
 
         Raises:
-            ValueError: if a class would have nothing left to train on.
+            DataError: a class would have nothing left to train on.
         """
         held_out = torch.zeros(len(self), dtype=torch.bool, device=self.labels.device)
         for label in torch.nonzero(torch.bincount(self.labels)).flatten().tolist():
             members = torch.nonzero(self.labels == label).flatten()
             if len(members) <= per_class:
-                raise ValueError(
-                    f"class {label} has {len(members)} images: {per_class} cannot be held out and some be left for training"
+                raise DataError(
+                    f"class {label} (in the order of arrival) has {len(members)} image(s):"
+                    f" holding out {per_class} leaves none to train on"
                 )
             held_out[members[_shuffled(len(members), generator).to(members.device)[:per_class]]] = True
         return self.select(~held_out), self.select(held_out)

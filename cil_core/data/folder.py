@@ -1,28 +1,35 @@
 """`folder:<name>`: an operator's own images, registered once and then as fixed as any published dataset.
 
-    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg       or a CSV file with the columns path, class, split (train or test)
+    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg     or a split file with the columns path, class, split (train or test)
 
 Decisions:
     * Registering decodes every file and states class count, size, normalisation and augmentation on a card whose fingerprint covers the
       pixels. Two machines agree on a track exactly if their fingerprints agree.
     * The decoded arrays are kept; runs read them, not the files, so a file that changes later changes no result. `verify` compares.
-    * Classes are numbered in the order of their names.
+    * Classes are numbered in the order of their names: as numbers if all are, else as text. A registration keeps its numbering.
+    * The rules of listing and decoding may improve, but never for what is registered: without a background in its registration, a folder
+      is read as the version read it that had none.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import torch
+from PIL import ImageColor
 from pydantic import Field
 from torch import Tensor
 
 from cil_core.data import prepared
+from cil_core.data.alarms import alarms
 from cil_core.data.augment import Transform
 from cil_core.data.images import decode, side
-from cil_core.data.listing import Listing, list_images
+from cil_core.data.listing import Found, Listing, list_images, numbered
+from cil_core.data.pixels import TRANSPARENT, Colour
 from cil_core.data.source import Arrays, Source
+from cil_core.spec.atomic_write import write_atomically
 from cil_core.spec.base import Frozen, Line
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import PREFIX, arrays_directory, is_local, registration_file
@@ -43,6 +50,9 @@ class Preparation(Frozen):
         description="Side to which all images are resized; without it they must all have one size.",
     )
     channels: int = Field(default=3, description="1: grey, 3: colour.")
+    background: str = Field(
+        default="white", description="Colour on which transparent pixels are placed, e.g. black or #8080ff."
+    )
     augment: tuple[str, ...] = Field(
         default=("flip",), description="Training augmentations, e.g. crop:4, flip, brightness:0.25."
     )
@@ -52,7 +62,7 @@ class Preparation(Frozen):
     )
     std: tuple[float, ...] | None = None
     classes: int | None = Field(
-        default=None, ge=2, description="How many classes there are to be; fewer or more are refused."
+        default=None, ge=2, description="How many classes are expected; fewer or more are refused."
     )
     citation: str = "not stated"
     licence: str = "not stated"
@@ -61,37 +71,50 @@ class Preparation(Frozen):
 def register(
     name: str, path: Path, data_root: Path, preparation: Preparation, *, split_file: Path | None = None
 ) -> Registration:
-    """Make a directory of images the dataset `folder:<name>`. Doing it twice changes nothing.
+    """Make a directory of images the dataset `folder:<name>`. Idempotent.
 
     Args:
         name: lower-case letters, digits, `_` and `-`.
         path: the directory.
         data_root: where registrations and decoded arrays are kept.
-        preparation: size, channels, augmentation, normalisation.
-        split_file: says which file is of which class and split, instead of `train/` and `test/`.
+        preparation: size, channels, background, augmentation, normalisation.
+        split_file: states class and split of each file, instead of `train/` and `test/`.
 
     Raises:
         DataError: names the file that is missing, damaged or of another size, or says what does not fit.
     """
-    if not _NAME.fullmatch(name):
-        raise DataError(f"a dataset's name consists of lower-case letters, digits, '_' and '-', not {name!r}")
-    if preparation.channels not in (1, 3):
-        raise DataError(f"images have 1 or 3 channels, not {preparation.channels}")
-    listing = list_images(path, split_file)
-    found = sorted({name for _, name in listing["train"]})
-    if preparation.classes not in {None, len(found)}:
+    background = _check(name, preparation)
+    found = list_images(path, split_file)
+    class_names = numbered((label for _, label in found.files["train"]), _numbered_before(name, data_root))
+    if preparation.classes not in {None, len(class_names)}:
+        names = ", ".join(class_names[:20]) + (" …" if len(class_names) > 20 else "")
         raise DataError(
-            f"{path} has images of {len(found)} classes, not {preparation.classes}: {', '.join(found[:20])}{' …' if len(found) > 20 else ''}"
+            f"{path} has images of {len(class_names)} classes, not {preparation.classes}: {names}"
         )
-    size = preparation.size or side(listing["train"][0][0])
-    class_names, arrays = _decoded(listing, preparation.channels, size, resize=preparation.size is not None)
-    source = Source(_card(name, preparation, arrays, len(class_names), size), arrays)
+    size = preparation.size or side(found.files["train"][0][0])
+    notes: Counter[str] = Counter()
+    arrays = _decoded(
+        found.files,
+        class_names,
+        channels=preparation.channels,
+        size=size,
+        resize=preparation.size is not None,
+        background=background,
+        notes=notes,
+    )
+    card = _card(name, preparation, arrays, class_names, size)
+    if notes[TRANSPARENT]:
+        card = card.model_copy(update={"background": _hexadecimal(background)})
+    source = Source(card, arrays)
     new = Registration(
         path=str(path.resolve()),
         split_file=str(split_file.resolve()) if split_file else None,
         resize=preparation.size is not None,
         class_names=class_names,
         card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
+        background=_hexadecimal(background),
+        skipped=dict(sorted(found.skipped.items())),
+        converted=dict(sorted(notes.items())),
     )
     _save(name, new, source, data_root)
     return new
@@ -123,7 +146,7 @@ def verify(name: str, data_root: Path) -> Registration:
     """
     registered = registration(name, data_root)
     stored = load(name, data_root).arrays
-    listing = _listing(registered)
+    listing = _found(registered).files
     found = _source(registered)
     files = found.arrays
     for split, before, now in (
@@ -139,6 +162,36 @@ def verify(name: str, data_root: Path) -> Registration:
     return registered
 
 
+def _check(name: str, preparation: Preparation) -> Colour:
+    """The background, if name and preparation are in order."""
+    if not _NAME.fullmatch(name):
+        raise DataError(f"a dataset's name consists of lower-case letters, digits, '_' and '-', not {name!r}")
+    if preparation.channels not in (1, 3):
+        raise DataError(f"images have 1 or 3 channels, not {preparation.channels}")
+    try:
+        return _colour(preparation.background)
+    except ValueError as error:
+        raise DataError(
+            f"background {preparation.background!r} is no colour; give a name such as white, or #rrggbb"
+        ) from error
+
+
+def _colour(text: str) -> Colour:
+    red, green, blue = ImageColor.getrgb(text)[:3]
+    return red, green, blue
+
+
+def _hexadecimal(colour: Colour) -> str:
+    return "#" + bytes(colour).hex()
+
+
+def _numbered_before(name: str, data_root: Path) -> tuple[str, ...] | None:
+    """The class names of an earlier registration under this name, which keep their numbers."""
+    if not registration_file(name, data_root).exists():
+        return None
+    return registration(name, data_root).class_names
+
+
 def _save(name: str, new: Registration, source: Source, data_root: Path) -> None:
     file, arrays = registration_file(name, data_root), arrays_directory(PREFIX + name, data_root)
     with prepared.lock(arrays):
@@ -146,28 +199,41 @@ def _save(name: str, new: Registration, source: Source, data_root: Path) -> None
             old = registration(name, data_root)
             if old.card.fingerprint != new.card.fingerprint:
                 raise DataError(
-                    f"folder:{name} is already registered from {old.path} with other content; choose another name, or delete {file} if nothing depends on it"
+                    f"folder:{name} is already registered from {old.path} with other content; choose another name, "
+                    f"or delete {file} if nothing depends on it"
                 )
         prepared.write(arrays, source.arrays)
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text(new.model_dump_json(indent=1))
-        unfinished.replace(file)
+        write_atomically(file, new.model_dump_json(indent=1))
 
 
 def _source(registered: Registration) -> Source:
     """The operator's files, decoded as they were registered."""
     card = registered.card
-    listing = _listing(registered)
-    class_names, arrays = _decoded(listing, card.channels, card.size, resize=registered.resize)
+    files = _found(registered).files
+    class_names = numbered((label for _, label in files["train"]), registered.class_names)
     if class_names != registered.class_names:
         raise DataError(
-            f"{registered.path} has the classes {', '.join(class_names)}; registered were {', '.join(registered.class_names)}"
+            f"{registered.path} has the classes {', '.join(class_names)}; "
+            f"registered were {', '.join(registered.class_names)}"
         )
+    arrays = _decoded(
+        files,
+        class_names,
+        channels=card.channels,
+        size=card.size,
+        resize=registered.resize,
+        background=None if registered.background is None else _colour(registered.background),
+        notes=Counter(),
+    )
     return Source(card, arrays)
 
 
-def _listing(registered: Registration) -> Listing:
-    return list_images(Path(registered.path), Path(registered.split_file) if registered.split_file else None)
+def _found(registered: Registration) -> Found:
+    return list_images(
+        Path(registered.path),
+        Path(registered.split_file) if registered.split_file else None,
+        as_before=registered.background is None,
+    )
 
 
 def _check_fingerprint(registered: Registration, source: Source, place: str) -> None:
@@ -177,20 +243,32 @@ def _check_fingerprint(registered: Registration, source: Source, place: str) -> 
         )
 
 
-def _decoded(listing: Listing, channels: int, size: int, *, resize: bool) -> tuple[tuple[str, ...], Arrays]:
-    class_names = tuple(sorted({name for _, name in listing["train"]}))
+def _decoded(
+    files: Listing,
+    class_names: tuple[str, ...],
+    *,
+    channels: int,
+    size: int,
+    resize: bool,
+    background: Colour | None,
+    notes: Counter[str],
+) -> Arrays:
     number = {name: index for index, name in enumerate(class_names)}
     parts: list[Tensor] = []
     for split in ("train", "test"):
+        paths = [file for file, _ in files[split]]
         parts.append(
-            decode([file for file, _ in listing[split]], channels=channels, size=size, resize=resize)
+            decode(paths, channels=channels, size=size, resize=resize, background=background, notes=notes)
         )
-        parts.append(torch.tensor([number[name] for _, name in listing[split]]))
-    return class_names, Arrays(*parts)
+        parts.append(torch.tensor([number[name] for _, name in files[split]]))
+    return Arrays(*parts)
 
 
-def _card(name: str, preparation: Preparation, arrays: Arrays, classes: int, size: int) -> DatasetCard:
+def _card(
+    name: str, preparation: Preparation, arrays: Arrays, class_names: tuple[str, ...], size: int
+) -> DatasetCard:
     mean, std = _statistics(arrays.train_images)
+    classes = len(class_names)
     card = DatasetCard(
         name=PREFIX + name,
         title=preparation.title or name,
@@ -199,11 +277,15 @@ def _card(name: str, preparation: Preparation, arrays: Arrays, classes: int, siz
         size=size,
         train_images=len(arrays.train_labels),
         test_images=len(arrays.test_labels),
-        mean=preparation.mean or mean,
-        std=preparation.std or std,
+        mean=preparation.mean or tuple(round(value, 4) for value in mean),
+        std=preparation.std or tuple(round(max(value, 1 / 255), 4) for value in std),
         augment=preparation.augment,
         citation=preparation.citation,
         licence=preparation.licence,
+        class_names=class_names,
+        train_per_class=tuple(torch.bincount(arrays.train_labels, minlength=classes).tolist()),
+        test_per_class=tuple(torch.bincount(arrays.test_labels, minlength=classes).tolist()),
+        warnings=alarms(arrays, mean, std) or None,
     )
     try:
         Transform(card)
@@ -212,7 +294,7 @@ def _card(name: str, preparation: Preparation, arrays: Arrays, classes: int, siz
     return card
 
 
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel as fractions of 255, from exact counts of the 256 values."""
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = (
@@ -222,5 +304,5 @@ def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         / images[:, 0].numel()
     )
     mean = shares @ values
-    std = (shares @ values**2 - mean**2).clamp(min=0).sqrt().clamp(min=1 / 255)
-    return tuple(round(value, 4) for value in mean.tolist()), tuple(round(value, 4) for value in std.tolist())
+    std = (shares @ values**2 - mean**2).clamp(min=0).sqrt()
+    return mean.tolist(), std.tolist()

@@ -1,27 +1,55 @@
-"""Image files to one uint8 tensor; what cannot be decoded, or has another size than the rest, is refused by name."""
+"""Image files to one uint8 tensor; a file that cannot be decoded, or has another size than the rest, is refused by name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from cil_core.spec.errors import DataError
+from cil_core.data.pixels import Colour, converted
+from cil_core.spec.errors import DataError, DataUnavailable
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Files with other endings are not taken for images."""
+"""Endings of image files in published datasets, and in folders that earlier versions registered."""
 
-_MODES = {1: "L", 3: "RGB"}
+_FURTHER = (
+    ".apng .avif .avifs .dib .gif .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpf .jpx .pbm .pcx .pnm .qoi .sgi .tga"
+)
+_UNSUPPORTED = ".arw .cr2 .cr3 .dng .eps .exr .hdr .heic .heif .jxl .nef .pdf .psd .raw .rw2 .svg"
 
 
-def decode(paths: Sequence[Path], *, channels: int, size: int, resize: bool) -> Tensor:
+@cache
+def readable() -> frozenset[str]:
+    """Endings of image files that this installation decodes."""
+    registered = Image.registered_extensions()
+    return EXTENSIONS | {ending for ending in _FURTHER.split() if registered.get(ending) in Image.OPEN}
+
+
+def is_picture(ending: str) -> bool:
+    """Whether files of this ending hold pictures, readable or not."""
+    return ending in EXTENSIONS or ending in _FURTHER.split() or ending in _UNSUPPORTED.split()
+
+
+def decode(
+    paths: Sequence[Path],
+    *,
+    channels: int,
+    size: int,
+    resize: bool,
+    background: Colour | None = None,
+    notes: Counter[str] | None = None,
+) -> Tensor:
     """All images, uint8 (N, channels, size, size).
 
     Args:
@@ -29,19 +57,26 @@ def decode(paths: Sequence[Path], *, channels: int, size: int, resize: bool) -> 
         channels: 1 for grey, 3 for colour.
         size: side in pixels.
         resize: whether other sizes are scaled and cropped around the centre; otherwise they are refused.
+        background: shows through transparent pixels; None for Pillow's plain conversion (see `pixels`).
+        notes: counts the conversions that were applied.
 
     Raises:
         DataError: names the first file that cannot be decoded or has another size.
+        DataUnavailable: names the first file that cannot be opened.
     """
     images = torch.empty((len(paths), channels, size, size), dtype=torch.uint8)
     pixels = images.numpy()
 
-    def fill(index: int) -> None:
-        pixels[index] = _pixels(paths[index], channels=channels, size=size, resize=resize)
+    def fill(index: int) -> list[str]:
+        with _reading(paths[index]) as file:
+            image, applied = converted(file, channels, background)
+        pixels[index] = _sized(image, paths[index], size, resize=resize)
+        return applied
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(fill, range(len(paths))):
-            pass
+    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for applied in threads.map(fill, range(len(paths))):
+            if notes is not None:
+                notes.update(applied)
     return images
 
 
@@ -51,7 +86,7 @@ def side(path: Path) -> int:
     Raises:
         DataError: if it is not square or cannot be decoded.
     """
-    with _opened(path) as image:
+    with _quiet(), _reading(path) as image:
         width, height = image.size
     if width != height:
         raise DataError(
@@ -60,28 +95,37 @@ def side(path: Path) -> int:
     return width
 
 
-def _pixels(path: Path, *, channels: int, size: int, resize: bool) -> NDArray[np.uint8]:
-    """One image (channels, size, size)."""
-    with _opened(path) as file:
-        try:
-            image = file.convert(_MODES[channels])
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:  # what Pillow raises for truncated and malformed files
-            raise DataError(f"{path} cannot be decoded: {error}") from error
+def _sized(image: Image.Image, path: Path, size: int, *, resize: bool) -> NDArray[np.uint8]:
+    """An image in mode L or RGB as (channels, size, size)."""
     if image.size != (size, size):
         if not resize:
             raise DataError(
-                f"{path} has {image.width} × {image.height} pixels, not {size} × {size}; state a size to which all images are resized"
+                f"{path} has {image.width} × {image.height} pixels, not {size} × {size}; "
+                "state a size to which all images are resized"
             )
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8).reshape(size, size, channels).transpose(2, 0, 1)
+    return np.asarray(image, dtype=np.uint8).reshape(size, size, -1).transpose(2, 0, 1)
 
 
-def _opened(path: Path) -> Image.Image:
+@contextmanager
+def _reading(path: Path) -> Iterator[Image.Image]:
+    """An image file; every exception of Pillow names the file."""
     try:
-        return Image.open(path)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be opened as an image: {error}") from error
+        with Image.open(path) as image:
+            yield image
+    except (FileNotFoundError, PermissionError) as error:
+        raise DataUnavailable(f"{path} cannot be opened: {error.strerror}") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} cannot be decoded: it is no image of a known format") from error
+    except (MemoryError, DataError):
+        raise
+    except Exception as error:  # Pillow's plug-ins raise many kinds, depending on the damage
+        raise DataError(f"{path} cannot be decoded: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warnings name no file, and are about metadata or about sizes that it still decodes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

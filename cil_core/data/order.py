@@ -45,12 +45,18 @@ def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
     order = protocol.class_order
     if isinstance(order, int):
         return tuple(np.random.RandomState(order).permutation(classes).tolist())
-    if len(order) != classes:
+    numbers = tuple(label for label in order if isinstance(label, int))
+    if len(numbers) != len(order):
+        raise InvalidSpec(
+            "the class order contains names, which are replaced by numbers at submission",
+            ("track", "protocol", "class_order"),
+        )
+    if len(numbers) != classes:
         raise InvalidSpec(
             f"the class order names {len(order)} classes; the dataset has {classes}",
             ("track", "protocol", "class_order"),
         )
-    return order
+    return numbers
 
 
 def task_stream(
@@ -77,7 +83,7 @@ def task_stream(
     dataset = StreamedDataset.from_arrays if streamed else ArrayDataset
     if track.holdout:
         every = dataset(arrays.train_images, position[arrays.train_labels], transform)
-        held_out = _held_out(source, track.holdout)
+        held_out = _held_out(source, track)
         train, test = (every.select(chosen).to(device) for chosen in (~held_out, held_out))
     else:
         splits = ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels))
@@ -88,17 +94,18 @@ def task_stream(
     )
 
 
-def _held_out(source: Source, holdout: int) -> Tensor:
+def _held_out(source: Source, track: Track) -> Tensor:
     """Which training images are the test set, a (N,) mask."""
     labels = source.arrays.train_labels
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     random = np.random.RandomState(HOLDOUT_SEED)
     for label in range(source.card.classes):
         members = torch.nonzero(labels == label).flatten()
-        count = round(len(members) * holdout / 100)
+        count = track.held_out(len(members))
         if not 0 < count < len(members):
             raise DataError(
-                f"{source.card.name}: holding out {holdout} % of the {len(members)} training images of class {label} leaves a side empty"
+                f"{source.card.name}: holding out {track.holdout} % of the {len(members)} training images of class {label}"
+                f" leaves no image to {'train' if count else 'test'} on"
             )
         held_out[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True
     return held_out

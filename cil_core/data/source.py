@@ -74,6 +74,7 @@ class Source:
             card.std,
             card.augment,
             *([card.stored] if card.stored else []),
+            *([card.background] if card.background else []),
         ]
         return hashlib.sha256(
             json.dumps([preparation, sorted(self.arrays.digests.items())]).encode()

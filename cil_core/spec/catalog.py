@@ -5,9 +5,24 @@ Loading a dataset is `cil_core.data`, building a backbone `cil_core.nets`; a tes
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
 
 from cil_core.spec.base import Frozen
+
+
+class ClassRow(Frozen):
+    """A class of a dataset; what is not known of it is None."""
+
+    number: int = Field(description="By which explicit class orders and results name the class.")
+    name: str | None
+    train: int | None = Field(description="Training images.")
+    test: int | None = Field(description="Test images.")
+
+
+def _is_unknown(value: object) -> bool:
+    return value is None
 
 
 class DatasetCard(Frozen):
@@ -35,6 +50,50 @@ class DatasetCard(Frozen):
         default=None,
         description="SHA-256 of the arrays, where it is part of the definition (folder datasets).",
     )
+    class_names: tuple[str, ...] | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="Names of the classes in the order of their numbers, where they are known.",
+    )
+    train_per_class: tuple[int, ...] | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="Training images of each class in the order of their numbers, where they are known.",
+    )
+    test_per_class: tuple[int, ...] | None = Field(
+        default=None, exclude_if=_is_unknown, description="Test images of each class, likewise."
+    )
+    background: str | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="Colour on which transparent pixels were placed, if images have any.",
+    )
+    warnings: tuple[str, ...] | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="What is suspicious about the images, e.g. copies, or test images among the training images.",
+    )
+
+    @property
+    def class_rows(self) -> tuple[ClassRow, ...]:
+        """Every class: its number, and what is known of its name and images."""
+        return tuple(
+            ClassRow(
+                number=number,
+                name=self.class_names[number] if self.class_names else None,
+                train=self.train_per_class[number] if self.train_per_class else None,
+                test=self.test_per_class[number] if self.test_per_class else None,
+            )
+            for number in range(self.classes)
+        )
+
+    @model_validator(mode="after")
+    def _lists_name_every_class(self) -> DatasetCard:
+        for name in ("class_names", "train_per_class", "test_per_class"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.classes:
+                raise ValueError(f"{name} has {len(values)} values for {self.classes} classes")
+        return self
 
     @property
     def image_bytes(self) -> int:
@@ -98,8 +157,52 @@ _IMAGENET = {
 }  # fmt: skip
 _PHOTOGRAPHS = {"channels": 3, "size": 64, "augment": ("crop:8", "flip", "brightness:0.24705882352941178")}
 
+
+def _even(classes: int, train: int, test: int) -> dict[str, tuple[int, ...]]:
+    return {"train_per_class": (train,) * classes, "test_per_class": (test,) * classes}
+
+
+_FIGURES = {"class_names": tuple("0123456789")}
+_CLASSES: dict[str, Mapping[str, tuple[str, ...] | tuple[int, ...]]] = {
+    "digits": {
+        **_FIGURES,
+        "train_per_class": (142, 146, 142, 146, 145, 145, 145, 143, 139, 144),
+        "test_per_class": (36, 36, 35, 37, 36, 37, 36, 36, 35, 36),
+    },
+    "mnist": {
+        **_FIGURES,
+        "train_per_class": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        "test_per_class": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    },
+    "svhn": {
+        **_FIGURES,
+        "train_per_class": (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
+        "test_per_class": (1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
+    },
+    "eurosat": {
+        "train_per_class": (2400, 2400, 2400, 2000, 2000, 1600, 2000, 2400, 2000, 2400),
+        "test_per_class": (600, 600, 600, 500, 500, 400, 500, 600, 500, 600),
+    },
+    "cifar10": {
+        "class_names": (
+            *("airplane", "automobile", "bird", "cat", "deer"),
+            *("dog", "frog", "horse", "ship", "truck"),
+        ),
+        **_even(10, 5000, 1000),
+    },
+    "cifar100": _even(100, 500, 100),
+    "fashion_mnist": _even(10, 6000, 1000),
+    "kmnist": _even(10, 6000, 1000),
+    "emnist": _even(47, 2400, 400),
+    "food101": _even(101, 750, 250),
+    "flowers102": {"train_per_class": (20,) * 102},
+    "stl10": _even(10, 500, 800),
+    "tiny_imagenet": _even(200, 500, 50),
+}
+"""Names and images of the classes, where they are known."""
+
 DATASETS: dict[str, DatasetCard] = {
-    card.name: card
+    card.name: card.model_copy(update=_CLASSES.get(card.name, {}))
     for card in (
         DatasetCard(
             name="digits", title="Digits (8×8 scans)", classes=10, channels=1, size=8, train_images=1437, test_images=360,

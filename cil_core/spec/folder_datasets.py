@@ -15,7 +15,7 @@ from cil_core.spec.catalog import DATASETS, DatasetCard
 from cil_core.spec.data_root import PREFIX, registration_file
 from cil_core.spec.errors import DataError, DataUnavailable
 
-__all__ = ["PREFIX", "Registration", "cards", "registration", "registration_file"]
+__all__ = ["PREFIX", "Registration", "card", "cards", "registration", "registration_file"]
 
 
 class Registration(Frozen):
@@ -30,6 +30,13 @@ class Registration(Frozen):
     )
     class_names: tuple[str, ...] = Field(description="In the order of their numbers.")
     card: DatasetCard
+    background: str | None = Field(
+        default=None,
+        description="Colour for transparent pixels; None for a registration of an earlier version, whose files are listed and "
+        "decoded by that version's rules.",
+    )
+    skipped: dict[str, int] = Field(default={}, description="What was not used, counted by kind.")
+    converted: dict[str, int] = Field(default={}, description="Images whose pixels were converted, by kind.")
 
 
 def registration(name: str, data_root: Path) -> Registration:
@@ -49,6 +56,18 @@ def registration(name: str, data_root: Path) -> Registration:
         ) from None
     except (OSError, ValidationError) as error:
         raise DataError(f"the registration {file} is damaged: {error}") from error
+
+
+def card(name: str, data_root: Path) -> DatasetCard:
+    """The card of a dataset, as a track names it.
+
+    Raises:
+        DataError: it is neither built in nor registered here, or its registration is damaged.
+    """
+    known = cards(data_root)
+    if name not in known:
+        raise DataError(f"unknown dataset {name!r}; known here: {', '.join(sorted(known))}")
+    return known[name]
 
 
 def cards(data_root: Path) -> dict[str, DatasetCard]:

@@ -37,7 +37,8 @@ def _kind_of_order(order: object) -> str:
 
 
 _ClassOrder = Annotated[
-    Annotated[int, Tag("seed")] | Annotated[tuple[int, ...], Tag("classes")], Discriminator(_kind_of_order)
+    Annotated[int, Tag("seed")] | Annotated[tuple[int | str, ...], Tag("classes")],
+    Discriminator(_kind_of_order),
 ]
 
 
@@ -52,16 +53,20 @@ class Protocol(Submitted, Frozen):
     increment: int = Field(ge=1, le=100_000, description="Classes of every later task.")
     class_order: _ClassOrder = Field(
         default=DEFAULT_CLASS_ORDER,
-        description="Seed of numpy's RandomState permutation, or the classes themselves in order of arrival.",
+        description="Seed of numpy's RandomState permutation, or the classes themselves in order of arrival: "
+        "their numbers, or their names, which are replaced by the numbers at submission.",
     )
 
     @field_validator("class_order")
     @classmethod
-    def _order_is_valid(cls, order: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    def _order_is_valid(cls, order: int | tuple[int | str, ...]) -> int | tuple[int | str, ...]:
         if isinstance(order, int):
             if not 0 <= order < 2**32:
                 raise ValueError(f"a class-order seed lies in 0 … 4294967295, not {order}")
-        elif sorted(order) != list(range(len(order))) or len(order) < 2:
+        elif any(isinstance(label, str) for label in order):
+            if len(set(order)) != len(order) or len(order) < 2:
+                raise ValueError("an explicit class order names each class once")
+        elif set(order) != set(range(len(order))) or len(order) < 2:
             raise ValueError(f"an explicit class order names each of the classes 0 … {len(order) - 1} once")
         return order
 
@@ -148,6 +153,10 @@ class Track(Submitted, Frozen):
         description="The type in which backbones compute: float32 (convolutions on GPUs multiply it as TF32, "
         "PyTorch's default), or bfloat16 under autocast. Parameters, heads and losses are always float32.",
     )
+
+    def held_out(self, images: int) -> int:
+        """How many of a class's training images the holdout takes."""
+        return round(images * self.holdout / 100)
 
     @property
     def slug(self) -> str:

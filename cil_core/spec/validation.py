@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -33,7 +34,40 @@ def check(
     """
     dataset, backbone = check_track(track, datasets, backbones)
     _check_memory(recipe, track, dataset)
+    _check_images(recipe, track, dataset)
     recipe.check_track(dataset, backbone)
+
+
+def resolved(track: Track, datasets: Mapping[str, DatasetCard] = DATASETS) -> Track:
+    """The same track with the numbers of the classes in its explicit order, so that names and numbers have one hash.
+
+    Raises:
+        InvalidSpec: a name is unknown, or the order does not name each class once.
+    """
+    order = track.protocol.class_order
+    if isinstance(order, int) or all(isinstance(label, int) for label in order):
+        return track
+    field, dataset = ("track", "protocol", "class_order"), _known("dataset", track.dataset, datasets)
+    if dataset.class_names is None:
+        raise InvalidSpec(
+            f"the class names of {dataset.name} are not known here; give the numbers 0 … {dataset.classes - 1}",
+            field,
+        )
+    number = {name: index for index, name in enumerate(dataset.class_names)}
+    names = [unicodedata.normalize("NFC", label) if isinstance(label, str) else label for label in order]
+    unknown = [name for name in names if isinstance(name, str) and name not in number]
+    if unknown:
+        known = ", ".join(dataset.class_names[:20]) + (" …" if dataset.classes > 20 else "")
+        raise InvalidSpec(f"{unknown[0]!r} is no class of {dataset.name}; its classes are {known}", field)
+    numbers = tuple(number[name] if isinstance(name, str) else name for name in names)
+    if sorted(numbers) != list(range(dataset.classes)):
+        raise InvalidSpec(
+            f"the class order has {len(order)} classes; it must name each of the {dataset.classes} classes of"
+            f" {dataset.name} once",
+            field,
+        )
+    protocol = track.protocol.model_copy(update={"class_order": numbers})
+    return track.model_copy(update={"protocol": protocol})
 
 
 def check_track(
@@ -105,6 +139,28 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
             f"the class order names {len(order)} classes; {dataset.name} has {dataset.classes}",
             ("track", "protocol", "class_order"),
         )
+
+
+def _check_images(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:
+    """Whether every class has enough images to hold some out, and to train on the rest."""
+    if dataset.train_per_class is None:
+        return
+    for row in dataset.class_rows:
+        name = f"class {row.number}" + (f" ({row.name})" if row.name else "")
+        images = row.train or 0
+        held_out = track.held_out(images)
+        if track.holdout and not 0 < held_out < images:
+            raise InvalidSpec(
+                f"holding out {track.holdout} % of the {images} training image(s) of {name} of {dataset.name}"
+                f" leaves no image to {'train' if held_out else 'test'} on",
+                ("track", "holdout"),
+            )
+        if images - held_out < recipe.min_images and track.protocol.first < dataset.classes:
+            raise InvalidSpec(
+                f"{recipe.title} needs at least {recipe.min_images} training images per class;"
+                f" {name} of {dataset.name} has {images - held_out}",
+                ("track", "dataset"),
+            )
 
 
 def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:

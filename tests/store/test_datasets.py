@@ -34,6 +34,18 @@ def test_a_name_stands_for_one_set_of_images(database: Database) -> None:
         register(database, BIRDS.model_copy(update={"classes": 7}))
 
 
+def test_a_card_of_an_earlier_version_is_completed_and_never_loses_what_it_has(database: Database) -> None:
+    counts = tuple(range(10))
+    early = BIRDS.model_copy(update={"class_names": None, "train_per_class": None, "test_per_class": None})
+    complete = early.model_copy(update={"train_per_class": counts, "warnings": ("copies",)})
+    for card, kept in ((early, early), (complete, complete), (early, complete)):
+        register(database, card)
+        with database.reading() as session:
+            assert dataset_cards(session)["folder:birds"] == kept
+    with pytest.raises(AlreadyExists, match="under another name"):
+        register(database, BIRDS.model_copy(update={"train_per_class": counts[::-1]}))
+
+
 def test_a_built_in_name_cannot_be_registered(database: Database) -> None:
     with pytest.raises(ValueError, match="'folder:<name>'"):
         register(database, DATASETS["digits"])

@@ -72,7 +72,7 @@ def run(
     if compiled and (missing := compiler.missing_for("--compile")):
         typer.echo(f"cil run: {missing}", err=True)
         raise typer.Exit(2)
-    specs, result_file = read_or_exit(spec), ResultFile(out)
+    specs, result_file = read_or_exit(spec, data_dir / "datasets"), ResultFile(out)
     try:
         result_file.check()
     except CannotWrite as error:

@@ -7,12 +7,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from cil_core.spec.catalog import DatasetCard
+    from cil_core.spec.folder_datasets import Registration
+
 data = typer.Typer(
-    no_args_is_help=True, help="The datasets of this machine: list, fetch, add a folder of images, verify."
+    no_args_is_help=True,
+    help="The datasets of this machine: list, show, fetch, add a folder of images, verify.",
 )
 
 DataDir = Annotated[
@@ -71,7 +76,7 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")],
     data_dir: DataDir = HERE,
 ) -> None:
-    """Download and decode datasets; an interrupted download is carried on, and what is here already is left alone.
+    """Download and decode datasets; interrupted downloads resume, and datasets on this machine stay as they are.
 
     ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
     """
@@ -95,7 +100,7 @@ def fetch(
                     bars[step.file] = progress.add_task(f"{name}: {step.file}", done="")
                 done = decimal(step.done) if step.unit == "bytes" else f"{step.done} images"
                 progress.update(bars[step.file], completed=step.done, total=step.total, done=done)
-            typer.echo(f"{name} is here")
+            typer.echo(f"{name}: on this machine")
 
 
 @data.command()
@@ -104,7 +109,7 @@ def add(
     path: Annotated[
         Path,
         typer.Argument(
-            help="Directory with train/<class>/ and test/<class>/, or what the split file refers to."
+            help="Directory with train/<class>/ and test/<class>/, or the one that paths of the split file start from."
         ),
     ],
     data_dir: DataDir = HERE,
@@ -130,17 +135,20 @@ def add(
     split_file: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with the columns path, class, split (train or test), instead of train/ and test/."
+            help="Table with the columns path, class, split (train or test), instead of train/ and test/."
         ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(help="How many classes there are to be, so that a missing one is noticed.")
+        int | None, typer.Option(help="How many classes are expected; another number is refused.")
     ] = None,
+    background: Annotated[
+        str, typer.Option(help="Colour on which transparent pixels are placed, e.g. black or #8080ff.")
+    ] = "white",
     title: Annotated[str | None, typer.Option(help="By default the name.")] = None,
     citation: Annotated[str, typer.Option(help="Whose work the images are.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Under which terms they may be used.")] = "not stated",
 ) -> None:
-    """Register a directory of images: decode and check every file, fix its fingerprint, and tell the service. Doing it twice changes nothing."""
+    """Register a directory of images: check every file, number the classes, fix the fingerprint. Idempotent."""
     from cil_core.data.folder import Preparation, register
 
     with _refusals():
@@ -149,18 +157,40 @@ def add(
             size=size,
             channels=1 if grey else 3,
             augment=tuple(_parts(augment)),
+            background=background,
             classes=classes,
             mean=_numbers("--mean", mean),
             std=_numbers("--std", std),
             citation=citation,
             licence=licence,
         )
-        card = register(name, path, _root(data_dir), preparation, split_file=split_file).card
-    typer.echo(
-        f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test images of {card.size}×{card.size}×{card.channels}"
-    )
-    typer.echo(f"fingerprint {card.fingerprint}")
+        registered = register(name, path, _root(data_dir), preparation, split_file=split_file)
+    _show(registered.card, registered)
     _announce(data_dir, database)
+
+
+@data.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A built-in dataset, or folder:NAME.")],
+    data_dir: DataDir = HERE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a dataset: number, name and images of each class, what was skipped, and warnings."""
+    from cil_core.spec import folder_datasets
+
+    root = _root(data_dir)
+    with _refusals():
+        card = folder_datasets.card(name, root)
+        folder = (
+            name.removeprefix(folder_datasets.PREFIX) if name.startswith(folder_datasets.PREFIX) else None
+        )
+        registered = None if folder is None else folder_datasets.registration(folder, root)
+    if not as_json:
+        _show(card, registered)
+        return
+    found = registered.model_dump(mode="json") if registered else {"card": card.model_dump(mode="json")}
+    numbering = [row.model_dump(mode="json") for row in card.class_rows]
+    typer.echo(json.dumps({**found, "numbering": numbering}, indent=2))
 
 
 @data.command()
@@ -176,18 +206,42 @@ def verify(
     root = _root(data_dir)
     with _refusals():
         for name in names or [name for name in folder_datasets.cards(root) if is_local(name, root)]:
-            typer.echo(f"{name} is as it should be, fingerprint {datasets.verify(name, root)}")
+            typer.echo(f"{name}: OK, fingerprint {datasets.verify(name, root)}")
+
+
+def _show(card: DatasetCard, registered: Registration | None) -> None:
+    typer.echo(
+        f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test images"
+        f" of {card.size}×{card.size}×{card.channels}"
+    )
+    typer.echo("number    train     test  class")
+    for row in card.class_rows:
+        known = ("?" if value is None else value for value in (row.train, row.test))
+        train, test = known
+        typer.echo(f"{row.number:>6} {train:>8} {test:>8}  {row.name or ''}".rstrip())
+    if card.background:
+        typer.echo(f"background {card.background}")
+    for kind, counts in (
+        (("skipped", registered.skipped), ("converted", registered.converted)) if registered else ()
+    ):
+        for what, count in counts.items():
+            typer.echo(f"{kind}: {count} × {what}")
+    for warning in card.warnings or ():
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    if card.fingerprint:
+        typer.echo(f"fingerprint {card.fingerprint}")
 
 
 def _announce(data_dir: Path, url: str | None) -> None:
-    """Tell the service, if there is one, of the registered folders."""
+    """Register the folders with the service, if there is one."""
     from store.database.session import Database, sqlite_url
     from workers.parent import datasets
 
     embedded = data_dir / "cil.sqlite3"
     if url is None and not embedded.exists():
         typer.echo(
-            "no service was told: give --database, or repeat this with the --data-dir of `cil up` once it has run",
+            "not registered with a service: pass --database, or repeat this command with the --data-dir of"
+            " `cil up` once it has run",
             err=True,
         )
         return
@@ -195,12 +249,12 @@ def _announce(data_dir: Path, url: str | None) -> None:
         database = Database(url or sqlite_url(embedded))
         datasets.announce(database, _root(data_dir))
         database.dispose()
-    typer.echo("the service knows it")
+    typer.echo("registered with the service")
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What is refused ends the command with its reason: 1 for data, 2 for wrong usage."""
+    """End the command with the reason of a refusal and code 1 for data, 2 for wrong usage."""
     from pydantic import ValidationError
     from sqlalchemy.exc import DatabaseError
 

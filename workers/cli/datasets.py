@@ -8,18 +8,18 @@ from pathlib import Path
 from cil_core.data import folder, loader, provider
 from cil_core.data.download import Progress
 from cil_core.spec import folder_datasets
-from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.catalog import DATASETS
 from cil_core.spec.data_root import INCLUDED, PREFIX, is_local
 from cil_core.spec.errors import DataError
 
 
 def fetch(name: str, data_root: Path) -> Iterator[Progress]:
-    """Download and decode a published dataset unless it is here; ImageNet is decoded from the operator's directory.
+    """Download and decode a published dataset if it is missing; ImageNet is decoded from the operator's directory.
 
     Raises:
         DataError: it does not exist, a host cannot be reached, or a file is damaged or missing.
     """
-    card = _known(name, data_root)
+    card = folder_datasets.card(name, data_root)
     if name in DATASETS and name not in INCLUDED:
         yield from provider(name).fetch(card, data_root)
 
@@ -30,17 +30,10 @@ def verify(name: str, data_root: Path) -> str:
     Raises:
         DataError: names the file that is missing, damaged or changed.
     """
-    card = _known(name, data_root)
+    card = folder_datasets.card(name, data_root)
     if name.startswith(PREFIX):
         registered = folder.verify(name.removeprefix(PREFIX), data_root)
         return str(registered.card.fingerprint)
     if not is_local(name, data_root):
         raise DataError(f"{name} is not on this machine; `cil data fetch {name}` gets it")
     return loader(name)(card, data_root).fingerprint
-
-
-def _known(name: str, data_root: Path) -> DatasetCard:
-    cards = folder_datasets.cards(data_root)
-    if name not in cards:
-        raise DataError(f"unknown dataset {name!r}; known here: {', '.join(sorted(cards))}")
-    return cards[name]

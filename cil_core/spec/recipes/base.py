@@ -96,6 +96,7 @@ class Recipe(Submitted, Frozen):
         classifiers: the accuracy curves it produces; the first one ranks.
         uses_memory: whether it keeps exemplars.
         min_exemplars: exemplars a class it needs at the least, if it keeps any.
+        min_images: training images per class it needs at the least, where more than one task follows.
         ranked: False for upper bounds, which are shown and never ranked.
         grows: what it adds to its network with every later task and keeps; decides what it may keep on a
             memory-aligned track.
@@ -113,6 +114,7 @@ class Recipe(Submitted, Frozen):
     classifiers: ClassVar[tuple[str, ...]] = ("linear",)
     uses_memory: ClassVar[bool] = False
     min_exemplars: ClassVar[int] = 1
+    min_images: ClassVar[int] = 1
     ranked: ClassVar[bool] = True
     grows: ClassVar[Literal["nothing", "last stage", "backbone"]] = "nothing"
     signed_features: ClassVar[bool] = False

@@ -91,7 +91,7 @@ class BiCRecipe(Recipe):
     )
     classifiers = ("linear", "nme")
     uses_memory = True
-    min_exemplars = 2  # one to train on, one to hold out
+    min_exemplars = min_images = 2  # one to train on, one to hold out
     citation: ClassVar[Citation | None] = Citation(
         key="wu2019bic",
         title="Large Scale Incremental Learning",

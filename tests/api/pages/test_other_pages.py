@@ -8,6 +8,7 @@ from cil_core.spec.catalog import BACKBONES, DATASETS
 from cil_core.spec.events import EpochFinished
 from cil_core.spec.recipes import BY_NAME, RECIPES
 from store import runs
+from store.datasets import register_dataset
 
 
 def page(client, path):
@@ -168,3 +169,15 @@ def test_pages_work_without_redis_and_say_so(service_of, client_of):
 def test_a_working_redis_is_not_mentioned(service_of, client_of, redis_url):
     with client_of(service_of(redis_url=redis_url)) as client:
         assert "Redis does not answer" not in page(client, "/")
+
+
+def test_a_dataset_has_a_page_with_its_classes_and_warnings(client, service):
+    folder = DATASETS["digits"].model_copy(
+        update={"name": "folder:birds", "class_names": ("<b>", *"bcdefghij"), "warnings": ("2 copies",)}
+    )
+    with service.database.transaction() as session:
+        register_dataset(session, folder, "a" * 64)
+    shown = page(client, "/datasets/folder:birds")
+    assert '<th scope="row">0</th>\n<td class="left">&lt;b&gt;</td>\n<td>142</td>\n<td>36</td>' in shown
+    assert "<strong>Warning:</strong> 2 copies." in shown
+    assert 'href="/datasets/folder:birds"' in page(client, "/datasets")

@@ -10,6 +10,7 @@ from cil_core.spec.catalog import BACKBONES, DATASETS
 from cil_core.spec.recipes import BY_NAME, RECIPES
 from store import runs
 from store.database.states import FailureClass
+from store.datasets import register_dataset
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -39,6 +40,52 @@ class TestCatalogue:
     def test_datasets_and_backbones_are_listed(self, client):
         assert {item["name"] for item in client.get("/api/v1/datasets").json()["items"]} == set(DATASETS)
         assert {item["name"] for item in client.get("/api/v1/backbones").json()["items"]} == set(BACKBONES)
+
+    def test_a_dataset_is_read_with_the_numbers_and_images_of_its_classes(self, client, service):
+        folder = DATASETS["digits"].model_copy(
+            update={"name": "folder:birds", "class_names": tuple("abcdefghij"), "warnings": ("copies",)}
+        )
+        with service.database.transaction() as session:
+            register_dataset(session, folder, "a" * 64)
+        answer = client.get("/api/v1/datasets/folder:birds").json()
+        assert answer["numbering"][3] == {"number": 3, "name": "d", "train": 146, "test": 37}
+        assert (answer["warnings"], len(answer["numbering"])) == (["copies"], 10)
+        unnamed = client.get("/api/v1/datasets/cifar100").json()["numbering"][99]
+        assert unnamed == {"number": 99, "name": None, "train": 500, "test": 100}
+        uncounted = client.get("/api/v1/datasets/imagenet1000").json()["numbering"][999]
+        assert uncounted == {"number": 999, "name": None, "train": None, "test": None}
+        assert client.get("/api/v1/datasets/folder:none").status_code == 404
+
+    def test_an_explicit_order_of_names_is_the_order_of_their_numbers(self, client, service, a_job):
+        folder = DATASETS["digits"].model_copy(
+            update={"name": "folder:birds", "class_names": tuple("jihgfedcba")}
+        )
+        with service.database.transaction() as session:
+            register_dataset(session, folder, "a" * 64)
+
+        def submitted(order):
+            track = {
+                "dataset": "folder:birds",
+                "protocol": {"first": 2, "increment": 2, "class_order": order},
+                "memory": {"kind": "total", "amount": 50},
+                "backbone": "convnet",
+            }
+            return client.post("/api/v1/jobs", json={**a_job(seeds=(1,)), "track": track}).json()
+
+        by_number = submitted([9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+        for order in (list("abcdefghij"), ["a", 8, "c", 6, "e", 4, "g", 2, "i", 0]):
+            by_name = submitted(order)
+            assert by_name["track"] == by_number["track"]
+            assert by_name["runs"][0]["id"] == by_number["runs"][0]["id"]
+        for order, complaint in (
+            (list("abcdefghix"), "'x' is no class of folder:birds; its classes are j, i, h"),
+            (["a", 9, *"bcdefghi"], "it must name each of the 10 classes of folder:birds once"),
+            (list("abc"), "it must name each of the 10 classes of folder:birds once"),
+        ):
+            refused = submitted(order)
+            assert refused["status"] == 422
+            assert complaint in refused["errors"][0]["detail"]
+            assert refused["errors"][0]["pointer"] == "/track/protocol/class_order"
 
     def test_catalogue_routes_take_no_parameters(self, client):
         for path in ("methods", "methods/icarl", "datasets", "backbones", "workers", "tracks"):

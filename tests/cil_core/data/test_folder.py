@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cil_core.data import load
 from cil_core.data.folder import Preparation, register, verify
 from cil_core.data.order import task_stream
+from cil_core.data.source import Arrays, Source
 from cil_core.spec import folder_datasets
+from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory
 from cil_core.spec.errors import DataError
+from cil_core.spec.folder_datasets import Registration
 from cil_core.spec.jobs import Track
 
 SIZED = Preparation(size=8)
@@ -171,6 +174,94 @@ def test_a_split_file_says_what_is_what(pictures: Path, data_root: Path, tmp_pat
     assert registered.class_names == ("ant", "bee")
     assert (registered.card.train_images, registered.card.test_images) == (6, 2)
     assert verify("pets", data_root) == registered
+
+
+def test_a_card_counts_the_images_of_every_class(pictures: Path, data_root: Path) -> None:
+    draw(pictures / "train" / "bee" / "9.png", seed=9)
+    card = register("pets", pictures, data_root, SIZED).card
+    assert (card.class_names, card.train_per_class, card.test_per_class) == (
+        ("ant", "bee", "cat"),
+        (4, 5, 4),
+        (2, 2, 2),
+    )
+    assert (card.warnings, card.background) == (None, None)
+
+
+def test_a_background_is_part_of_the_fingerprint_only_where_it_shows(pictures: Path, tmp_path: Path) -> None:
+    def fingerprint(background: str) -> str | None:
+        root = tmp_path / f"{background}-{len(list(tmp_path.iterdir()))}"
+        return register("pets", pictures, root, Preparation(size=8, background=background)).card.fingerprint
+
+    assert fingerprint("white") == fingerprint("black")
+    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(pictures / "train" / "ant" / "9.png")
+    assert fingerprint("white") != fingerprint("black")
+    assert fingerprint("white") == fingerprint("#ffffff")
+
+
+def test_an_unknown_background_is_refused(pictures: Path, data_root: Path) -> None:
+    assert "background 'nowhite' is no colour" in refused(
+        pictures, data_root, Preparation(background="nowhite")
+    )
+
+
+def as_registered_by_version_one(pictures: Path, data_root: Path) -> Registration:
+    """The registration that the first version wrote for these files: without counts, rules or names on the card."""
+    source = Source(
+        DatasetCard(
+            name="folder:pets", title="pets", classes=3, channels=3, size=8, train_images=14, test_images=6,
+            mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), augment=("flip",), citation="x", licence="x",
+        ),
+        version_one_arrays(pictures),
+    )  # fmt: skip
+    card = source.card.model_copy(update={"fingerprint": source.fingerprint})
+    old = Registration(path=str(pictures), resize=True, class_names=("1", "10", "2"), card=card)
+    file = folder_datasets.registration_file("pets", data_root)
+    file.parent.mkdir(parents=True)
+    unknown_then = {"background", "skipped", "converted"}
+    file.write_text(old.model_dump_json(exclude=unknown_then))
+    return old
+
+
+def version_one_arrays(pictures: Path) -> Arrays:
+    parts: list[torch.Tensor] = []
+    for split in ("train", "test"):
+        files = sorted(path for path in (pictures / split).rglob("*") if path.suffix in {".png", ".jpg"})
+        images = [
+            ImageOps.fit(Image.open(file).convert("RGB"), (8, 8), Image.Resampling.BILINEAR) for file in files
+        ]
+        labels = [("1", "10", "2").index(file.relative_to(pictures / split).parts[0]) for file in files]
+        parts += [torch.from_numpy(np.stack([np.asarray(image).transpose(2, 0, 1) for image in images]))]
+        parts += [torch.tensor(labels)]
+    return Arrays(*parts)
+
+
+def test_a_registration_of_an_earlier_version_keeps_its_numbers_and_pixels(
+    pictures: Path, data_root: Path
+) -> None:
+    for split in ("train", "test"):
+        for name, number in (("ant", "1"), ("bee", "2"), ("cat", "10")):
+            (pictures / split / name).rename(pictures / split / number)
+    Image.new("RGBA", (16, 16), (1, 2, 3, 0)).save(pictures / "train" / "1" / "8.png")
+    (pictures / "train" / "1" / ".checkpoints").mkdir()
+    draw(pictures / "train" / "1" / ".checkpoints" / "9.png", seed=9)
+    old = as_registered_by_version_one(pictures, data_root)
+    assert load(TRACK, data_root).fingerprint == old.card.fingerprint  # decoded from the files
+    assert verify("pets", data_root) == old
+    assert folder_datasets.cards(data_root)["folder:pets"] == old.card
+    assert register("pots", pictures, data_root, SIZED).class_names == ("1", "2", "10")
+
+
+def test_registering_again_with_a_later_version_keeps_the_numbers(pictures: Path, data_root: Path) -> None:
+    for split in ("train", "test"):
+        for name, number in (("ant", "1"), ("bee", "2"), ("cat", "10")):
+            (pictures / split / name).rename(pictures / split / number)
+    first = register("pets", pictures, data_root, SIZED)
+    file = folder_datasets.registration_file("pets", data_root)
+    names = ["1", "10", "2"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "class_names": names}))
+    with pytest.raises(DataError, match="already registered"):  # the fingerprint is that of another order
+        register("pets", pictures, data_root, SIZED)
+    assert first.class_names == ("1", "2", "10")
 
 
 # ---------------------------------------------------------------------------------------------------- what is refused

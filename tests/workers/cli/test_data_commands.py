@@ -52,7 +52,7 @@ def test_a_folder_is_added_listed_and_verified(pictures: Path, tmp_path: Path) -
     )
     assert added.exit_code == 0
     assert "folder:pets: 2 classes, 6 training and 4 test images of 8×8×3" in added.stdout
-    assert "no service was told" in added.stderr
+    assert "not registered with a service" in added.stderr
     (card,) = [
         card
         for card in json.loads(cil_data("list", "--json", "--data-dir", tmp_path).stdout)
@@ -60,7 +60,66 @@ def test_a_folder_is_added_listed_and_verified(pictures: Path, tmp_path: Path) -
     ]
     assert (card["augment"], card["title"], card["here"]) == (["crop:1", "flip"], "Pets", True)
     verified = cil_data("verify", "folder:pets", "--data-dir", tmp_path)
-    assert verified.stdout == f"folder:pets is as it should be, fingerprint {card['fingerprint']}\n"
+    assert verified.stdout == f"folder:pets: OK, fingerprint {card['fingerprint']}\n"
+
+
+def test_adding_shows_the_numbering_what_was_skipped_and_what_is_suspicious(
+    pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "train" / "ant" / "notes.txt").write_text("x")
+    (pictures / "train" / "ant" / ".thumbs").mkdir()
+    Image.new("RGBA", (10, 10)).save(pictures / "train" / "bee" / "9.png")
+    (pictures / "test" / "bee" / "1.png").write_bytes((pictures / "train" / "bee" / "0.png").read_bytes())
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path)
+    shown = cil_data("show", "folder:pets", "--data-dir", tmp_path)
+    assert shown.stdout.splitlines() == [
+        "folder:pets: 2 classes, 7 training and 4 test images of 10×10×3",
+        "number    train     test  class",
+        "     0        3        2  ant",
+        "     1        4        2  bee",
+        "background #ffffff",
+        "skipped: 1 × hidden folder .thumbs",
+        "skipped: 1 × other file (.txt)",
+        "converted: 1 × transparent, placed on the background",
+        shown.stdout.splitlines()[-1],
+    ]
+    assert added.stdout == shown.stdout
+    assert shown.stderr.splitlines() == [
+        "warning: 1 of 4 test images are also training images",
+        "warning: 1 of 7 training images have one colour throughout",
+    ]
+    found = json.loads(cil_data("show", "folder:pets", "--data-dir", tmp_path, "--json").stdout)
+    assert found["numbering"][1] == {"number": 1, "name": "bee", "train": 4, "test": 2}
+    assert found["skipped"] == {"hidden folder .thumbs": 1, "other file (.txt)": 1}
+
+
+def test_a_background_is_an_option(pictures: Path, tmp_path: Path) -> None:
+    Image.new("RGBA", (10, 10)).save(pictures / "train" / "bee" / "9.png")
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--background", "black")
+    assert "background #000000" in added.stdout
+
+
+def test_numbered_classes_are_shown_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for number in range(12):
+            file = tmp_path / "pictures" / split / str(number) / "0.png"
+            file.parent.mkdir(parents=True)
+            Image.fromarray(random.integers(0, 256, (10, 10, 3), dtype=np.uint8)).save(file)
+    added = cil_data("add", "numbers", tmp_path / "pictures", "--data-dir", tmp_path)
+    rows = [line.split() for line in added.stdout.splitlines()[2:14]]
+    assert rows == [[str(number), "1", "1", str(number)] for number in range(12)]
+
+
+def test_built_in_datasets_are_shown_as_far_as_they_are_known(tmp_path: Path) -> None:
+    shown = cil_data("show", "cifar10", "--data-dir", tmp_path).stdout.splitlines()
+    assert shown[4] == "     2     5000     1000  bird"
+    assert (
+        cil_data("show", "imagenet1000", "--data-dir", tmp_path).stdout.splitlines()[2]
+        == "     0        ?        ?"
+    )
+    unknown = cil_data("show", "pets", "--data-dir", tmp_path)
+    assert (unknown.exit_code, "unknown dataset 'pets'; known here: cifar10" in unknown.stderr) == (1, True)
 
 
 def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp_path: Path) -> None:
@@ -76,7 +135,7 @@ def test_a_service_is_told_of_a_folder_once(
 ) -> None:
     for _ in range(2):
         added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--database", database_url)
-        assert (added.exit_code, added.stdout.splitlines()[-1]) == (0, "the service knows it")
+        assert (added.exit_code, added.stdout.splitlines()[-1]) == (0, "registered with the service")
     with database.reading() as session:
         card = dataset_cards(session)["folder:pets"]
         assert fingerprint_of(session, "folder:pets") == card.fingerprint
@@ -87,7 +146,7 @@ def test_the_embedded_service_is_found_beside_its_datasets(
     pictures: Path, tmp_path: Path, sqlite_url: str
 ) -> None:
     Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "cil.sqlite3")
-    assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", tmp_path).stdout
+    assert "registered with the service" in cil_data("add", "pets", pictures, "--data-dir", tmp_path).stdout
 
 
 @pytest.mark.parametrize("name", ["%41", "a?b", '"quoted" #1'])
@@ -97,7 +156,7 @@ def test_the_embedded_service_is_found_in_a_directory_of_any_name(
     directory = tmp_path / "parent" / name
     directory.mkdir(parents=True)
     Path(sqlite_url.removeprefix("sqlite:///")).rename(directory / "cil.sqlite3")
-    assert "the service knows it" in cil_data("add", "pets", pictures, "--data-dir", directory).stdout
+    assert "registered with the service" in cil_data("add", "pets", pictures, "--data-dir", directory).stdout
     assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]
 
 
@@ -184,7 +243,7 @@ def test_verifying_names_a_file_that_changed(pictures: Path, tmp_path: Path) -> 
 def test_verifying_without_names_checks_everything_that_is_here(tmp_path: Path) -> None:
     verified = cil_data("verify", "--data-dir", tmp_path)
     assert verified.exit_code == 0
-    assert [line.split()[0] for line in verified.stdout.splitlines()] == ["digits"]
+    assert [line.split(":")[0] for line in verified.stdout.splitlines()] == ["digits"]
 
 
 def test_a_dataset_that_is_not_here_cannot_be_verified(tmp_path: Path) -> None:
@@ -194,7 +253,7 @@ def test_a_dataset_that_is_not_here_cannot_be_verified(tmp_path: Path) -> None:
 
 
 def test_what_comes_with_the_installation_need_not_be_fetched(tmp_path: Path) -> None:
-    assert cil_data("fetch", "digits", "--data-dir", tmp_path).stdout == "digits is here\n"
+    assert cil_data("fetch", "digits", "--data-dir", tmp_path).stdout == "digits: on this machine\n"
 
 
 def test_fetching_something_unknown_is_refused_with_what_is_known(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What no sane dataset has: images that are all alike, copies, test images among the training images, channels without contrast.
+
+They are warnings, not errors: real collections hold a few copies. They are kept on the dataset's card, where readers of results see them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cil_core.data.source import Arrays
+
+_LEAST = 5e-5
+"""Statistics are stated with four digits; less than half of the last one is zero."""
+
+
+def alarms(arrays: Arrays, mean: Sequence[float], std: Sequence[float]) -> tuple[str, ...]:
+    """One sentence per alarm.
+
+    Args:
+        arrays: the decoded images.
+        mean: measured mean of each channel, as a fraction of 255.
+        std: measured standard deviation of each channel, likewise.
+    """
+    train, test = _digests(arrays.train_images, arrays.test_images)
+    found = [
+        *_copies("training", train, arrays.train_labels.tolist()),
+        *_copies("test", test, arrays.test_labels.tolist()),
+    ]
+    known = set(train)
+    shared = sum(digest in known for digest in test)
+    if shared:
+        found.append(f"{shared} of {len(test)} test images are also training images")
+    flat = _flat(arrays.train_images)
+    if flat:
+        found.append(f"{flat} of {len(train)} training images have one colour throughout")
+    return (*found, *_contrast(mean, std))
+
+
+def _digests(*splits: Tensor) -> list[list[bytes]]:
+    """A digest per image and split. A checksum, which is quicker, tells which images need the real one: all others are unique."""
+    sums = [[zlib.crc32(image.data) for image in images.numpy()] for images in splits]
+    counts = Counter(chain.from_iterable(sums))
+    return [
+        [
+            _digest(image) if counts[value] > 1 else value.to_bytes(4)
+            for image, value in zip(images.numpy(), values, strict=True)
+        ]
+        for images, values in zip(splits, sums, strict=True)
+    ]
+
+
+def _digest(image: NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(image.data).digest()
+
+
+def _copies(split: str, digests: list[bytes], labels: list[int]) -> list[str]:
+    distinct = len(set(digests))
+    if distinct == 1 < len(digests):
+        return [f"all {len(digests)} {split} images are identical"]
+    found = []
+    if distinct < len(digests):
+        copies = len(digests) - distinct
+        found.append(f"{copies} of {len(digests)} {split} images are copies of another {split} image")
+    classes = Counter(digest for digest, _ in set(zip(digests, labels, strict=True)))
+    ambiguous = sum(count > 1 for count in classes.values())
+    if ambiguous:
+        found.append(f"{ambiguous} {split} images appear under more than one class")
+    return found
+
+
+def _flat(images: Tensor) -> int:
+    """How many images have the same value in all pixels of a channel; two corners rule out nearly all others at once."""
+    candidates = images[(images[:, :, 0, 0] == images[:, :, -1, -1]).all(dim=1)]
+    return sum(
+        int((part == part[:, :, :1, :1]).flatten(1).all(dim=1).sum()) for part in candidates.split(1024)
+    )
+
+
+def _contrast(mean: Sequence[float], std: Sequence[float]) -> list[str]:
+    found = []
+    for channel, (centre, spread) in enumerate(zip(mean, std, strict=True)):
+        if centre < _LEAST or centre > 1 - _LEAST:
+            found.append(
+                f"channel {channel} has the mean {centre:.0f}: its training images are black or white"
+            )
+        if spread < _LEAST:
+            found.append(f"channel {channel} has no contrast: its standard deviation is 0")
+    return found

@@ -1,0 +1,91 @@
+"""What image counts and class names say about a job, before it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.errors import InvalidSpec
+from cil_core.spec.jobs import Track
+from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.validation import check, resolved
+
+FEW = DATASETS["digits"].model_copy(
+    update={
+        "name": "folder:few", "classes": 6, "class_names": tuple("abcdef"), "train_per_class": (17, 16, 1, 2, 40, 3), "test_per_class": (2,) * 6,
+    }
+)  # fmt: skip
+UNKNOWN = FEW.model_copy(update={"class_names": None, "train_per_class": None, "test_per_class": None})
+
+
+def checked(method: str, slug: str, card: DatasetCard = FEW) -> None:
+    check(BY_NAME[method].from_preset("small"), Track.from_slug(slug), {card.name: card})
+
+
+def test_bic_needs_two_images_per_class() -> None:
+    with pytest.raises(
+        InvalidSpec, match=r"BiC needs at least 2 .* class 2 \(c\) of folder:few has 1"
+    ) as error:
+        checked("bic", "folder:few-b2-inc2-m18-convnet")
+    assert error.value.field == ("track", "dataset")
+    checked("finetune", "folder:few-b2-inc2-m18-convnet")
+    checked("bic", "folder:few-b2-inc2-m18-convnet", UNKNOWN)
+
+
+def test_a_holdout_leaves_every_class_images_to_train_and_test_on() -> None:
+    with pytest.raises(
+        InvalidSpec, match=r"holding out 10 % of the 1 .* class 2 \(c\) .* no image to test on"
+    ) as error:
+        checked("finetune", "folder:few-b2-inc2-m18-convnet-holdout10")
+    assert error.value.field == ("track", "holdout")
+    with pytest.raises(
+        InvalidSpec, match=r"holding out 1 % of the 20 .* class 0 of flowers102 leaves no image to test on"
+    ):
+        check(
+            BY_NAME["finetune"].from_preset("small"),
+            Track.from_slug("flowers102-b2-inc2-m2000-convnet-holdout1"),
+        )
+    checked("finetune", "folder:few-b2-inc2-m18-convnet-holdout10", UNKNOWN)
+
+
+def test_images_that_are_held_out_are_not_trained_on() -> None:
+    pairs = FEW.model_copy(update={"train_per_class": (2,) * 6})
+    with pytest.raises(InvalidSpec, match=r"BiC needs at least 2 .* has 1"):
+        checked("bic", "folder:few-b2-inc2-m18-convnet-holdout50", pairs)
+    checked("finetune", "folder:few-b2-inc2-m18-convnet-holdout50", pairs)
+
+
+def ordered(*order: int | str) -> Track:
+    track = Track.from_slug("folder:few-b2-inc2-m18-convnet").model_dump()
+    return Track.model_validate({**track, "protocol": {**track["protocol"], "class_order": order}})
+
+
+def test_names_and_numbers_of_one_order_have_one_hash() -> None:
+    numbers = ordered(5, 4, 3, 2, 1, 0)
+    assert resolved(numbers, {FEW.name: FEW}) == numbers
+    for track in (ordered(*"fedcba"), ordered("f", 4, "d", 2, "b", 0)):
+        assert resolved(track, {FEW.name: FEW}).digest() == numbers.digest()
+
+
+@pytest.mark.parametrize(
+    ("order", "card", "complaint"),
+    [
+        ("fedcbx", FEW, "'x' is no class of folder:few; its classes are a, b, c, d, e, f"),
+        ("fed", FEW, "must name each of the 6 classes of folder:few once"),
+        (["f", 5, "d", "c", "b", "a"], FEW, "must name each of the 6 classes of folder:few once"),
+        ("fedcba", UNKNOWN, "the class names of folder:few are not known here; give the numbers 0 … 5"),
+    ],
+)
+def test_an_order_that_names_no_class_is_refused(
+    order: list[int | str], card: DatasetCard, complaint: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=complaint) as error:
+        resolved(ordered(*order), {card.name: card})
+    assert error.value.field == ("track", "protocol", "class_order")
+
+
+@pytest.mark.parametrize("name", [name for name, card in DATASETS.items() if card.train_per_class])
+def test_counts_of_built_in_datasets_add_up(name: str) -> None:
+    card = DATASETS[name]
+    assert (len(card.class_rows), sum(card.train_per_class or ())) == (card.classes, card.train_images)
+    assert card.test_per_class is None or sum(card.test_per_class) == card.test_images
