@@ -1,4 +1,4 @@
-"""A connection beside the code under test: it looks at the rows and moves their times, on SQLite and on PostgreSQL."""
+"""A second connection to the database under test, which reads its rows without the store."""
 
 from __future__ import annotations
 

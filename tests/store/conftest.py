@@ -1,4 +1,7 @@
-"""Runs as a worker would tell them, without training: counts follow from the seed, so that equal runs have equal results."""
+"""Runs as a worker reports them, without training.
+
+Counts follow from the seed, so that equal runs have equal results.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ IMAGES = 100
 
 
 class Scenario:
-    """Short words for what happens in most tests."""
+    """The steps of most tests, one method each."""
 
     lease = LEASE
     tasks = TASKS
@@ -102,7 +105,7 @@ class Scenario:
             return runs.reap(session)
 
     def lose(self, claim: runs.Claim) -> runs.RunState:
-        """The worker dies without a word, and somebody notices."""
+        """The worker dies, its lease expires and a reaper notices."""
         self.expire(claim.run_id)
         self.reap()
         return self.run(claim.run_id).state
@@ -149,27 +152,45 @@ class Scenario:
 
 
 def counts(seed: int, task: int, classifier: str) -> tuple[int, ...]:
-    """Right predictions after `task`, on each task seen so far: reproducible, different for each seed and classifier."""
+    """Correct predictions after `task`, on each task seen so far.
+
+    Reproducible, and different for each classifier and each seed modulo 7.
+    """
     bonus = 2 if classifier == "nme" else 0
     return tuple(90 - 3 * (task - column) - seed % 7 + bonus for column in range(task + 1))
 
 
 def started(spec: RunSpec, resumed_at: int = 0, engine_version: str = "1", device: str = "cpu") -> RunStarted:
     return RunStarted(
-        engine_version=engine_version, spec_digest=spec.digest(), device=device, dataset_fingerprint="f" * 64, task_sizes=(2,) * TASKS,
-        class_order=tuple(range(2 * TASKS)), resumed_at=resumed_at,
-    )  # fmt: skip
+        engine_version=engine_version,
+        spec_digest=spec.digest(),
+        device=device,
+        dataset_fingerprint="f" * 64,
+        task_sizes=(2,) * TASKS,
+        class_order=tuple(range(2 * TASKS)),
+        resumed_at=resumed_at,
+    )
 
 
 def evaluated(spec: RunSpec, task: int) -> TaskEvaluated:
     exemplars = 50 if BY_NAME[spec.method.name].uses_memory else 0
     return TaskEvaluated(
-        task=task, known=2 * task, seen=2 * task + 2, test_images=(IMAGES,) * (task + 1),
+        task=task,
+        known=2 * task,
+        seen=2 * task + 2,
+        test_images=(IMAGES,) * (task + 1),
         results={
-            name: Counts(correct=counts(spec.seed, task, name), correct_top5=(IMAGES,) * (task + 1)) for name in BY_NAME[spec.method.name].classifiers
+            name: Counts(correct=counts(spec.seed, task, name), correct_top5=(IMAGES,) * (task + 1))
+            for name in BY_NAME[spec.method.name].classifiers
         },
-        footprint=Footprint(parameters=1000 + task, backbone_parameters=900, exemplars=exemplars, counted_bytes=3600 + 64 * exemplars, kept_bytes=8000),
-    )  # fmt: skip
+        footprint=Footprint(
+            parameters=1000 + task,
+            backbone_parameters=900,
+            exemplars=exemplars,
+            counted_bytes=3600 + 64 * exemplars,
+            kept_bytes=8000,
+        ),
+    )
 
 
 def finished(spec: RunSpec) -> RunFinished:

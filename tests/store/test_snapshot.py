@@ -27,7 +27,10 @@ OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 
 @pytest.fixture
 def told(scenario: Scenario) -> list[dict[str, Any]]:
-    """The snapshot of a service with two methods, a replay, a failed run and a reported result, as it comes over the wire."""
+    """The snapshot of a service, as it comes over the wire.
+
+    It has two methods, a replay, a failed run and a reported result.
+    """
     scenario.submit(scenario.spec("icarl"))
     scenario.submit(scenario.spec("replay", (1,)))
     scenario.complete_all()

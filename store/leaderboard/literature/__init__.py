@@ -1,13 +1,16 @@
-"""Published results on our tracks. They are shown with their source and never ranked with runs of this service.
+"""Published results on tracks of this project, shown with their source and never ranked with runs of this service.
 
-`cil_survey.json` holds the figures of one survey as they were transcribed: curves, stated averages, forgetting, and the
-rows where a curve's mean and the stated average disagree.
+`cil_survey.json` has the figures of one survey as transcribed: curves, stated averages, forgetting, and the
+rows
+where the mean of a curve and the stated average disagree.
 
 Decisions:
-    * A stated average takes precedence over the mean of the transcribed curve; where they differ, the note says so.
-    * A row names the preset of our method that does what its source ran, and the classifier its figures belong to.
-      Only an entry of that recipe, under that classifier, is compared with the row (`comparable`).
-    * Methods this service lacks are shown too.
+    * A stated average takes precedence over the mean of the transcribed curve; where they differ, a note says
+      so.
+    * A row names the preset of the method that does what its source ran, and the classifier of its figures.
+      Only
+      an entry of that recipe, under that classifier, is compared with the row (`comparable`).
+    * Methods that this service lacks are shown too.
 """
 
 from __future__ import annotations
@@ -28,14 +31,16 @@ from cil_core.spec.suites import SURVEYED, SURVEYED_HALF_BASE
 SURVEY = Citation(
     key="zhou2024survey",
     title="Class-Incremental Learning: A Survey",
-    authors="Zhou, Da-Wei and Wang, Qi-Wei and Qi, Zhi-Hong and Ye, Han-Jia and Zhan, De-Chuan and Liu, Ziwei",
+    authors="Zhou, Da-Wei and Wang, Qi-Wei and Qi, Zhi-Hong and Ye, Han-Jia and Zhan, De-Chuan and Liu, "
+    "Ziwei",
     venue="IEEE Transactions on Pattern Analysis and Machine Intelligence (TPAMI)",
     year=2024,
     arxiv="2302.03648",
 )
 CAVEAT = (
-    "One class order (seed 1993), 2000 exemplars in total; most methods start from one shared first-task checkpoint. "
-    "Transcribed by hand from an OCR text of the paper's tables."
+    "One class order (seed 1993), 2000 exemplars in total; most methods start from one shared first-task "
+    "checkpoint."
+    " Transcribed by hand from an OCR text of the paper's tables."
 )
 _ELSEWHERE = {
     "L2P": "a vision transformer pre-trained on a large dataset",
@@ -60,14 +65,15 @@ _OURS = {
 
 
 class ExternalResult(Frozen):
-    """What a paper, or a user of this service, reports for one method on one track. Accuracies and forgetting are fractions."""
+    """What a paper or a user reports for one method on one track; accuracies are fractions."""
 
     track_slug: str
     title: str = Field(description="The method as the paper names it.")
     method: str | None = Field(description="The method of this service that it is; None if there is none.")
     preset: str | None = Field(
         default=None,
-        description="The preset of that method that does what the source ran, `default` for its defaults; None if the "
+        description="The preset of that method that does what the source ran, `default` for its defaults; "
+        "None if the "
         "source's recipe is unknown, so that nothing compares with the row.",
     )
     classifier: str | None = Field(

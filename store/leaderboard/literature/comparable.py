@@ -1,4 +1,4 @@
-"""Our entries that a reported result may be compared with: those of the same recipe, under the same classifier."""
+"""Entries that compare with a reported result: those of the same recipe under the same classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from store.leaderboard.literature import ExternalResult
 
 
 def comparable(session: Session, track_slug: str, rows: Sequence[ExternalResult]) -> list[Entry | None]:
-    """For each row, the entry of its recipe that finished last; None if there is none or the recipe is unknown."""
+    """For each row, the entry of its recipe that finished last.
+
+    None without one, or for an unknown recipe.
+    """
     digests = [row.recipe.digest() if row.recipe else None for row in rows]
     query = select(Summary.entry_id, Summary.classifier, Run.recipe_digest).join(
         Run, Run.id == Summary.run_id

@@ -65,7 +65,8 @@ def test_an_administrator_may_everything(database: Database, ada: str) -> None:
 def test_a_role_limits_what_tokens_can_be_given(database: Database, ada: str) -> None:
     with pytest.raises(
         ValueError,
-        match="the role submitter does not allow the scope 'admin'; allowed: jobs:write, results:write, tokens:write",
+        match="the role submitter does not allow the scope 'admin'; "
+        "allowed: jobs:write, results:write, tokens:write",
     ):
         issue(database, ada, "admin")
     change_role(database, ada, Role.viewer)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tests.store.conftest import Scenario
 
 ENDINGS = ("succeeded", "failed", "cancelled", "dead")
-RESULT = "INSERT INTO task_results SELECT run_id, 4, classifier, {attempt}, known, seen, test_images, correct, correct_top5, footprint, diagnostics, seconds, created_at"
+RESULT = (
+    "INSERT INTO task_results SELECT run_id, 4, classifier, {attempt}, known, seen, test_images, correct, "
+    "correct_top5, footprint, diagnostics, seconds, created_at"
+)
 
 
 @pytest.fixture

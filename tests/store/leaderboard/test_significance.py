@@ -61,7 +61,10 @@ def test_holm_by_hand() -> None:
 
 
 def test_average_ranks_and_the_critical_difference_of_demsar() -> None:
-    """Four methods on fourteen datasets: q = 2.569 (Demšar 2006, table 5), CD = 2.569 √(4·5 / (6·14)) = 1.25 (his section 3.2.2)."""
+    """Demšar 2006, section 3.2.2: four methods on fourteen datasets.
+
+    q = 2.569 (table 5), CD = 2.569 √(4·5 / (6·14)) = 1.25.
+    """
     random = np.random.default_rng(0)
     scores = random.random((14, 4)) + np.array([0.0, 0.5, 1.0, 1.5])
     ranking = rank(["a", "b", "c", "d"], scores.tolist())

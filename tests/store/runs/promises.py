@@ -1,4 +1,4 @@
-"""The promises of the run state machine, checked on the rows of a second connection after every step of a history."""
+"""The promises of the run state machine, checked on a second connection after every step of a history."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class PromisedHistories(RuleBasedStateMachine):
         assert run["charged"] == sum(attempt["outcome"] != "released" for attempt in attempts) <= MAX_ATTEMPTS
 
     def check_results(self, states: dict[str, RunState]) -> None:
-        """At most one result for a run, task and classifier, and no other than its seed's; a success has all of them."""
+        """At most one result per run, task and classifier, with the counts of its seed. A success has all."""
         seeds = {run["id"]: run["seed"] for run in self.rows("SELECT id, seed FROM runs")}
         results = self.rows("SELECT * FROM task_results")
         assert len({(row["run_id"], row["task"], row["classifier"]) for row in results}) == len(results)

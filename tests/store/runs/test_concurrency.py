@@ -111,7 +111,8 @@ class Town:
     def what_waits(self) -> list[str]:
         with self.database.reading() as session:
             open_runs = [
-                f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, charged {run.charged}, not before {run.not_before}, lease {run.lease_until}"
+                f"{run.id} {run.state}, attempt {run.attempt} of {run.worker_id}, charged {run.charged},"
+                f" not before {run.not_before}, lease {run.lease_until}"
                 for run in session.scalars(select(Run).where(Run.finished_at.is_(None)))
             ]
             return open_runs + [

@@ -1,8 +1,13 @@
-"""The run state machine under random histories: several workers, crashes between any two statements, expired leases, replays, drains, cancellations.
+"""The run state machine under random histories.
 
-Hypothesis drives the real functions on a real database; a second connection (`tests/store/beside.py`) looks at the rows. A worker that was fenced out
-does not know it, and tries everything all the same. Time passes by moving the lease columns into the past of the database's clock. Each rule foretells
-what must happen; `promises` says what must hold after every step.
+They have several workers, crashes between any two statements, expired leases, replays, drains and
+cancellations.
+Hypothesis drives the real functions on a real database; a second connection (`tests/store/beside.py`) reads
+rows.
+A fenced-out worker does not know it and tries everything all the same. Time passes by moving the lease
+columns into
+the past of the database's clock. Each rule predicts its outcome; `promises` checks the invariants after every
+step.
 """
 
 from __future__ import annotations
@@ -83,7 +88,7 @@ class Histories(PromisedHistories):
 
     @rule(target=claims, worker=st.sampled_from(WORKERS))
     def another_takes_over(self, worker: runs.WorkerOffer) -> MultipleResults[runs.Claim] | runs.Claim:
-        """What separate rules do too seldom: a run is lost and claimed again, while its old worker knows nothing of it."""
+        """A run is lost and claimed again while its old worker knows nothing of it: rare otherwise."""
         self.leases_run_out()
         self.reap(None)
         self.back_offs_pass()

@@ -1,4 +1,4 @@
-"""Recording: results are accepted once, from whoever holds the run, and a run succeeds with the whole matrix or not at all."""
+"""Recording what a run reports: events, results, success, and everything that is refused."""
 
 from __future__ import annotations
 
