@@ -1,4 +1,4 @@
-"""Published results on tracks of this project, shown with their source and never ranked with runs of this service.
+"""Published results on tracks of this project, shown with their source and never ranked.
 
 `cil_survey.json` has the figures of one survey as transcribed: curves, stated averages, forgetting, and the
 rows

@@ -253,7 +253,7 @@ def test_a_track_without_results_is_listed_too(scenario: Scenario) -> None:
         ]
 
 
-# ------------------------------------------------------------ against joint training, on the frontier, for tuning
+# ---------------------------------------- against joint training, on the frontier, for tuning
 
 
 def test_intransigence_is_there_once_joint_training_has_run(scenario: Scenario) -> None:
