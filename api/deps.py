@@ -1,9 +1,10 @@
-"""What routes are handed: the database, the settings, who is asking, and query parameters with a fixed set of values.
+"""Dependencies of routes: the database, the settings, the authenticated user and the parts of the process.
 
 Decisions:
-    * A route opens its transaction itself and commits it before it answers: one request is one transaction.
-    * What is handed over without waiting is a coroutine: FastAPI runs every other dependency in a thread of its own, which takes longer than what it does.
-    * Reads are public and not limited. Writing needs a bearer token with the right scope, checked before the body is looked at.
+    * A route opens its own transaction and commits it before it responds: one request is one transaction.
+    * A dependency that never blocks is a coroutine, because FastAPI runs every other one in a thread.
+    * Reads are public and unlimited. A write needs a bearer token with the right scope, checked before the
+      body.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from api.http import problems
 from api.http.cursors import Cursors
 from api.http.problems import Problem
-from api.http.rates import Rates, Standing
+from api.http.rates import Rates, Usage
 from api.live.answer_cache import AnswerCache
 from api.live.event_feed import EventFeed
 from api.live.revisions import Revisions
@@ -70,14 +71,15 @@ FeedDep = Annotated[EventFeed, Depends(_feed)]
 
 
 def requires(scope: Scope, *, to_read: bool = False) -> Callable[..., Principal]:
-    """A dependency: whoever asks, if their token has `scope` and is not used too often.
+    """A dependency: the owner of the request's token.
 
     Args:
-        scope: what the token must allow.
-        to_read: the request writes nothing, so it is not counted.
+        scope: required of the token.
+        to_read: the request writes nothing, so it does not count against the rate.
 
     Raises:
-        Problem: unauthenticated without a valid token, forbidden without the scope, too-many-requests beyond the rates of the settings.
+        Problem: unauthenticated without a valid token, forbidden without the scope, too-many-requests beyond
+            the rates of the settings.
     """
 
     def principal(
@@ -102,7 +104,7 @@ def authenticated(
     *,
     to_read: bool = False,
 ) -> Principal:
-    """Whoever shows `token`, if it has `scope` and is not used too often; `response` is told how much of its rate is left.
+    """The owner of `token`; headers of `response` report the rest of its rate.
 
     Raises:
         Problem: as `requires`.
@@ -110,46 +112,42 @@ def authenticated(
     rates, address = rates_of(request), request.client.host if request.client else "unknown"
     settings: Settings = request.app.state.settings
     if token is None:
-        raise _unauthenticated("no token was given", "")
+        raise _unauthenticated("no token was sent", "")
     with database.reading() as session:
         found = accounts.authenticate(session, token)
     if found is None:
-        # Only whoever shows an invalid one is refused: others may write from behind the same address.
+        # Only requests with invalid tokens are refused: other users may share the address.
         within(rates.hit("invalid tokens", address, settings.failures_per_minute), "invalid tokens")
-        raise _unauthenticated(
-            "the token is not valid: unknown, expired or revoked", ', error="invalid_token"'
-        )
+        raise _unauthenticated("the token is unknown, expired or revoked", ', error="invalid_token"')
     if not to_read:
-        standing = within(
+        usage = within(
             rates.hit("writes", found.token_id, settings.writes_per_minute), "requests with this token"
         )
-        response.headers.update(standing.headers)
+        response.headers.update(usage.headers)
     if not found.may(scope):
-        raise Problem(
-            problems.FORBIDDEN,
-            f"this needs a token with the scope {scope.value!r}; yours has: {', '.join(sorted(found.scopes)) or 'none'}",
-        )
+        scopes = ", ".join(sorted(found.scopes)) or "none"
+        raise Problem(problems.FORBIDDEN, f"the scope {scope.value!r} is required; this token has: {scopes}")
     return found
 
 
 def rates_of(request: Request) -> Rates:
-    """The counters of this process."""
+    """The rate limits of this process."""
     return request.app.state.rates  # type: ignore[no-any-return]
 
 
-def within(standing: Standing, what: str) -> Standing:
-    """The standing of a request that is within its limit.
+def within(usage: Usage, what: str) -> Usage:
+    """The usage of a limit, if it allows the request; `what` names the limited requests.
 
     Raises:
-        Problem: too-many-requests, if it is not; `what` says of what.
+        Problem: too-many-requests.
     """
-    if not standing.allowed:
+    if not usage.allowed:
         raise Problem(
             problems.TOO_MANY_REQUESTS,
-            f"{standing.limit} {what} are allowed in a minute",
-            headers=standing.headers,
+            f"{usage.limit} {what} are allowed per minute",
+            headers=usage.headers,
         )
-    return standing
+    return usage
 
 
 def _reader(
@@ -158,7 +156,7 @@ def _reader(
     database: DatabaseDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
 ) -> Principal | None:
-    """Whoever reads, if they show a token; it must then be valid."""
+    """The owner of the request's token, if it has one; an invalid token is refused."""
     if given is None:
         return None
     with database.reading() as session:
@@ -166,7 +164,7 @@ def _reader(
     if found is None:
         return authenticated(
             request, response, database, given.credentials, Scope.jobs_write
-        )  # which counts the failure and refuses it
+        )  # counts the failure and raises
     return found
 
 
@@ -177,7 +175,7 @@ Submitter = Annotated[Principal, Depends(requires(Scope.jobs_write))]
 
 @contextmanager
 def writing(database: Database, principal: Principal) -> Iterator[Session]:
-    """A writing transaction on behalf of `principal`, whose token is noted as used."""
+    """A writing transaction on behalf of `principal`; it also records the use of the token."""
     with database.transaction() as session:
         if principal.use_is_due:
             accounts.note_use(session, principal.token_id)

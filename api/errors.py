@@ -1,13 +1,14 @@
-"""Every exception that may end a request, translated to a problem (RFC 9457).
+"""Translates every exception that ends a request to a problem (RFC 9457).
 
-    Problem                     as it is
-    RequestValidationError      invalid-body with JSON pointers, invalid-query, or not-found for an impossible identifier
-    InvalidSpec                 invalid-body: the engine's own checks, `field` is the pointer
-    StoreError                  not-found, already-terminal, idempotency-key-reused, request-in-flight, invalid-cursor, not-comparable
-    HTTPException (routing)     not-found, method-not-allowed
-    SQLAlchemy's OperationalError, InterfaceError and pool timeouts    database-unavailable, with Retry-After
+    Problem                     unchanged RequestValidationError      invalid-body with JSON pointers,
+    invalid-query, or not-found for an impossible identifier InvalidSpec                 invalid-body: the
+    engine's own checks, `field` is the pointer StoreError                  not-found, already-terminal,
+    idempotency-key-reused, request-in-flight, invalid-cursor, not-comparable HTTPException (routing)
+    not-found, method-not-allowed SQLAlchemy's OperationalError, InterfaceError and pool timeouts
+    database-unavailable, with Retry-After
 
-Anything else is an error of ours: `api.http.middleware` logs it and answers `internal`. A browser gets the same as a page.
+Any other exception is a defect: `api.http.middleware` logs it and answers `internal`. A browser receives the
+problem as a page.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def invalid_request(error: RequestValidationError, model: type[BaseModel]) -> Pr
 
 
 def _expected_body(request: Request) -> type[BaseModel]:
-    """The model of the body of the route that was asked."""
+    """The model of the body of the matched route."""
     field = request.scope["route"].body_field
     expected = field.field_info.annotation if field else None
     return expected if isinstance(expected, type) and issubclass(expected, BaseModel) else BaseModel
@@ -105,7 +106,7 @@ _REFUSALS: dict[type[Exception], Callable[[str], Problem]] = {
     NotReplayable: lambda said: Problem(problems.NOT_REPLAYABLE, said),
     NotComparable: lambda said: Problem(problems.NOT_COMPARABLE, said),
 }
-"""What the store refuses, and how that is told."""
+"""The problem for each exception of the store."""
 
 
 def _answer_translated(translate: Callable[[str], Problem], request: Request, error: Exception) -> Response:
@@ -134,7 +135,7 @@ def _routing(request: Request, error: Exception) -> Problem:
                 f"{request.method} is not allowed here; allowed: {allowed}",
                 headers={"Allow": allowed},
             )
-    return Problem(problems.INVALID_JSON, "the body cannot be read as JSON")
+    return Problem(problems.INVALID_JSON, "the body is not valid JSON")
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -149,10 +150,10 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 def _unavailable(error: Exception) -> Problem:
-    log.error("the database does not answer: %s", error)
+    log.error("the database does not respond: %s", error)
     return Problem(
         problems.UNAVAILABLE,
-        "the database does not answer; nothing was written",
+        "the database does not respond; nothing was written",
         headers={"Retry-After": "5"},
     )
 

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document; a test submits each of them."""
+"""Examples of jobs in the OpenAPI document; a test submits each of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 JOBS: dict[str, Any] = {
     "defaults": {
-        "summary": "iCaRL with its published defaults on a well-known track",
+        "summary": "iCaRL with its published defaults on a common track",
         "value": {
             "method": {"name": "icarl", "temperature": 2.0},
             "track": "cifar100-b0-inc10-m2000-resnet32",
@@ -14,7 +14,7 @@ JOBS: dict[str, Any] = {
         },
     },
     "small": {
-        "summary": "A run of seconds on a CPU",
+        "summary": "A run that takes seconds on a CPU",
         "value": {
             "method": {"name": "replay", "preset": "small"},
             "track": "digits-b0-inc2-m50-convnet",
@@ -23,7 +23,7 @@ JOBS: dict[str, Any] = {
         },
     },
     "spelled out": {
-        "summary": "A track spelled out, with a memory budget in bytes",
+        "summary": "A track as an object, with a memory budget in bytes",
         "value": {
             "method": {"name": "finetune", "later_tasks": {"epochs": 10, "milestones": [6, 8]}},
             "track": {

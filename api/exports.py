@@ -1,8 +1,8 @@
-"""A leaderboard as a file for papers and spreadsheets: CSV, LaTeX (booktabs), Markdown, and the papers as BibTeX.
+"""A leaderboard as a file: CSV, LaTeX (booktabs) and Markdown; its papers as BibTeX.
 
 Decisions:
-    * CSV carries every number in full; LaTeX and Markdown print what a paper prints: per cent with the 95 % interval where there is one.
-    * A text cell that a spreadsheet would take for a formula gets an apostrophe in front.
+    * CSV has full precision; LaTeX and Markdown print per cent with the 95 % interval, as papers do.
+    * A text cell that a spreadsheet would evaluate as a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LATEX = {
 
 
 def to_csv(entries: Sequence[Entry], slug: str) -> str:
-    """One line an entry, accuracies as fractions."""
+    """One line per entry, accuracies as fractions."""
     spread = [f"{name}_{part}" for name in METRIC for part in ("mean", "std", "low", "high")]
     kept = [
         "exemplars",
@@ -51,7 +51,7 @@ def to_csv(entries: Sequence[Entry], slug: str) -> str:
 
 
 def to_markdown(entries: Sequence[Entry], slug: str) -> str:
-    """A table as GitHub reads it."""
+    """A table in GitHub's Markdown."""
     lines = ["| " + " | ".join(_HEADERS) + " |", "| ---: | :--- |" + " ---: |" * (len(_HEADERS) - 2)]
     lines += [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in _printed(entry)) + " |" for entry in entries
@@ -60,7 +60,7 @@ def to_markdown(entries: Sequence[Entry], slug: str) -> str:
 
 
 def to_latex(entries: Sequence[Entry], slug: str) -> str:
-    """A `tabular` with booktabs rules; the methods are cited by the keys of their BibTeX entries."""
+    """A `tabular` with booktabs rules; methods are cited by the keys of their BibTeX entries."""
     rows = []
     for entry in entries:
         cells = [_latex(cell).replace("±", r"$\pm$").replace("–", "--") for cell in _printed(entry)]
@@ -85,7 +85,7 @@ def to_latex(entries: Sequence[Entry], slug: str) -> str:
 
 
 def to_bibtex(entries: Sequence[Entry], slug: str) -> str:
-    """The papers of the methods on a leaderboard, once each, by key."""
+    """The papers of the methods on a leaderboard, sorted by key."""
     citations = {
         citation.key: citation.bibtex for entry in entries if (citation := BY_NAME[entry.method].citation)
     }
@@ -102,7 +102,7 @@ WRITERS: dict[str, tuple[Callable[[Sequence[Entry], str], str], str, str]] = {
     "bibtex": (to_bibtex, "application/x-bibtex; charset=utf-8", "bib"),
     "markdown": (to_markdown, "text/markdown; charset=utf-8", "md"),
 }
-"""By format: who writes it, its media type and its file ending."""
+"""By format: its writer, media type and file extension."""
 
 _PRINTED = tuple(metric for metric in METRICS if metric.headline)
 _HEADERS = (
@@ -113,7 +113,7 @@ _HEADERS = (
     "Parameters (M)",
     "Seeds",
 )
-_NOTE = "Mean over seeds, with the half-width of the 95 % confidence interval (Student's t) where there are at least 3."
+_NOTE = "Mean over seeds ± half-width of the 95 % confidence interval (Student's t) for 3 or more seeds."
 
 
 def _printed(entry: Entry) -> list[str]:

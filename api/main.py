@@ -1,9 +1,11 @@
-"""`create_app`: the API and the pages, put together.
+"""`create_app`: the application with the API and the pages.
 
-Run it with `uvicorn --factory api.main:from_environment`; `Settings` reads the environment. Decisions:
-    * Nothing is opened when this module is imported, and the database only when it is first asked: the process starts and says it lives while the
-      database is still away.
-    * The interactive documentation of FastAPI is off: it loads scripts from elsewhere, which the content security policy forbids.
+Run it with `uvicorn --factory api.main:from_environment`; `Settings` reads the environment. Behind a proxy
+that serves the site below a path, add `--root-path /PATH`. Decisions:
+    * Importing this module opens nothing, and the first query opens the database: the process is alive before
+      the database responds.
+    * FastAPI's interactive documentation is off: it loads scripts of other origins, which the content
+      security policy forbids.
 """
 
 from __future__ import annotations
@@ -51,10 +53,10 @@ from store import logs
 from store.database.session import Database
 
 SETTLES_AFTER_SECONDS = (1.0, 30.0)
-"""When what is loaded is declared permanent: once the process is up, and when it has been used."""
+"""When loaded objects leave the garbage collector: after the start, and after some use."""
 
 _YOUNG_COLLECTIONS_A_FULL_ONE = 100
-"""Python's own number is 10."""
+"""Python's default is 10."""
 
 _ROUTES = (
     tracks.router,
@@ -67,7 +69,7 @@ _ROUTES = (
     catalog.router,
     tokens.router,
 )
-"""What is asked most comes first: a request is compared with each route before its own."""
+"""In order of use: a request is compared with every route before its own."""
 
 _PAGES = (
     home.router,
@@ -85,7 +87,7 @@ _PAGES = (
 
 
 def from_environment() -> FastAPI:
-    """The application of a process of its own, which logs as the service does: `Middleware` logs every request, so uvicorn need not."""
+    """The application of a server process, with its logging: requests are logged by the middleware."""
     settings = Settings()
     logs.configure(settings.log_format)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -100,10 +102,11 @@ def from_environment() -> FastAPI:
 
 
 def _settle() -> None:
-    """Load what the first leaderboard needs, and take what is there for good out of the garbage collector's way.
+    """Import what the first leaderboard needs, and exempt permanent objects from garbage collection.
 
-    A full collection looks at every object of every library, a tenth of a second in which nobody is answered, and answers of many rows bring it about often.
-    What is left to it, such as the entries that are kept, changes slowly: it comes ten times more rarely than it would.
+    A full collection traverses the objects of every library and blocks all requests for a tenth of a second.
+    Responses with many rows trigger it often. The remaining objects change slowly, so it may run ten times
+    less often.
     """
     importlib.import_module("scipy.special")
     gc.collect()
@@ -112,12 +115,18 @@ def _settle() -> None:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application with these settings; logging is left as it is."""
+    """The application with these settings; logging stays as configured."""
     app = FastAPI(
-        title="CIL leaderboard", version=__version__, summary="A benchmark leaderboard for class-incremental learning.", description=openapi.DESCRIPTION,
-        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, lifespan=_lifespan,
-    )  # fmt: skip
-    _keep(app, settings)
+        title="CIL leaderboard",
+        version=__version__,
+        summary="A benchmark leaderboard for class-incremental learning.",
+        description=openapi.DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    _attach(app, settings)
     versioned = APIRouter(prefix="/api/v1")
     for router in _ROUTES:
         versioned.include_router(router)
@@ -130,8 +139,8 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _keep(app: FastAPI, settings: Settings) -> None:
-    """What lives as long as the application."""
+def _attach(app: FastAPI, settings: Settings) -> None:
+    """Create the objects that live as long as the application."""
     database = Database(settings.database_url)
     app.state.settings = settings
     app.state.database = database

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what FastAPI writes, with the problem's schema that every route refers to."""
+"""The OpenAPI 3.1 document: FastAPI's, with the schemas that routes refer to by name."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from api.schemas.jobs import Events
 
 DESCRIPTION = """Submit class-incremental learning experiments, follow them, and compare their results.
 
-Reading is public. Writing needs a bearer token. Errors are `application/problem+json` (RFC 9457): a stable `type`, and `errors` with a JSON pointer to each
-faulty field. Unknown fields and query parameters are refused."""
+Reading is public. Writing requires a bearer token. Errors are `application/problem+json` (RFC 9457) with a
+stable `type`; `errors` locates each faulty field by a JSON pointer. Unknown fields and query parameters are
+refused. Every GET route also answers HEAD."""
 
 _REFERRED = (ProblemAnswer, Events)
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer with this document."""
+    """Make `app` serve this document."""
 
-    def document() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            written = get_openapi(
+            document = get_openapi(
                 title=app.title,
                 version=app.version,
                 summary=app.summary,
@@ -31,12 +32,12 @@ def install(app: FastAPI) -> None:
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
-            schemas = written["components"]["schemas"]
+            schemas = document["components"]["schemas"]
             for model in _REFERRED:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas |= schema.pop("$defs", {})
                 schemas[model.__name__] = schema
-            app.openapi_schema = written
+            app.openapi_schema = document
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]

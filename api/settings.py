@@ -1,9 +1,9 @@
-"""`Settings`: everything the API takes from its environment, as `CIL_…` variables.
+"""`Settings`: the API's environment variables, `CIL_…`.
 
 Decisions:
-    * The database has no default: a service that silently starts on an empty SQLite file is worse than one that says what is missing.
-    * Without a Redis URL nothing is rung; workers then find runs by looking every few seconds.
-    * Limits protect the machines behind the service; each refusal says the limit.
+    * The database has no default: a missing variable is an error, never a service on an empty SQLite file.
+    * Without a Redis URL workers receive no wake-ups and find runs by polling every few seconds.
+    * Limits protect the machines behind the service; each refusal states the limit.
 """
 
 from __future__ import annotations
@@ -21,43 +21,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CIL_", frozen=True, extra="forbid", env_ignore_empty=True)
 
-    database_url: str = Field(description="sqlite:///path or postgresql+psycopg://user:password@host/name.")
+    database_url: str = Field(
+        description="`sqlite:///PATH` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`."
+    )
     redis_url: str | None = Field(
-        default=None, description="Where the workers' doorbell hangs, e.g. redis://localhost:6379/0."
+        default=None,
+        description="Redis that wakes up workers and shares rate limits, e.g. redis://localhost:6379/0.",
     )
     secret_key: SecretStr = Field(
         default_factory=lambda: SecretStr(secrets.token_hex(32)),
         min_length=16,
-        description="Signs cursors. Several API processes behind one address need the same one; by default each start draws its own.",
+        description="Signs page cursors. API processes behind one address need the same key; "
+        "by default each process draws its own.",
     )
     log_format: Literal["json", "text"] | None = Field(
-        default=None, description="By default text in a terminal and JSON elsewhere."
+        default=None, description="Format of the log; by default text in a terminal and JSON elsewhere."
     )
-    max_epochs: int = Field(
-        default=1000, ge=1, description="Longest schedule a submission may ask for, in epochs."
-    )
+    max_epochs: int = Field(default=1000, ge=1, description="Most epochs of one schedule.")
     max_seeds: int = Field(default=20, ge=1, le=100, description="Most seeds of one job.")
-    max_queued_runs: int = Field(
-        default=500, ge=1, description="Most runs one user may have queued or running."
-    )
+    max_queued_runs: int = Field(default=500, ge=1, description="Most queued and running runs per user.")
     writes_per_minute: int = Field(
-        default=600, ge=1, description="Requests a token may write with in a minute."
+        default=600, ge=1, description="Most writing requests per token and minute."
     )
     failures_per_minute: int = Field(
-        default=60, ge=1, description="Invalid tokens an address may send in a minute before it has to wait."
+        default=60, ge=1, description="Most requests with invalid tokens per address and minute."
     )
-    snapshots_per_minute: int = Field(
-        default=6, ge=1, description="Snapshots of everything that an address may ask for in a minute."
-    )
+    snapshots_per_minute: int = Field(default=6, ge=1, description="Most snapshots per address and minute.")
     max_body_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest request body, in bytes.")
     max_json_depth: int = Field(default=16, ge=4, le=200, description="Deepest nesting of a JSON body.")
     event_poll: timedelta = Field(
         default=timedelta(seconds=0.5),
-        description="How often the event log is read for the streams that follow it.",
+        description="Interval between reads of the event log while event streams are open.",
     )
     max_event_streams_per_address: int = Field(
-        default=500, ge=1, description="Most of these that one address may hold."
+        default=500, ge=1, description="Most open event streams per address."
     )
-    max_event_streams: int = Field(
-        default=1000, ge=1, description="Most event streams one API process serves at a time."
-    )
+    max_event_streams: int = Field(default=1000, ge=1, description="Most open event streams per API process.")

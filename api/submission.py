@@ -1,8 +1,9 @@
-"""`Submissions`: the one way in which jobs are submitted, replayed and cancelled, for JSON routes and pages alike.
+"""`Submissions`: submits, replays and cancels jobs, for JSON routes and pages alike.
 
 Decisions:
     * A job is checked before anything is written, so a refused one never takes the write lock.
-    * Idempotency key, job and quota share one transaction: a refused submission leaves neither a job nor a used key.
+    * Idempotency key, job and quota share one transaction: a refused submission leaves neither a job nor a
+      used key.
     * Few submissions run at a time. Those that wait for a lock occupy no thread that a reader needs.
 """
 
@@ -217,7 +218,7 @@ def check_quota(session: Session, job: Job, user_id: str, limits: Settings) -> N
     waiting = pending_runs(session, user_id)
     if waiting > limits.max_queued_runs and any(not link.reused for link in job.links):
         detail = (
-            f"with this job {waiting} of your runs would wait or run; the limit is {limits.max_queued_runs}"
+            f"with this job you would have {waiting} unfinished runs; the limit is {limits.max_queued_runs}"
         )
         raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
 

@@ -1,8 +1,9 @@
-"""Conditional requests: whoever has an answer already is told that it still holds (RFC 9110, section 13).
+"""Conditional requests (RFC 9110, section 13): a client with a current copy receives 304.
 
 Decisions:
-    * A finished run never changes: its tag is strong. A leaderboard changes when a run finishes on its track: its tag is weak and counts them.
-    * Tags name the version of the software, since another one may write the same results differently.
+    * A finished run never changes, so its tag is strong. A leaderboard changes when a run finishes on its
+      track, so its tag is weak and contains the track's revision.
+    * Tags contain the software's version, because another version may format the same results differently.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from cil_core import ENGINE_VERSION, __version__
 
 
 def strong(*parts: object) -> str:
-    """The tag of an answer that never changes."""
+    """The tag of a response that never changes."""
     return f'"{"-".join(map(str, (__version__, ENGINE_VERSION, *parts)))}"'
 
 
 def weak(*parts: object) -> str:
-    """The tag of an answer that says the same as long as `parts` do."""
+    """The tag of a response that is equivalent while `parts` are equal."""
     return f"W/{strong(*parts)}"
 
 
 def holds(request: Request, tag: str) -> bool:
-    """Whether the caller has what `tag` names: `If-None-Match` lists it, or anything."""
+    """Whether `If-None-Match` lists `tag` or is `*`."""
     given = [
         one.strip().removeprefix("W/")
         for line in request.headers.getlist("if-none-match")
@@ -33,5 +34,5 @@ def holds(request: Request, tag: str) -> bool:
 
 
 def unchanged(tag: str) -> Response:
-    """The answer without a body."""
+    """The response 304."""
     return Response(status_code=304, headers={"ETag": tag})

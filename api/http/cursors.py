@@ -1,4 +1,4 @@
-"""`Cursors`: the store's page cursors, signed on their way out and checked on their way in, so that nobody can make one up."""
+"""`Cursors`: signs the store's page cursors and checks the signature, so that clients cannot forge them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Cursors:
         self._key = hashlib.sha256(b"cursor:" + secret.encode()).digest()
 
     def sign(self, cursor: str | None) -> str | None:
-        """A cursor as the client gets it; None on the last page."""
+        """The cursor with its signature; None on the last page."""
         return None if cursor is None else self._signature(cursor) + cursor
 
     def check(self, given: str | None) -> str | None:
-        """The cursor that was signed; None for the first page.
+        """The cursor without its signature; None for the first page.
 
         Raises:
-            Problem: it was not signed here.
+            Problem: invalid-cursor, if this service did not sign it.
         """
         if given is None:
             return None
@@ -45,11 +45,11 @@ class Cursors:
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Tell where the next page is (RFC 8288), if there is one."""
+    """Set the header `Link` to the next page (RFC 8288), if one exists."""
     if cursor:
         response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
 
 
 def invalid_cursor(detail: str) -> Problem:
-    """The problem for a cursor that is not ours or belongs to another list."""
+    """The problem for a forged cursor, or one of another list."""
     return Problem(problems.INVALID_CURSOR, detail, [Fault(parameter="cursor", detail=detail)])

@@ -1,9 +1,10 @@
-"""What pydantic found wrong with a request, as faults with JSON pointers.
+"""Pydantic's validation errors as faults with JSON pointers.
 
 Decisions:
-    * pydantic's location also names branches of unions (`icarl`, `function-after`); a pointer names only what stands in the body, so the
-      location is walked through the body and the rest is dropped.
-    * An unknown field is answered with the known ones. They are found by walking the same location through the models.
+    * Pydantic's location also names branches of unions (`icarl`, `function-after`). A pointer names only
+      parts of the body, so the location is followed through the body and the other parts are dropped.
+    * The fault of an unknown field lists the known ones, found by following the same location through the
+      models.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ def pointer(parts: Location) -> str:
 
 
 def body_faults(errors: Sequence[ErrorDetails], body: object, model: type[BaseModel]) -> list[Fault]:
-    """One fault for each thing pydantic found in the body.
+    """One fault per validation error of the body.
 
     Args:
-        errors: what it found; FastAPI has every location start with `body`.
-        body: what was sent.
-        model: what it should have been.
+        errors: of pydantic; in FastAPI every location starts with `body`.
+        body: the body.
+        model: the expected model.
     """
     return [_body_fault(error, body, model) for error in errors if not _follows(error, errors)]
 
@@ -52,7 +53,7 @@ def unknown_parameter(known: Iterable[str]) -> str:
 
 
 def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
-    """Whether a list is too short only because pydantic does not count its invalid items, which have their own errors."""
+    """Whether a list is too short only because pydantic does not count its invalid items."""
     place = error["loc"]
     return error["type"] == "too_short" and any(
         other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in errors
@@ -70,21 +71,19 @@ def _body_fault(error: ErrorDetails, body: object, model: type[BaseModel]) -> Fa
                 pointer=pointer([*where, "name"]), detail=f"{said}; known: {', '.join(sorted(BY_NAME))}"
             )
         case "extra_forbidden":
-            return Fault(
-                pointer=pointer(where),
-                detail=f"unknown field {where[-1]!r}; known: {', '.join(_known_fields(location[:-1], model))}",
-            )
+            known = ", ".join(_known_fields(location[:-1], model))
+            return Fault(pointer=pointer(where), detail=f"unknown field {where[-1]!r}; known: {known}")
         case "model_type" | "model_attributes_type" | "dict_type":
             return Fault(
                 pointer=pointer(where), detail=f"a JSON object is required; given: {_short(error['input'])}"
             )
     detail = _detail(error)
-    if isinstance(at, str) and beyond:  # a track's slug that reads well and names an impossible track
+    if isinstance(at, str) and beyond:  # a well-formed slug of an impossible track
         detail = f"{'.'.join(map(str, beyond))}: {detail}"
     first_word = detail.partition(" ")[0]
     if (
         isinstance(at, dict) and first_word in at
-    ):  # a complaint about a whole object that begins with the name of one field
+    ):  # an error of a whole object that begins with the name of one field
         where = [*where, first_word]
     return Fault(pointer=pointer(where), detail=detail)
 
@@ -95,18 +94,19 @@ def _in_body(
     """Follow `location` through the body.
 
     Returns:
-        The parts that stand in the body (and the last one, if it is the field that is absent); the value they lead to; the parts left out.
+        The parts found in the body, and the last part if it is the missing field; the value at the end of
+        these parts; the remaining parts.
     """
     found: list[str | int] = []
     beyond: list[str | int] = []
     at: Any = body
     for index, part in enumerate(location):
-        stands_there = (
+        is_present = (
             part in at
             if isinstance(at, dict)
             else isinstance(at, list) and isinstance(part, int) and part < len(at)
         )
-        if stands_there:
+        if is_present:
             at = at[part]
         elif not (absent and index == len(location) - 1):
             beyond.append(part)

@@ -1,7 +1,7 @@
 """Addresses below the path at which a proxy serves this site: ASGI's `root_path`, e.g. `/cil`.
 
-Decision: the proxy removes the prefix from requests, and the server is started with `--root-path /cil`. Every address
-in a response begins with the prefix; routes, metrics and logs never see it.
+Decision: the proxy removes the prefix from requests, and the server is started with `--root-path /cil`. Every
+address in a response begins with the prefix; routes, metrics and logs never see it.
 """
 
 from __future__ import annotations

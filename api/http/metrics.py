@@ -1,9 +1,10 @@
-"""What Prometheus reads at `/metrics`: requests as they are answered, queues and leases as the database has them when it asks.
+"""Metrics for Prometheus: requests of this process; queues, leases and workers from the database.
 
 Decisions:
-    * The database is asked when somebody reads, through the indexes of what is queued, running, or ended within the last hour: older runs cost
-      nothing.
-    * Routes are counted by their pattern, never by what a client wrote; what matches no route is `unmatched`.
+    * Each scrape queries the database through indexes of queued, running and recently ended runs. Older runs
+      cost nothing.
+    * Requests are counted by the route's pattern, never by the requested path; other requests count as
+      `unmatched`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Metrics:
     """The numbers of one API process.
 
     Args:
-        database: asked for queues, leases and workers.
-        streams: how many event streams are open.
+        database: queried for queues, leases and workers.
+        streams: returns the number of open event streams.
     """
 
     def __init__(self, database: Database, streams: Callable[[], int]) -> None:
@@ -35,12 +36,12 @@ class Metrics:
             "cil_requests", "Answered requests.", ["method", "route", "status"], registry=self._registry
         )
         self.latency = Histogram(
-            "cil_request_seconds", "Seconds until an answer began.", ["route"], registry=self._registry
+            "cil_request_seconds", "Seconds until the response started.", ["route"], registry=self._registry
         )
         self._registry.register(_Service(database, streams))
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -50,11 +51,11 @@ class _Service(Collector):
         self._streams = streams
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing in advance: registering must not ask the database."""
+        """Nothing: registration must not query the database."""
         return []
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The state of the service at this moment."""
+        """The current state of the service."""
         with self._database.reading() as session:
             waiting, (running, expired), workers = (
                 queues(session),
@@ -67,13 +68,13 @@ class _Service(Collector):
                 counts.recent_memory_peaks(session),
             )
         length = GaugeMetricFamily(
-            "cil_queue_runs", "Queued runs, those that wait to be tried again included.", labels=["queue"]
+            "cil_queue_runs", "Queued runs, including those that wait for a retry.", labels=["queue"]
         )
         ready = GaugeMetricFamily(
-            "cil_queue_ready_runs", "Queued runs a worker could take at once.", labels=["queue"]
+            "cil_queue_ready_runs", "Queued runs that a worker could claim now.", labels=["queue"]
         )
         oldest = GaugeMetricFamily(
-            "cil_queue_oldest_seconds", "How long the oldest ready run has waited.", labels=["queue"]
+            "cil_queue_oldest_seconds", "Waiting time of the oldest ready run.", labels=["queue"]
         )
         for queue in waiting:
             length.add_metric([queue.name], queue.length)
@@ -83,7 +84,7 @@ class _Service(Collector):
         states = {"queued": sum(queue.length for queue in waiting), "running": running, **ended}
         yield _labelled(
             "cil_runs",
-            "Runs that wait or run, and those that ended within the last hour, by state.",
+            "Queued and running runs, and runs that ended within the last hour, by state.",
             "state",
             states,
         )
@@ -92,17 +93,17 @@ class _Service(Collector):
         )
         memory = GaugeMetricFamily(
             "cil_run_peak_bytes",
-            "The most memory a run of the last hour held, on the host and on its device.",
+            "Peak memory of a run within the last hour, on the host and on its device.",
             labels=["device", "memory"],
         )
         for device, kind, value in peaks:
             memory.add_metric([device, kind], value)
         yield memory
-        yield GaugeMetricFamily("cil_running_runs", "Runs that are leased to a worker.", value=running)
+        yield GaugeMetricFamily("cil_running_runs", "Runs leased to a worker.", value=running)
         yield GaugeMetricFamily(
-            "cil_expired_leases", "Leases that ran out and were not reaped yet.", value=expired
+            "cil_expired_leases", "Expired leases that are not reaped yet.", value=expired
         )
-        yield GaugeMetricFamily("cil_workers", "Workers heard of within two minutes.", value=workers)
+        yield GaugeMetricFamily("cil_workers", "Workers seen within the last two minutes.", value=workers)
         yield GaugeMetricFamily(
             "cil_event_streams", "Open event streams of this process.", value=self._streams()
         )

@@ -1,11 +1,12 @@
 """`Middleware`: the outermost layer of every request and response.
 
-It sets the request id and the security headers, limits the body, counts and logs, answers HEAD, and translates
-unexpected exceptions. Decisions:
+It sets the request id and the security headers, limits the body, counts and logs, answers HEAD, and
+translates unexpected exceptions. Decisions:
     * Plain ASGI: it never buffers a response, so event streams flow through it.
-    * The content security policy allows this origin's own files and nothing inline. A route may set another policy.
-    * An exception without a translation is logged with its traceback and answered as `internal`. Once a response has
-      started, the exception is raised again.
+    * The content security policy allows this origin's own files and nothing inline. A route may set another
+      policy.
+    * An exception without a translation is logged with its traceback and answered as `internal`. Once a
+      response has started, the exception is raised again.
     * HEAD is GET without the body: the application handles GET and is cancelled when it has sent the headers.
 """
 
@@ -30,10 +31,16 @@ log = logging.getLogger(__name__)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
-        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "form-action 'self'", "base-uri 'none'",
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
         "frame-ancestors 'none'",
     )
-)  # fmt: skip
+)
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -166,7 +173,7 @@ class _Sender:
 
 
 def _counted(receive: Receive, limit: int) -> Receive:
-    """`receive` that refuses a body longer than `limit`, whatever its Content-Length."""
+    """`receive` that refuses a body longer than `limit`, including bodies without a Content-Length."""
     received = 0
 
     async def counted() -> Message:

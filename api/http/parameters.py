@@ -1,6 +1,7 @@
 """Path and query parameters, shared by JSON routes and pages.
 
-Decision: the query of a route is one model. Unknown parameters are refused, so a misspelt filter cannot pass unnoticed.
+Decision: the query of a route is one model. Unknown parameters are refused, so a misspelt filter cannot pass
+unnoticed.
 """
 
 from __future__ import annotations

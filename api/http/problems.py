@@ -1,9 +1,11 @@
-"""The vocabulary of what can go wrong over HTTP: one `Kind` each, and `Problem`, the exception that carries one.
+"""Every type of error over HTTP as a `Kind`, and `Problem`, the exception that carries one.
 
 Decisions:
-    * RFC 9457: `application/problem+json` with a `type` that never changes. It is a path on this service, where a page explains it.
-    * A fault in the body is located by an RFC 6901 JSON pointer, one in the query or a header by its name.
-    * What is said is for the caller: what was given and what is allowed. Never a stack trace, SQL or a path.
+    * RFC 9457: `application/problem+json` with a `type` that never changes. It is the path of a page that
+      explains it.
+    * An RFC 6901 JSON pointer locates a fault in the body; a name identifies a query parameter or header.
+    * The detail addresses the caller: what was given, what is allowed. Never a stack trace, SQL or a file
+      path.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Kind:
-    """One stable type of problem."""
+    """A stable type of problem."""
 
     slug: str
     status: int
@@ -30,110 +32,126 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The `type` member of the answer."""
+        """The `type` member of the response."""
         return f"/problems/{self.slug}"
 
 
 INVALID_JSON = Kind(
     "invalid-json",
     400,
-    "The body is not valid JSON",
-    "Send one JSON object, at most 16 levels deep, each key once.",
+    "Invalid JSON",
+    "Send one JSON object, nested at most 16 levels deep, without duplicate keys.",
 )
 INVALID_BODY = Kind(
     "invalid-body",
     422,
-    "The body is not valid",
-    "Each of `errors` names a field by JSON pointer and says what is allowed there.",
+    "Invalid body",
+    "Each of `errors` locates a field by a JSON pointer and says which values are allowed.",
 )
 INVALID_QUERY = Kind(
     "invalid-query",
     422,
-    "A query parameter or header is not valid",
-    "Unknown parameters are refused, not ignored; see `errors`.",
+    "Invalid query parameter or header",
+    "Each of `errors` names a parameter or header. Unknown parameters are refused.",
 )
 INVALID_CURSOR = Kind(
     "invalid-cursor",
     422,
-    "The cursor is not valid",
-    "Follow `next_cursor` unchanged and with the same filters, or start at the first page.",
+    "Invalid cursor",
+    "Send `next_cursor` unchanged, with the same filters, or start at the first page.",
 )
 NOT_COMPARABLE = Kind(
     "not-comparable",
     422,
-    "These cannot stand side by side",
-    "2 to 8 different entries of one track, or methods that stand on all tracks.",
+    "Not comparable",
+    "Compare 2 to 8 different entries of one track, or methods with entries on every given track.",
 )
-UNAUTHENTICATED = Kind(
-    "unauthenticated", 401, "A valid token is needed", "Send `Authorization: Bearer cil_…`."
-)
-FORBIDDEN = Kind(
-    "forbidden", 403, "The token does not allow this", "The detail names the scope that is needed."
-)
-NOT_FOUND = Kind("not-found", 404, "There is no such thing here", "Check the identifier.")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "Valid token required", "Send `Authorization: Bearer cil_…`.")
+FORBIDDEN = Kind("forbidden", 403, "Not allowed", "The detail names the required scope or role.")
+NOT_FOUND = Kind("not-found", 404, "Not found", "Check the identifier.")
 METHOD_NOT_ALLOWED = Kind(
-    "method-not-allowed", 405, "The method is not allowed here", "The `Allow` header lists those that are."
+    "method-not-allowed", 405, "Method not allowed", "The `Allow` header lists the allowed methods."
 )
-NOT_ACCEPTABLE = Kind(
-    "not-acceptable", 406, "No such representation", "The detail lists the media types there are."
-)
-ALREADY_TERMINAL = Kind("already-terminal", 409, "The job has ended already", "Terminal states never change.")
+NOT_ACCEPTABLE = Kind("not-acceptable", 406, "Not acceptable", "The detail lists the available media types.")
+ALREADY_TERMINAL = Kind("already-terminal", 409, "Job has already ended", "Terminal states never change.")
 NOT_REPLAYABLE = Kind(
     "not-replayable",
     409,
-    "The run cannot be replayed",
-    "Only runs that succeeded, with the engine and the data this service has now.",
+    "Run cannot be replayed",
+    "Only a successful run of the current engine version on the current data can be replayed.",
 )
 IN_FLIGHT = Kind(
     "request-in-flight",
     409,
-    "The same request is being answered",
-    "Try again with the same Idempotency-Key in a moment.",
+    "Request still in progress",
+    "Retry with the same Idempotency-Key in a moment.",
 )
-TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The detail says the limit.")
+TOO_LARGE = Kind("body-too-large", 413, "Body too large", "The detail states the limit.")
 UNSUPPORTED_MEDIA_TYPE = Kind(
-    "unsupported-media-type", 415, "The body is not sent as JSON", "Send `Content-Type: application/json`."
+    "unsupported-media-type", 415, "Unsupported media type", "Send `Content-Type: application/json`."
 )
 KEY_REUSED = Kind(
     "idempotency-key-reused",
     422,
-    "The Idempotency-Key belongs to another request",
-    "Use a fresh key for each different request.",
+    "Idempotency-Key already used",
+    "Use a new key for each different request.",
 )
 TOO_MANY_RUNS = Kind(
-    "too-many-runs", 429, "Too many runs are waiting", "Wait until some have ended, or cancel some."
+    "too-many-runs",
+    429,
+    "Too many unfinished runs",
+    "Wait until some of your runs have ended, or cancel some.",
 )
 TOO_MANY_REQUESTS = Kind(
-    "too-many-requests", 429, "Too many requests", "Wait for the seconds in `Retry-After`."
+    "too-many-requests", 429, "Too many requests", "Wait for the number of seconds in `Retry-After`."
 )
 TOO_MANY_STREAMS = Kind(
     "too-many-streams",
     503,
-    "Too many event streams are open",
-    "Try again in a moment, or read the events as pages of JSON.",
+    "Too many open event streams",
+    "Retry in a moment, or read the events as pages of JSON.",
 )
 UNAVAILABLE = Kind(
-    "database-unavailable", 503, "The database does not answer", "Nothing was written. Try again in a moment."
+    "database-unavailable", 503, "Database unavailable", "Nothing was written. Retry in a moment."
 )
-INTERNAL = Kind("internal", 500, "An error of ours", "It is logged under the request id of this answer.")
+INTERNAL = Kind("internal", 500, "Internal error", "The server log has the details under this request id.")
 
 KINDS = {
     kind.slug: kind
     for kind in (
-        INVALID_JSON, INVALID_BODY, INVALID_QUERY, INVALID_CURSOR, NOT_COMPARABLE, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ALREADY_TERMINAL,
-        NOT_REPLAYABLE, IN_FLIGHT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, KEY_REUSED, TOO_MANY_RUNS, TOO_MANY_REQUESTS, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
+        INVALID_JSON,
+        INVALID_BODY,
+        INVALID_QUERY,
+        INVALID_CURSOR,
+        NOT_COMPARABLE,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        NOT_ACCEPTABLE,
+        ALREADY_TERMINAL,
+        NOT_REPLAYABLE,
+        IN_FLIGHT,
+        TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
+        KEY_REUSED,
+        TOO_MANY_RUNS,
+        TOO_MANY_REQUESTS,
+        TOO_MANY_STREAMS,
+        UNAVAILABLE,
+        INTERNAL,
     )
-}  # fmt: skip
+}
 
 OF_A_BODY = (INVALID_JSON, INVALID_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
-"""What a route with a body refuses."""
+"""Problems of a route with a body."""
 
 OF_A_KEY = (IN_FLIGHT, KEY_REUSED)
-"""What a route with an Idempotency-Key refuses."""
+"""Problems of a route with an Idempotency-Key."""
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request, and where."""
+    """One fault of a request, and its location."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -146,26 +164,26 @@ class Fault(BaseModel):
 
 
 class ProblemAnswer(BaseModel):
-    """The body of every answer that is not a success (RFC 9457)."""
+    """The body of every error response (RFC 9457)."""
 
     type: str = Field(examples=[INVALID_BODY.type])
     title: str
     status: int
     detail: str
     instance: str | None = Field(
-        default=None, description="The request this is about: the value of its X-Request-ID header."
+        default=None, description="The request: the value of its X-Request-ID header."
     )
     errors: list[Fault] | None = None
 
 
 class Problem(HTTPException):
-    """Raised anywhere in a request to end it with a problem.
+    """Ends a request with a problem; may be raised anywhere.
 
     Args:
         kind: the type of problem.
-        detail: one sentence to the caller: what was given, what is allowed.
-        errors: the single faults, for an invalid body or query.
-        headers: further headers of the answer.
+        detail: one sentence for the caller: what was given, what is allowed.
+        errors: each fault of an invalid body or query.
+        headers: further headers of the response.
     """
 
     def __init__(
@@ -197,12 +215,16 @@ class Problem(HTTPException):
 
 
 def not_found(what: str, given: str) -> Problem:
-    """The 404 for an identifier that names nothing."""
-    return Problem(NOT_FOUND, f"there is no {what} {given[:200]!r}")
+    """The 404 for an unknown identifier."""
+    return Problem(NOT_FOUND, f"no {what} {given[:200]!r}")
 
 
 def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for OpenAPI: one for each status, with an example for each kind; where a token is asked for, its rate is limited."""
+    """The `responses` of a route for OpenAPI: one per status, with an example per kind.
+
+    Every route may answer that the database is unavailable, and every route that needs a token limits its
+    rate.
+    """
     found: dict[int | str, dict[str, Any]] = {}
     for kind in dict.fromkeys(
         (*kinds, *((TOO_MANY_REQUESTS,) if UNAUTHENTICATED in kinds else ()), UNAVAILABLE)

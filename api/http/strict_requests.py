@@ -1,7 +1,8 @@
 """`StrictRoute`: refuses what FastAPI would accept.
 
 * unknown query parameters, and repeated ones, unless they are lists
-* a body that is not sent as JSON, is nested too deeply, repeats a key or contains a character that databases reject
+* a body that is not sent as JSON, is nested too deeply, repeats a key or contains a character that databases
+  reject
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def parse(text: bytes, max_depth: int) -> Any:
     NaN and infinity pass: the check of the fields then names the field that must be finite.
 
     Raises:
-        Problem: the text is not JSON, repeats a key, is nested deeper than `max_depth`, or contains U+0000 or half
-            a surrogate pair.
+        Problem: the text is not JSON, repeats a key, is nested deeper than `max_depth`, or contains U+0000 or
+            half a surrogate pair.
     """
     try:
         value = json.loads(

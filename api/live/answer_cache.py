@@ -1,9 +1,10 @@
-"""`AnswerCache`: rendered answers of this process, kept for as long as what they say holds.
+"""`AnswerCache`: rendered responses of this process, found by their ETag.
 
 Decisions:
-    * An answer is found by its ETag, and the tag names the revision of what it tells: a stale answer cannot be found, so nothing has to be thrown away in time.
-    * Whoever asks pays one indexed query for the revision; the leaderboard itself is described once for each change.
-    * The oldest answers go first when `MAX_BYTES` are reached.
+    * The tag contains the revision of the data, so a stale response cannot be found and needs no
+      invalidation.
+    * A request costs one indexed query for the revision; a leaderboard is rendered once per change.
+    * The least recently used responses are evicted at `MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class AnswerCache(SharedCache[str, bytes]):
     """Bodies by tag.
 
     Args:
-        max_bytes: what all bodies together may have.
+        max_bytes: total size of all bodies.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:

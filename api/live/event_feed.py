@@ -1,10 +1,12 @@
-"""`EventFeed`: the events of a job as they are written, for any number of listeners, read from the database alone.
+"""`EventFeed`: the events of jobs as they are written, for any number of listeners.
 
 Decisions:
-    * One task in each process asks how far all followed jobs have come, a few times a second; a stream sleeps on an asyncio event until its own job
-      has moved. An idle stream costs no thread, no connection and no query of its own, and Redis is not needed.
-    * A stream reads its events in pages, at its listener's speed: a slow one holds up nobody and fills no memory.
-    * While the database is away streams wait; they go on from where they were.
+    * One task per process queries the progress of all followed jobs a few times per second. A stream sleeps
+      on an asyncio event until its job has progressed. An idle stream costs no thread, connection or query,
+      and needs no Redis.
+    * A stream reads its events in pages, at its listener's speed: a slow listener neither delays others nor
+      fills memory.
+    * While the database does not respond, streams wait; then they continue after their last event.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ PAGE = 200
 
 @dataclass(eq=False)
 class _Follower:
-    """One listener: what it follows and how far it has come."""
+    """One listener: its job and its latest event."""
 
     job_id: str
     after: int
@@ -42,44 +44,44 @@ class _Follower:
 
 
 class EventFeed:
-    """The event feed of one process.
+    """The event feed of one API process.
 
     Args:
-        database: where the events are.
-        poll: how often to look while anybody listens.
-        max_streams: listeners at a time.
-        max_of_one: of these, from one address.
+        database: stores the events.
+        poll: interval between queries while any stream is open.
+        max_streams: most open streams.
+        max_per_address: most open streams of one address.
     """
 
-    def __init__(self, database: Database, poll: timedelta, max_streams: int, max_of_one: int) -> None:
+    def __init__(self, database: Database, poll: timedelta, max_streams: int, max_per_address: int) -> None:
         self._database = database
         self._poll_seconds = poll.total_seconds()
         self._max_streams = max_streams
-        self._max_of_one = max_of_one
+        self._max_per_address = max_per_address
         self._followers: set[_Follower] = set()
         self._watch: asyncio.Task[None] | None = None
 
     @property
     def listeners(self) -> int:
-        """Streams that are open now."""
+        """Number of open streams."""
         return len(self._followers)
 
     def check_room(self, address: str) -> None:
-        """Refuse one stream too many, of all or of one address.
+        """Refuse a stream beyond the limits, in total or per address.
 
         Raises:
             Problem: too-many-streams.
         """
-        if sum(follower.address == address for follower in self._followers) >= self._max_of_one:
+        if sum(follower.address == address for follower in self._followers) >= self._max_per_address:
             raise Problem(
                 problems.TOO_MANY_STREAMS,
-                f"{self._max_of_one} event streams to your address are open already",
+                f"your address has {self._max_per_address} open event streams, the maximum",
                 headers={"Retry-After": "10"},
             )
         if len(self._followers) >= self._max_streams:
             raise Problem(
                 problems.TOO_MANY_STREAMS,
-                f"{self._max_streams} event streams are open already",
+                f"this process serves {self._max_streams} event streams, the maximum",
                 headers={"Retry-After": "10"},
             )
 
@@ -90,8 +92,8 @@ class EventFeed:
 
         Args:
             job_id: an existing job.
-            after: sequence of the last event that is known; 0 for all.
-            patience: None is yielded whenever nothing happened for so long.
+            after: sequence number of the latest known event; 0 for all.
+            patience: None is yielded after each such interval without events.
             address: of the listener.
         """
         follower = _Follower(job_id, after, address)
@@ -117,11 +119,11 @@ class EventFeed:
             await asyncio.gather(self._watch, return_exceptions=True)
 
     async def _page(self, follower: _Follower) -> list[Event]:
-        follower.moved.clear()  # before reading: what is written from now on sets it again
+        follower.moved.clear()  # before reading: events written from now on set it again
         try:
             return await run_in_threadpool(self._read, follower.job_id, follower.after)
         except SQLAlchemyError as error:
-            log.warning("the events of %s cannot be read, its stream waits: %s", follower.job_id, error)
+            log.warning("cannot read the events of %s, its stream waits: %s", follower.job_id, error)
             return []
 
     def _read(self, job_id: str, after: int) -> list[Event]:
@@ -137,22 +139,22 @@ class EventFeed:
             await asyncio.sleep(self._poll_seconds)
             try:
                 latest = await run_in_threadpool(
-                    self._look, {follower.job_id for follower in self._followers}
+                    self._query, {follower.job_id for follower in self._followers}
                 )
             except SQLAlchemyError as error:
-                log.warning("the event log cannot be read, streams wait: %s", error)
+                log.warning("cannot read the event log, streams wait: %s", error)
                 continue
-            for follower in self._followers:  # one that came meanwhile has just read for itself
+            for follower in self._followers:  # a new follower has just read its own events
                 if follower.job_id in latest and latest[follower.job_id].last_sequence > follower.after:
                     follower.moved.set()
 
-    def _look(self, job_ids: set[str]) -> dict[str, JobProgress]:
+    def _query(self, job_ids: set[str]) -> dict[str, JobProgress]:
         with self._database.reading() as session:
             return job_progress(session, job_ids)
 
 
 async def _waited(moved: asyncio.Event, patience: timedelta) -> bool:
-    """Whether the event was set within that time."""
+    """Whether the event was set within `patience`."""
     try:
         async with asyncio.timeout(patience.total_seconds()):
             await moved.wait()

@@ -1,8 +1,9 @@
-"""`Revisions`: the revisions of leaderboards, read once for all who ask at the same time.
+"""`Revisions`: the revisions of leaderboards, read once for all concurrent requests.
 
 Decisions:
-    * Whoever asks while a read is under way waits for the next one, which begins after they asked: nobody is told less than what was committed by then.
-    * With many clients the database is asked a few hundred times a second and not once for each of them.
+    * A request during a read waits for the next one. That read starts after the request, so it sees every
+      earlier commit.
+    * With many clients, the database receives a few hundred queries per second instead of one per request.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Revisions:
     """The revisions of the tracks of one database, for the event loop of one process.
 
     Args:
-        database: which one.
+        database: holds the tracks.
     """
 
     def __init__(self, database: Database) -> None:
@@ -35,17 +36,17 @@ class Revisions:
             answer = self._wanted[slug] = asyncio.get_running_loop().create_future()
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
-        return await asyncio.shield(answer)  # whoever gives up takes the answer from nobody else
+        return await asyncio.shield(answer)  # a cancelled request leaves the others' future intact
 
     async def _read(self) -> None:
         while self._wanted:
             wanted, self._wanted = self._wanted, {}
             try:
                 found = await run_in_threadpool(self._look_up, wanted)
-            except Exception as failure:  # noqa: BLE001 - it belongs to those who asked
+            except Exception as failure:  # noqa: BLE001 - raised in the waiting requests
                 for answer in wanted.values():
                     answer.set_exception(failure)
-                    answer.exception()  # seen, even if everybody has given up
+                    answer.exception()  # retrieved, even if every request was cancelled
             else:
                 for slug, answer in wanted.items():
                     answer.set_result(found[slug])

@@ -1,10 +1,11 @@
-"""`Ringer`: tells the workers that there is work.
+"""`Ringer`: wakes up workers when a run is queued.
 
 Decisions:
-    * It is rung after the commit and answers nobody: the run waits in the database, and workers look there by themselves every few seconds.
-      A ring that is lost costs those seconds and nothing else, so a failed one is logged and forgotten.
-    * When Redis is away a ring takes about a second at the most; it is sent after the HTTP answer, so nobody waits even for that.
-    * After a failure it stays silent for a few seconds: many submissions must not queue up behind a Redis that does not answer.
+    * A ring follows the commit and has no answer. The run waits in the database, which workers query every
+      few seconds. A lost ring costs these seconds only, so a failure is logged and not retried.
+    * Without a responding Redis a ring takes about a second. It follows the HTTP response, so no client waits
+      for it.
+    * After a failure the ringer pauses for a few seconds, so that submissions do not queue up behind Redis.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ from store.celery_config import CELERY_CONFIG, MESSAGE, RING_OPTIONS
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-SILENCE_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
 PING_SECONDS = 0.25
 
 
 class Ringer:
-    """The doorbell at one Redis.
+    """Sends wake-ups through one Redis.
 
     Args:
-        redis_url: where it hangs; None for a service without one.
+        redis_url: the broker; None for a service without one.
     """
 
     def __init__(self, redis_url: str | None) -> None:
         self._celery = _celery(redis_url) if redis_url else None
         self._redis_url = redis_url
-        self._silent_until = self._ask_again_at = 0.0
-        self._away = False
+        self._paused_until = self._check_again_at = 0.0
+        self._is_away = False
 
     @property
     def is_away(self) -> bool:
-        """Whether Redis did not answer lately; asked at most every few seconds, with little patience."""
+        """Whether Redis did not respond lately; checked at most every few seconds, with a short timeout."""
         if self._redis_url is None:
             return False
-        if time.monotonic() >= self._ask_again_at:
+        if time.monotonic() >= self._check_again_at:
             from redis import Redis, RedisError  # noqa: PLC0415 - as in _celery
 
             with Redis.from_url(
@@ -49,15 +50,15 @@ class Ringer:
             ) as server:
                 try:
                     server.ping()
-                    self._away = False
+                    self._is_away = False
                 except RedisError:
-                    self._away = True
-            self._ask_again_at = time.monotonic() + SILENCE_SECONDS
-        return self._away
+                    self._is_away = True
+            self._check_again_at = time.monotonic() + PAUSE_SECONDS
+        return self._is_away
 
     def ring(self, queues: Iterable[str]) -> None:
-        """Send one message to each queue; never raises for a Redis that is away."""
-        if self._celery is None or time.monotonic() < self._silent_until:
+        """Send one message to each queue; a Redis that does not respond is logged, not raised."""
+        if self._celery is None or time.monotonic() < self._paused_until:
             return
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - as in _celery
 
@@ -65,9 +66,9 @@ class Ringer:
             try:
                 self._celery.send_task(MESSAGE, queue=queue, **RING_OPTIONS)
             except OperationalError as error:
-                self._silent_until = time.monotonic() + SILENCE_SECONDS
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
                 log.warning(
-                    "the doorbell of queue %s cannot be rung, workers will find its runs by themselves: %s",
+                    "cannot wake up the workers of queue %s, they will find its runs within seconds: %s",
                     queue,
                     error,
                 )

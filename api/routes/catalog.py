@@ -1,4 +1,4 @@
-"""What can be submitted, and who would run it: methods, datasets, backbones, workers."""
+"""Methods, datasets, backbones and suites that can be submitted, and the workers that run them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ router = APIRouter(tags=["catalogue"], route_class=StrictRoute, responses=docume
 
 @router.get("/methods", operation_id="listMethods")
 def read_methods() -> answers.Methods:
-    """Every method that can be submitted."""
+    """Every method."""
     return answers.Methods(items=answers.methods())
 
 
 @router.get("/methods/{name}", operation_id="getMethod", responses=documented(problems.NOT_FOUND))
 def read_method(name: str) -> answers.MethodDetailAnswer:
-    """One method with its hyper-parameters: defaults, presets and JSON Schema."""
+    """A method with its hyper-parameters: defaults, presets and JSON Schema."""
     return answers.method(answers.recipe_named(name))
 
 
 @router.get("/datasets", operation_id="listDatasets")
 def read_datasets(database: DatabaseDep) -> answers.Datasets:
-    """Every dataset: the built-in ones and the operator's folders."""
+    """Every dataset: built-in ones and the operator's image folders."""
     with database.reading() as session:
         return answers.Datasets(items=list(dataset_cards(session).values()))
 
@@ -54,7 +54,7 @@ def read_backbones() -> answers.Backbones:
 
 @router.get("/suites", operation_id="listSuites")
 def read_suites() -> answers.Suites:
-    """Methods × tracks × seeds that belong together; `cil suite run NAME` submits one."""
+    """Every suite: methods × tracks × seeds; `cil suite run NAME` submits one."""
     return answers.Suites(
         items=[answers.SuiteAnswer(**suite.model_dump(), runs=suite.runs) for suite in SUITES.values()]
     )
@@ -62,7 +62,7 @@ def read_suites() -> answers.Suites:
 
 @router.get("/workers", operation_id="listWorkers")
 def read_workers(database: DatabaseDep) -> answers.Workers:
-    """The workers that were heard of within the last hour or hold a run, and what waits for them."""
+    """Workers seen within the last hour or holding a run, and the queues they serve."""
     with database.reading() as session:
         return answers.Workers(
             items=[answers.worker(status) for status in list_workers(session)],

@@ -1,4 +1,4 @@
-"""Entries side by side, and methods over several tracks."""
+"""Comparisons of entries, and of methods over several tracks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REFUSED = documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.NOT_C
 
 @router.get("", operation_id="compareEntries", responses=_REFUSED)
 def read_comparison(query: Annotated[ComparisonParameters, Query()], database: DatabaseDep) -> Comparison:
-    """Curves, matrices, paired tests over shared seeds against a baseline, and what differs between recipes and environments."""
+    """Compare entries: curves, matrices, paired tests against a baseline, differing recipes."""
     with database.reading() as session:
         return compare(session, query.entry, baseline=query.baseline, classifier=query.classifier)
 
 
 @router.get("/budgets", operation_id="compareMethodsOverBudgets", responses=_REFUSED)
 def read_budgets(query: Annotated[TracksParameters, Query()], database: DatabaseDep) -> Budgets:
-    """Accuracy over memory of the methods that stand on all these tracks, which differ in nothing but memory and backbone: AUC-A and AUC-L."""
+    """Accuracy over memory (AUC-A, AUC-L) on tracks that differ only in memory and backbone."""
     with database.reading() as session:
         return budgets(session, query.track)
 
@@ -37,6 +37,6 @@ def read_budgets(query: Annotated[TracksParameters, Query()], database: Database
 def read_tracks_comparison(
     query: Annotated[TracksParameters, Query()], database: DatabaseDep
 ) -> TracksComparison:
-    """Average ranks of the methods that stand on all these tracks, with Friedman's test and Nemenyi's critical difference."""
+    """Average ranks of methods over tracks, with Friedman's test and Nemenyi's critical difference."""
     with database.reading() as session:
         return compare_tracks(session, query.track)

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it do its work?"""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["health"], route_class=StrictRoute)
 
 
 class Health(BaseModel):
-    """Whether the service is well, and if not, why."""
+    """The state of the service, with the reason if it is unavailable."""
 
     status: str
     detail: str | None = None
@@ -26,34 +26,34 @@ class Health(BaseModel):
 
 @router.get("/livez", operation_id="livez")
 async def live() -> Health:
-    """The process answers; says nothing of the database."""
+    """Whether the process responds, independent of the database."""
     return Health(status="ok")
 
 
 @router.get(
     "/readyz",
     operation_id="readyz",
-    responses={503: {"model": Health, "description": "Not ready, with the reason"}},
+    responses={503: {"model": Health, "description": "Unavailable, with the reason"}},
 )
 def ready(response: Response, settings: SettingsDep) -> Health:
-    """The database answers and has the schema of this version."""
-    import migrations  # noqa: PLC0415 - Alembic would slow every start down for the sake of this one question
+    """Whether the database responds and has this version's schema."""
+    import migrations  # noqa: PLC0415 - Alembic would slow down every start
 
     try:
         found = migrations.current(settings.database_url)
     except SQLAlchemyError as error:
         log.warning("not ready: %s", error)
-        return _not_ready(response, "the database does not answer")
+        return _not_ready(response, "the database does not respond")
     if found != migrations.HEAD:
         return _not_ready(
-            response, f"the database is at schema revision {found}; this version needs {migrations.HEAD}"
+            response, f"the database has schema revision {found}; this version needs {migrations.HEAD}"
         )
     return Health(status="ok")
 
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
-    """For Prometheus: requests of this process, and queues, leases and workers as the database has them."""
+    """Metrics for Prometheus: requests of this process; queues, leases and workers of the database."""
     return Response(request.app.state.metrics.text(), media_type=MEDIA_TYPE)
 
 

@@ -1,9 +1,11 @@
 """The events of a job: as a live stream (SSE), or as pages of JSON.
 
 Decisions:
-    * One address and two representations, chosen by `Accept`; a client that names neither gets the stream.
-    * The stream's ids are the sequence numbers, so that a browser that reconnects goes on where it was. It ends with `event: end`.
-    * What a listener is told comes from the database alone.
+    * One address has two representations, chosen by `Accept`; without a preference the client receives the
+      stream.
+    * The stream's ids are sequence numbers, so a browser that reconnects continues after its last event. The
+      stream ends with `event: end`.
+    * Events come from the database alone.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from store.runs import job_events
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 PING = timedelta(seconds=15)
-"""An idle stream sends a comment so often: proxies keep it open, and a listener that left is noticed."""
+"""Interval of comments on an idle stream: proxies keep it open, and closed connections are detected."""
 
 MAX_SEQUENCE = 2**31 - 1
 
@@ -87,7 +89,7 @@ _STREAM = {
     response_class=Response,
     responses={
         200: {
-            "description": "The events of the job, live or as a page",
+            "description": "The events of the job, as a live stream or as a page",
             "content": {
                 "text/event-stream": _STREAM,
                 "application/json": {"schema": {"$ref": "#/components/schemas/Events"}},
@@ -113,22 +115,22 @@ async def read_events(
         ),
     ] = None,
 ) -> Response:
-    """What happens to a job, from its submission to its end."""
+    """The events of a job, from its submission to its end."""
     after = query.cursor if last_event_id is None else last_event_id
     if _representation(request.headers.get("accept", "*/*")) == "application/json":
         page = await run_in_threadpool(_page, database, job_id, after, query.limit)
         return JSONResponse(page.model_dump(mode="json"))
     address = request.client.host if request.client else "unknown"
     feed.check_room(address)
-    come = await run_in_threadpool(_progress, database, job_id)
+    status = await run_in_threadpool(_progress, database, job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_stream(feed, job_id, after, come, address), headers=headers)
+    return EventSourceResponse(_stream(feed, job_id, after, status, address), headers=headers)
 
 
 async def _stream(
-    feed: EventFeed, job_id: str, after: int, come: JobProgress, address: str
+    feed: EventFeed, job_id: str, after: int, status: JobProgress, address: str
 ) -> AsyncIterator[bytes]:
-    if come.ended and after >= come.last_sequence:  # a listener that comes back after the end
+    if status.ended and after >= status.last_sequence:  # a listener that reconnects after the end
         yield _end(after)
         return
     async with aclosing(feed.follow(job_id, after, PING, address)) as events:
@@ -155,26 +157,26 @@ def _progress(database: Database, job_id: str) -> JobProgress:
 def _progress_in(session: Session, job_id: str) -> JobProgress:
     found = job_progress(session, [job_id])
     if job_id not in found:
-        raise NotFound(f"there is no job {job_id!r}")
+        raise NotFound(f"no job {job_id!r}")
     return found[job_id]
 
 
 def _page(database: Database, job_id: str, after: int, limit: int) -> Events:
     with database.reading() as session:
-        come = _progress_in(session, job_id)
+        status = _progress_in(session, job_id)
         events = job_events(session, job_id, after, limit)
     reached = events[-1].sequence if events else after
-    complete = come.ended and reached >= come.last_sequence
+    complete = status.ended and reached >= status.last_sequence
     return Events(
         items=[event_answer(event) for event in events], next_cursor=None if complete else str(reached)
     )
 
 
 def _representation(accept: str) -> str:
-    """The media type to answer with; the stream when both would do.
+    """The media type of the response; the stream if both are acceptable.
 
     Raises:
-        Problem: not-acceptable, if neither would do.
+        Problem: not-acceptable, if neither is.
     """
     wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     if wanted & {"text/event-stream", "*/*", "text/*"}:
@@ -183,5 +185,5 @@ def _representation(accept: str) -> str:
         return "application/json"
     raise Problem(
         problems.NOT_ACCEPTABLE,
-        f"events come as text/event-stream or application/json, not as {accept[:80]!r}",
+        f"events are available as text/event-stream or application/json, not as {accept[:80]!r}",
     )

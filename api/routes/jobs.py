@@ -29,13 +29,24 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
     status_code=202,
     operation_id="submitJob",
     responses={
-        200: {"model": JobAnswer, "description": "Every run had finished before: the cached results, nothing is executed"},
-        202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
+        200: {
+            "model": JobAnswer,
+            "description": "The results of every run existed already; nothing is executed",
+        },
+        202: {
+            "description": "Accepted; `Location` is the address of the job",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
         **documented(
-            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_QUERY, problems.TOO_MANY_RUNS, *problems.OF_A_BODY, *problems.OF_A_KEY
+            problems.UNAUTHENTICATED,
+            problems.FORBIDDEN,
+            problems.INVALID_QUERY,
+            problems.TOO_MANY_RUNS,
+            *problems.OF_A_BODY,
+            *problems.OF_A_KEY,
         ),
     },
-)  # fmt: skip
+)
 async def submit_job(
     principal: Submitter,
     spec: Annotated[JobSpec, Body(openapi_examples=JOBS)],
@@ -78,7 +89,7 @@ def read_jobs(
     "/{job_id}", operation_id="getJob", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY)
 )
 def read_job(job_id: JobId, database: DatabaseDep) -> JobAnswer:
-    """A job, its runs, and their attempts with the reasons of their ends."""
+    """A job with its runs and their attempts."""
     with database.reading() as session:
         return job_answer(get_job(session, job_id), queue_position(session, job_id))
 

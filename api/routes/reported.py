@@ -1,4 +1,4 @@
-"""Results that were computed elsewhere: reporting, reading and withdrawing them."""
+"""Results computed elsewhere: reporting, reading and withdrawing them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def report_result(
     database: DatabaseDep,
     idempotency_key: IdempotencyKey = None,
 ) -> ResultAnswer:
-    """Report a result: an accuracy after each task, or the whole matrix, with its source. It is shown beside the leaderboard and never ranked with it."""
+    """Report a result with its source: an accuracy per task, or the whole matrix.
+
+    The leaderboard shows it without a rank.
+    """
     meaning = {"report": given.model_dump(mode="json")}
     with writing(database, principal) as session:
         datasets = dataset_cards(session)
@@ -95,7 +98,7 @@ def read_results(
     "/{result_id}", operation_id="getResult", responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY)
 )
 def read_result(result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
-    """One reported result."""
+    """A reported result."""
     with database.reading() as session:
         return result_answer(reported.get_reported_result(session, result_id))
 
@@ -104,12 +107,12 @@ def read_result(result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
     "/{result_id}", operation_id="withdrawResult", responses=documented(*_REFUSALS, problems.NOT_FOUND)
 )
 def withdraw_result(principal: Reporter, result_id: ResultId, database: DatabaseDep) -> ResultAnswer:
-    """Take back a result that one has reported; an administrator may take back any. Answers what it was."""
+    """Withdraw one of your reported results, or any as an administrator; returns it."""
     with writing(database, principal) as session:
         found = reported.get_reported_result(session, result_id)
         if found.user_id != principal.user_id and not principal.may(Scope.admin):
             raise Problem(
-                problems.FORBIDDEN, "only who reported a result, or an administrator, may withdraw it"
+                problems.FORBIDDEN, "only the reporter or an administrator may withdraw this result"
             )
         answer = result_answer(found)
         reported.withdraw(session, result_id)

@@ -1,4 +1,4 @@
-"""One run: its results, environment and attempts."""
+"""Reading and replaying a run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ router = APIRouter(prefix="/runs", tags=["runs"], route_class=StrictRoute)
     operation_id="getRun",
     response_model=RunAnswer,
     responses={
-        304: {"description": "The run has ended and is as the caller has it."},
+        304: {"description": "The run has ended and matches the caller's copy."},
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY, problems.UNAUTHENTICATED),
     },
 )
 def read_run(
     run_id: RunId, reader: Reader, database: DatabaseDep, request: Request, response: Response
 ) -> RunAnswer | Response:
-    """Metrics, accuracy matrices, footprint, environment and attempts of a run, as far as it has come; a finished one with a strong ETag.
+    """A run: metrics, accuracy matrices, footprint, environment and attempts so far.
 
-    With the token of who submitted it, or of an administrator, also the last lines of its log and tracebacks.
+    A finished run has a strong ETag. With the token of a submitter or an administrator, the response includes
+    the last lines of the log and tracebacks.
     """
     with database.reading() as session:
         run = get_run(session, run_id)
@@ -57,13 +58,21 @@ def read_run(
     status_code=202,
     operation_id="replayRun",
     responses={
-        202: {"description": "Accepted; `Location` is the job", "headers": {"Location": {"schema": {"type": "string"}}}},
+        202: {
+            "description": "Accepted; `Location` is the address of the job",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
         **documented(
-            problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_REPLAYABLE, problems.INVALID_QUERY, problems.TOO_MANY_RUNS,
+            problems.UNAUTHENTICATED,
+            problems.FORBIDDEN,
+            problems.NOT_FOUND,
+            problems.NOT_REPLAYABLE,
+            problems.INVALID_QUERY,
+            problems.TOO_MANY_RUNS,
             *problems.OF_A_KEY,
         ),
     },
-)  # fmt: skip
+)
 async def replay_run(
     principal: Submitter,
     run_id: RunId,

@@ -1,4 +1,4 @@
-"""Everything that is public, in one answer."""
+"""All public data in one response."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ MEDIA_TYPE = "application/x-ndjson"
     response_class=Response,
     responses={
         200: {
-            "description": "One JSON record a line",
+            "description": "One JSON record per line",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
         **documented(problems.TOO_MANY_REQUESTS, problems.INVALID_QUERY),
     },
 )
 def read_snapshot(request: Request, database: DatabaseDep, settings: SettingsDep) -> StreamingResponse:
-    """Datasets, tracks, every finished run with all its counts, reported results and leaderboard entries: what `cil export` writes and `cil import` loads.
+    """All public data, as `cil export` writes and `cil import` loads it.
 
-    The first record says what it is and the last one, of kind `end`, how many of each there were; without that one the answer is not whole.
+    Datasets, tracks, finished runs with all counts, reported results and leaderboard entries. The first
+    record describes the snapshot. The last one, of kind `end`, has the number of records per kind; without it
+    the response is incomplete.
     """
     address = request.client.host if request.client else "unknown"
     within(
         rates_of(request).hit("snapshots", address, settings.snapshots_per_minute),
-        "snapshots for one address",
+        "snapshots per address",
     )
     return StreamingResponse(_lines(database), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 

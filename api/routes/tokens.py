@@ -1,4 +1,4 @@
-"""One's own tokens: making, listing and revoking them."""
+"""Creating, listing and revoking your own tokens."""
 
 from __future__ import annotations
 
@@ -38,13 +38,17 @@ def create_token(
     database: DatabaseDep,
     idempotency_key: IdempotencyKey = None,
 ) -> NewTokenAnswer:
-    """Make a token for oneself. It is shown in this answer and never again: whoever sends the request a second time gets the token without its text."""
+    """Create a token for yourself.
+
+    Only this response contains the token's text. Repeating the request with the same idempotency key returns
+    the token without it.
+    """
     beyond = [index for index, scope in enumerate(wanted.scopes) if not owner.may(scope)]
     if beyond:
         faults = [
             Fault(
                 pointer=f"/scopes/{index}",
-                detail=f"your own token does not have the scope {wanted.scopes[index].value!r}",
+                detail=f"your token does not have the scope {wanted.scopes[index].value!r}",
             )
             for index in beyond
         ]
@@ -68,7 +72,7 @@ def create_token(
 
 @router.get("", operation_id="listTokens", responses=documented(*_REFUSALS))
 def read_tokens(owner: OwnerReading, database: DatabaseDep) -> Tokens:
-    """One's own tokens, without their plain text."""
+    """Your tokens, without their text."""
     with database.reading() as session:
         return Tokens(items=[token_answer(token) for token in accounts.list_tokens(session, owner.user_id)])
 
@@ -77,7 +81,7 @@ def read_tokens(owner: OwnerReading, database: DatabaseDep) -> Tokens:
     "/{token_id}", operation_id="revokeToken", responses=documented(*_REFUSALS, problems.NOT_FOUND)
 )
 def revoke_token(owner: Owner, token_id: TokenId, database: DatabaseDep) -> TokenAnswer:
-    """Refuse one of one's own tokens from now on; revoking again changes nothing."""
+    """Revoke one of your tokens; idempotent."""
     with writing(database, owner) as session:
         accounts.revoke_token(session, owner.user_id, token_id)
         return next(

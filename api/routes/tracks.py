@@ -44,7 +44,7 @@ router = APIRouter(tags=["leaderboards"], route_class=StrictRoute)
                 media.partition(";")[0]: {"schema": {"type": "string"}} for _, media, _ in WRITERS.values()
             },
         },
-        304: {"description": "Nothing has finished on this track since."},
+        304: {"description": "No run has finished on this track since."},
         **documented(problems.NOT_FOUND, problems.INVALID_QUERY),
     },
 )
@@ -74,7 +74,7 @@ async def read_leaderboard(
 
 @router.get("/tracks", operation_id="listTracks", responses=documented(problems.INVALID_QUERY))
 def read_tracks(database: DatabaseDep) -> Tracks:
-    """Every track somebody has submitted to, and the tracks of the literature that are ready to be."""
+    """Every track with submissions, and the preset tracks."""
     with database.reading() as session:
         return Tracks(items=every_track(session))
 
@@ -85,7 +85,7 @@ def read_tracks(database: DatabaseDep) -> Tracks:
     responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY),
 )
 def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
-    """One track: one that was submitted to, or one that could be."""
+    """A track, with or without submissions."""
     with database.reading() as session:
         known = next((status for status in list_tracks(session) if status.track.slug == slug), None)
         return track_answer(known) if known else untouched(slug, track_named(session, slug))
@@ -97,7 +97,7 @@ def read_track(slug: str, database: DatabaseDep) -> TrackAnswer:
     responses=documented(problems.NOT_FOUND, problems.INVALID_QUERY),
 )
 def read_orders(slug: str, database: DatabaseDep) -> Orders:
-    """How much the order of the classes matters: every recipe that has run on this track and on one that differs in the order alone."""
+    """Sensitivity to the class order: recipes with runs in this order and in others."""
     with database.reading() as session:
         track_named(session, slug)
         return Orders(items=list(order_sensitivity(session, slug)))

@@ -1,1 +1,1 @@
-"""What the API answers: one pydantic model for each shape, built from the store's rows and cards."""
+"""Bodies of the API: one pydantic model per shape, built from the store's rows and cards."""

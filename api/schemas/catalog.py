@@ -1,4 +1,4 @@
-"""Cards of methods, datasets and backbones, and what is known of workers, as the API answers them."""
+"""Bodies about methods, datasets, backbones, suites and workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.runs import WorkerStatus
 
 
 class CitationAnswer(BaseModel):
-    """Where a method was published."""
+    """The paper of a method."""
 
     key: str
     title: str
@@ -28,56 +28,58 @@ class CitationAnswer(BaseModel):
 
 
 class MethodAnswer(BaseModel):
-    """A method and what it needs."""
+    """A method and its requirements."""
 
     name: str = Field(examples=["icarl"])
     title: str = Field(examples=["iCaRL"])
     family: str
     summary: str
     citation: CitationAnswer | None = Field(description="None for a baseline.")
-    differs: str = Field(description="Where the default deviates from the paper.")
-    classifiers: tuple[str, ...] = Field(description="The accuracy curves it produces; the first one ranks.")
+    differs: str = Field(description="Deviations of the defaults from the paper.")
+    classifiers: tuple[str, ...] = Field(
+        description="Its classifiers, one accuracy curve each; the first one ranks."
+    )
     uses_memory: bool
-    min_exemplars: int = Field(description="Exemplars a class it needs at the least, if it keeps any.")
-    ranked: bool = Field(description="False for upper bounds, which are shown and never ranked.")
-    presets: tuple[str, ...] = Field(description='Named sets of values: `{"name": …, "preset": …}`.')
+    min_exemplars: int = Field(description="Minimum of exemplars per class, if it keeps any.")
+    ranked: bool = Field(description="False for upper bounds, which are never ranked.")
+    presets: tuple[str, ...] = Field(description='Names of presets: `{"name": …, "preset": …}`.')
 
 
 class MethodDetailAnswer(MethodAnswer):
     """A method with its hyper-parameters."""
 
-    defaults: dict[str, Any] = Field(description="The recipe with every field at its default.")
-    preset_values: dict[str, dict[str, Any]] = Field(description="The whole recipe each preset stands for.")
+    defaults: dict[str, Any] = Field(description="The recipe with its default values.")
+    preset_values: dict[str, dict[str, Any]] = Field(description="The complete recipe per preset.")
     json_schema: dict[str, Any] = Field(
-        description="JSON Schema of the recipe; the descriptions name the source of each default."
+        description="JSON Schema of the recipe; descriptions name the source of each default."
     )
 
 
 class LeaseAnswer(BaseModel):
-    """A run that a worker holds."""
+    """A lease: a run that a worker holds."""
 
     run_id: str
     attempt: int
     method: str
     track_slug: str
     seed: int
-    until: datetime = Field(description="When the worker loses it, unless it is heard of.")
+    until: datetime = Field(description="When the lease expires without a heartbeat.")
     seconds_left: float
     cancel_requested: bool
 
 
 class QueueAnswer(BaseModel):
-    """A queue with work in it."""
+    """A queue with runs."""
 
     name: str
-    length: int = Field(description="Queued runs, those that wait to be tried again included.")
-    ready: int = Field(description="Queued runs a worker could take at once.")
-    oldest: datetime | None = Field(description="Since when the oldest of these has been ready.")
+    length: int = Field(description="Queued runs, including those that wait for a retry.")
+    ready: int = Field(description="Queued runs that a worker could claim now.")
+    oldest: datetime | None = Field(description="When the oldest ready run became ready.")
     oldest_seconds: float | None
 
 
 class SetbackAnswer(BaseModel):
-    """A run that was tried and waits to be tried again."""
+    """A run that waits for a retry."""
 
     run_id: str
     method: str
@@ -90,19 +92,19 @@ class SetbackAnswer(BaseModel):
 
 
 class WorkerAnswer(BaseModel):
-    """A worker that was heard of within the last hour."""
+    """A worker seen within the last hour."""
 
     id: str
     queue: str
     device: str
-    datasets: list[str] | None = Field(description="Those it has; None if it has or can get any.")
+    datasets: list[str] | None = Field(description="Available datasets; None if all are.")
     info: dict[str, Any]
     registered_at: datetime
     seen_at: datetime
     silent_seconds: float
     stopped_at: datetime | None
-    runs: list[str] = Field(description="The runs it holds.")
-    leases: list[LeaseAnswer] = Field(description="The same, with how long it may keep them unheard of.")
+    runs: list[str] = Field(description="Ids of the runs it holds.")
+    leases: list[LeaseAnswer] = Field(description="The same runs, with the expiry of their leases.")
 
 
 class Methods(BaseModel):
@@ -126,7 +128,7 @@ def dataset(card: DatasetCard) -> DatasetAnswer:
 
 
 class Datasets(BaseModel):
-    """Every dataset: the built-in ones and the operator's folders."""
+    """Every dataset."""
 
     items: list[DatasetCard]
     next_cursor: str | None = None
@@ -140,12 +142,12 @@ class Backbones(BaseModel):
 
 
 class SuiteAnswer(BaseModel):
-    """Recipes × tracks × seeds that belong together."""
+    """A suite: recipes × tracks × seeds."""
 
     name: str = Field(examples=["digits-quick"])
     title: str
-    tracks: tuple[str, ...] = Field(description="Slugs.")
-    recipes: tuple[dict[str, Any], ...] = Field(description="As they are submitted.")
+    tracks: tuple[str, ...] = Field(description="Slugs of the tracks.")
+    recipes: tuple[dict[str, Any], ...] = Field(description="Recipes as submitted.")
     seeds: tuple[int, ...]
     runs: int
 
@@ -158,11 +160,11 @@ class Suites(BaseModel):
 
 
 class Workers(BaseModel):
-    """The workers that were heard of within the last hour."""
+    """Workers seen within the last hour."""
 
     items: list[WorkerAnswer]
-    queues: list[QueueAnswer] = Field(description="What waits for them.")
-    setbacks: list[SetbackAnswer] = Field(description="What waits because an attempt was lost: 50 at most.")
+    queues: list[QueueAnswer] = Field(description="Queues with runs.")
+    setbacks: list[SetbackAnswer] = Field(description="At most 50 runs that wait for a retry.")
     next_cursor: str | None = None
 
 
@@ -170,22 +172,20 @@ def recipe_named(name: str) -> type[base.Recipe]:
     """The recipe class of a method.
 
     Raises:
-        Problem: not-found, with the methods there are.
+        Problem: not-found, listing the known methods.
     """
     if name not in BY_NAME:
-        raise Problem(
-            problems.NOT_FOUND, f"there is no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}"
-        )
+        raise Problem(problems.NOT_FOUND, f"no method {name[:80]!r}; known: {', '.join(sorted(BY_NAME))}")
     return BY_NAME[name]
 
 
 def methods() -> list[MethodAnswer]:
-    """Every method's card."""
+    """The bodies for every method."""
     return [MethodAnswer(**_card(recipe)) for recipe in RECIPES]
 
 
 def method(recipe: type[base.Recipe]) -> MethodDetailAnswer:
-    """One method with its hyper-parameters."""
+    """The body for one method."""
     return MethodDetailAnswer(
         **_card(recipe),
         defaults=recipe.model_validate({}).model_dump(mode="json"),
@@ -197,13 +197,21 @@ def method(recipe: type[base.Recipe]) -> MethodDetailAnswer:
 
 
 def worker(status: WorkerStatus) -> WorkerAnswer:
-    """One worker."""
+    """The body for one worker."""
     offer = status.offer
     return WorkerAnswer(
-        id=offer.id, queue=offer.queue, device=offer.device, datasets=None if offer.datasets is None else sorted(offer.datasets), info=status.info,
-        registered_at=status.registered_at, seen_at=status.seen_at, silent_seconds=status.silent_seconds, stopped_at=status.stopped_at,
-        runs=[lease.run_id for lease in status.leases], leases=[LeaseAnswer(**asdict(lease)) for lease in status.leases],
-    )  # fmt: skip
+        id=offer.id,
+        queue=offer.queue,
+        device=offer.device,
+        datasets=None if offer.datasets is None else sorted(offer.datasets),
+        info=status.info,
+        registered_at=status.registered_at,
+        seen_at=status.seen_at,
+        silent_seconds=status.silent_seconds,
+        stopped_at=status.stopped_at,
+        runs=[lease.run_id for lease in status.leases],
+        leases=[LeaseAnswer(**asdict(lease)) for lease in status.leases],
+    )
 
 
 def _card(recipe: type[base.Recipe]) -> dict[str, Any]:

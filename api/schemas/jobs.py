@@ -1,4 +1,4 @@
-"""Jobs and their events as the API answers them."""
+"""Bodies about jobs and their events."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from store.queries.jobs import ListedJob
 
 
 class JobRunBrief(RunBrief):
-    """A run as a job sees it."""
+    """A run of a job."""
 
-    reused: bool = Field(description="It was there before the job: finished, or under way for another job.")
-    withdrawn: bool = Field(description="The job was cancelled; the run goes on for another.")
+    reused: bool = Field(
+        description="The run existed before the job: finished, or in progress for another job."
+    )
+    withdrawn: bool = Field(description="The job was cancelled; the run continues for another job.")
 
 
 class JobRunAnswer(JobRunBrief):
-    """A run as a job sees it, with its attempts."""
+    """A run of a job, with its attempts."""
 
     average_accuracy: float | None = Field(
-        description="Under the classifier that ranks; None until the run succeeded."
+        description="Of the ranking classifier; None until the run succeeds."
     )
     last_accuracy: float | None
     attempts: list[AttemptAnswer]
@@ -51,14 +53,12 @@ class JobBrief(BaseModel):
 
 
 class JobAnswer(JobBrief):
-    """A job with everything that is known of it."""
+    """A job with its spec and its runs."""
 
-    spec: dict[str, Any] = Field(description="What was submitted, every default spelled out.")
-    reused: bool = Field(
-        description="All its runs had already succeeded when it was submitted: nothing is executed."
-    )
+    spec: dict[str, Any] = Field(description="The submitted job, including every default.")
+    reused: bool = Field(description="All its runs had already succeeded; nothing is executed.")
     queue_position: int | None = Field(
-        description="Queued runs before the first of this job that waits; None if none waits."
+        description="Queued runs ahead of this job's first waiting run; None if none waits."
     )
     runs: Sequence[JobRunAnswer]
 
@@ -71,9 +71,9 @@ class Jobs(BaseModel):
 
 
 class EventAnswer(BaseModel):
-    """Something that happened to a job."""
+    """An event of a job."""
 
-    sequence: int = Field(description="Rises by one with each event of the job; the SSE `id`.")
+    sequence: int = Field(description="Counts the job's events from 1; the SSE `id`.")
     kind: str = Field(examples=["task_evaluated"])
     run_id: str | None
     created_at: datetime
@@ -85,17 +85,17 @@ class Events(BaseModel):
 
     items: list[EventAnswer]
     next_cursor: str | None = Field(
-        description="Where to go on, now or later; None when the job has ended and its last event is here."
+        description="Cursor of the next page, now or later; None after the last event of an ended job."
     )
 
 
 def job_brief(listed: ListedJob) -> JobBrief:
-    """A job of a list."""
+    """The body for a job in a list."""
     return JobBrief(**_job(listed.job), runs=[JobRunBrief(**_job_run(run, run)) for run in listed.runs])
 
 
 def job_answer(job: Job, queue_position: int | None) -> JobAnswer:
-    """A job as `store.queries.jobs.get_job` loads it."""
+    """The body for a job from `store.queries.jobs.get_job`."""
     runs = [
         JobRunAnswer(**_job_run(link.run, link), **_accuracies(link.run), attempts=attempts(link.run))
         for link in job.links
@@ -114,12 +114,12 @@ def was_reused(job: Job) -> bool:
 
 
 def has_ended(event: Event) -> bool:
-    """Whether this is the last event its job will have."""
+    """Whether this is the final event of its job."""
     return event.kind == "job_finished"
 
 
 def event_answer(event: Event) -> EventAnswer:
-    """One event."""
+    """The body for an event."""
     return EventAnswer(
         sequence=event.sequence,
         kind=event.kind,
@@ -131,10 +131,19 @@ def event_answer(event: Event) -> EventAnswer:
 
 def _job(job: Job | Row[Any]) -> dict[str, Any]:
     return {
-        "id": job.id, "name": job.name, "state": job.state, "method": job.method, "track": job.track_slug, "user_id": job.user_id, "priority": job.priority,
-        "engine_version": job.engine_version, "forced": job.forced, "created_at": job.created_at, "finished_at": job.finished_at,
+        "id": job.id,
+        "name": job.name,
+        "state": job.state,
+        "method": job.method,
+        "track": job.track_slug,
+        "user_id": job.user_id,
+        "priority": job.priority,
+        "engine_version": job.engine_version,
+        "forced": job.forced,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
         "cancel_requested_at": job.cancel_requested_at,
-    }  # fmt: skip
+    }
 
 
 def _job_run(run: Run | Row[Any], link: JobRun | Row[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tracks and leaderboards as the API answers them."""
+"""Bodies about tracks and leaderboards."""
 
 from __future__ import annotations
 
@@ -22,29 +22,25 @@ from store.leaderboard.reported import reported_results_on
 from store.leaderboard.tracks import TrackStatus, get_track, list_tracks
 
 CLASSIFIERS = tuple(sorted({name for recipe in BY_NAME.values() for name in recipe.classifiers}))
-"""Every classifier some method has."""
+"""The classifiers of all methods."""
 
 SORT_NAMES = tuple(SORTS)
 
 
 class TrackAnswer(BaseModel):
-    """A track, and how much stands on it."""
+    """A track with the number of its entries and runs."""
 
     slug: str = Field(examples=["digits-b0-inc2-m50-convnet"])
-    title: str | None = Field(
-        description="As papers write it, for tracks that papers report or that this project proposes."
-    )
-    source: str | None = Field(description="Who reports on it.")
-    for_tuning: bool = Field(
-        description="It holds out training images to test on, so nothing is ranked on it."
-    )
+    title: str | None = Field(description="Title in papers; None for tracks that are not presets.")
+    source: str | None = Field(description="Papers that report on it.")
+    for_tuning: bool = Field(description="It tests on held-out training images, so nothing is ranked.")
     spec: Track
     entries: int
-    runs: int = Field(description="Finished runs its entries count.")
+    runs: int = Field(description="Finished runs of its entries.")
 
 
 class Tracks(BaseModel):
-    """Every track somebody has submitted to, and the presets that nobody has."""
+    """Every track with submissions, and the other presets."""
 
     items: list[TrackAnswer]
     next_cursor: str | None = None
@@ -58,10 +54,10 @@ class Orders(BaseModel):
 
 
 class ReportedAnswer(ExternalResult):
-    """A reported result beside our entry of the same recipe, if there is one."""
+    """A reported result, with this service's entry of the same recipe."""
 
     entry: str | None = Field(
-        description="Our entry on this track of the recipe that `preset` names; None if there is none."
+        description="This service's entry on this track with the recipe of `preset`; None without one."
     )
     gap: float | None = Field(
         description="Its average incremental accuracy under `classifier` minus the reported one."
@@ -69,21 +65,21 @@ class ReportedAnswer(ExternalResult):
 
 
 class Leaderboard(BaseModel):
-    """The entries of a track, best first; upper bounds stand among them without a rank."""
+    """The entries of a track, best first; upper bounds have no rank."""
 
     track: Track
     slug: str
     sort: str
-    classifier: str | None = Field(description="None: each method under the classifier it is ranked by.")
+    classifier: str | None = Field(description="None: each method's ranking classifier.")
     items: list[Entry]
     reported: list[ReportedAnswer] = Field(
-        description="What papers and users report on this track, with source and caveats; never ranked with the entries."
+        description="Results of papers and users, with source and caveats; never ranked with the entries."
     )
     next_cursor: str | None = None
 
 
 def beside_reported(session: Session, slug: str) -> list[ReportedAnswer]:
-    """Results that papers and users report on a track, the best average first, each with the gap to our entry."""
+    """Results reported on a track, best average first, with the gap to this service's entry."""
     rows = sorted(
         [*published_results(slug), *map(_by_a_user, reported_results_on(session, slug))],
         key=lambda row: (-row.average_accuracy, row.title),
@@ -96,23 +92,34 @@ def beside_reported(session: Session, slug: str) -> list[ReportedAnswer]:
 
 
 def _by_a_user(row: ReportedResult) -> ExternalResult:
+    mean = "" if row.seeds is None else f" as a mean over {row.seeds} runs"
     return ExternalResult(
-        track_slug=row.track_slug, title=row.title, method=row.method, citation=None, source=row.citation, link=row.link, id=row.id, user=row.user.name,
-        average_accuracy=row.average_accuracy, last_accuracy=row.last_accuracy, forgetting=row.forgetting, curve=tuple(row.curve),
-        caveat="Reported by a user of this service; nobody has checked it." if row.seeds is None else
-        f"Reported by a user of this service, as a mean over {row.seeds} runs; nobody has checked it.", note=row.note or "",
-    )  # fmt: skip
+        track_slug=row.track_slug,
+        title=row.title,
+        method=row.method,
+        citation=None,
+        source=row.citation,
+        link=row.link,
+        id=row.id,
+        user=row.user.name,
+        average_accuracy=row.average_accuracy,
+        last_accuracy=row.last_accuracy,
+        forgetting=row.forgetting,
+        curve=tuple(row.curve),
+        caveat=f"Reported by a user of this service{mean}; not verified.",
+        note=row.note or "",
+    )
 
 
 def track_answer(status: TrackStatus) -> TrackAnswer:
-    """A track somebody has submitted to."""
+    """The body for a track with submissions."""
     return untouched(status.track.slug, Track.model_validate(status.track.spec)).model_copy(
         update={"entries": status.entries, "runs": status.runs}
     )
 
 
 def untouched(slug: str, track: Track) -> TrackAnswer:
-    """A track nobody has submitted to."""
+    """The body for a track without submissions."""
     preset = PRESETS.get(slug)
     title, source = (preset.title, preset.source) if preset else (None, None)
     return TrackAnswer(
@@ -121,28 +128,26 @@ def untouched(slug: str, track: Track) -> TrackAnswer:
 
 
 def every_track(session: Session) -> list[TrackAnswer]:
-    """The tracks that were submitted to, by slug, then the other presets."""
+    """The tracks with submissions, by slug, then the other presets."""
     used = [track_answer(status) for status in list_tracks(session)]
     known = {track.slug for track in used}
     return used + [untouched(slug, preset.track) for slug, preset in PRESETS.items() if slug not in known]
 
 
 def track_named(session: Session, slug: str) -> Track:
-    """The track a slug names: one that was submitted to, or one that could be.
+    """The track of a slug, with or without submissions.
 
     Raises:
         NotFound: neither.
     """
     try:
         return Track.model_validate(get_track(session, slug).spec)
-    except NotFound as nobody:
+    except NotFound as unknown:
         try:
             track = Track.from_slug(slug)
             validation.check_track(track, dataset_cards(session))
         except (ValueError, InvalidSpec):
-            raise nobody from None
+            raise unknown from None
         if track.slug != slug:
-            raise NotFound(
-                f"nobody has submitted to a track {slug!r} yet; did you mean {track.slug!r}?"
-            ) from nobody
+            raise NotFound(f"no track {slug!r} has submissions; did you mean {track.slug!r}?") from unknown
         return track

@@ -1,4 +1,4 @@
-"""Results that users report, as the API takes and answers them."""
+"""Bodies about results that users report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _web_address(text: str) -> str:
 
 
 class ResultRequest(Submitted):
-    """What somebody reports for one method on one track. Accuracies are fractions: 64.4 % is 0.644."""
+    """A report for one method on one track. Accuracies are fractions: 64.4 % is 0.644."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -48,9 +48,9 @@ class ResultRequest(Submitted):
         },
     )
 
-    track: Track = Field(description="A slug or a whole track.")
+    track: Track = Field(description="A slug or a track object.")
     title: Annotated[str, Field(min_length=1, max_length=80), PRINTABLE] = Field(
-        description="The method as its authors name it."
+        description="The method's name in its paper."
     )
     citation: Annotated[str, Field(min_length=1, max_length=500), PRINTABLE] = Field(
         description="The source of the numbers, or how they were computed."
@@ -58,37 +58,35 @@ class ResultRequest(Submitted):
     method: str | None = Field(
         default=None,
         max_length=40,
-        description="The method of this service that it is.",
+        description="The same method in this service.",
     )
     link: Annotated[str, Field(max_length=500), AfterValidator(_web_address)] | None = Field(
-        default=None, description="To code or paper, http or https."
+        default=None, description="Address of code or paper, http or https."
     )
     note: Annotated[str, Field(max_length=500), PRINTABLE] | None = Field(
-        default=None, description="What a reader should know."
+        default=None, description="Caveats for readers."
     )
-    seeds: int | None = Field(
-        default=None, ge=1, le=10_000, description="Over how many runs the numbers are means."
-    )
+    seeds: int | None = Field(default=None, ge=1, le=10_000, description="Number of runs averaged.")
     curve: list[Fraction] | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
-        description="Accuracy over all seen classes after each task.",
+        description="Accuracy over all seen classes, per task.",
     )
     matrix: list[list[Fraction]] | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="Row t: accuracy on each task seen, after task t. The curve follows from it.",
+        description="Row t: accuracy on each seen task after task t. It determines the curve.",
     )
     average_accuracy: Fraction | None = Field(
-        default=None, description="As stated; must agree with the curve to 0.001."
+        default=None, description="As reported; must match the curve within 0.001."
     )
     last_accuracy: Fraction | None = Field(
-        default=None, description="As stated; must agree with the curve to 0.001."
+        default=None, description="As reported; must match the curve within 0.001."
     )
     forgetting: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = Field(
-        default=None, description="As stated; must agree with the matrix."
+        default=None, description="As reported; must match the matrix."
     )
 
     @field_validator("track", mode="before")
@@ -101,12 +99,13 @@ class ResultRequest(Submitted):
     def _method_is_known(cls, name: str | None) -> str | None:
         if name is not None and name not in BY_NAME:
             raise ValueError(
-                f"unknown method {name!r}; known: {', '.join(BY_NAME)}; leave it out for a method this service does not have"
+                f"unknown method {name!r}; known: {', '.join(BY_NAME)}; "
+                "omit it for a method that this service does not have"
             )
         return name
 
     def report(self) -> NewReportedResult:
-        """As the store takes it."""
+        """The report for the store."""
         return NewReportedResult(**{name: getattr(self, name) for name in NewReportedResult.__slots__})
 
 
@@ -114,7 +113,7 @@ class ResultAnswer(BaseModel):
     """A reported result."""
 
     id: str = Field(examples=["res_01k9x3v8h2m4n6p8q0r2s4t6v8"])
-    trust: str = Field(default="reported", description="Always `reported`: it did not run here.")
+    trust: str = Field(default="reported", description="Always `reported`: not computed by this service.")
     track: str
     title: str
     method: str | None
@@ -127,7 +126,7 @@ class ResultAnswer(BaseModel):
     average_accuracy: float
     last_accuracy: float
     forgetting: float | None
-    user: str = Field(description="Who reported it.")
+    user: str = Field(description="Name of the reporter.")
     created_at: datetime
 
 
@@ -139,9 +138,21 @@ class Results(BaseModel):
 
 
 def result_answer(row: ReportedResult) -> ResultAnswer:
-    """A reported result with its `user` loaded."""
+    """The body for a reported result with its `user` loaded."""
     return ResultAnswer(
-        id=row.id, track=row.track_slug, title=row.title, method=row.method, citation=row.citation, link=row.link, note=row.note, seeds=row.seeds,
-        curve=row.curve, matrix=row.matrix, average_accuracy=row.average_accuracy, last_accuracy=row.last_accuracy, forgetting=row.forgetting,
-        user=row.user.name, created_at=row.created_at,
-    )  # fmt: skip
+        id=row.id,
+        track=row.track_slug,
+        title=row.title,
+        method=row.method,
+        citation=row.citation,
+        link=row.link,
+        note=row.note,
+        seeds=row.seeds,
+        curve=row.curve,
+        matrix=row.matrix,
+        average_accuracy=row.average_accuracy,
+        last_accuracy=row.last_accuracy,
+        forgetting=row.forgetting,
+        user=row.user.name,
+        created_at=row.created_at,
+    )

@@ -1,4 +1,4 @@
-"""Tokens as the API answers them; the plain text of a token only once, when it is made."""
+"""Bodies about tokens; only the response to a creation contains the token's text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.database.models import Token
 
 
 class TokenRequest(Submitted):
-    """A token to be made."""
+    """A token to create."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -22,15 +22,17 @@ class TokenRequest(Submitted):
 
     name: Annotated[str, Field(min_length=1, max_length=80), PRINTABLE] = Field(description="A note for you.")
     scopes: list[Scope] = Field(
-        min_length=1, max_length=10, description="What it shall allow: at most what the token you use allows."
+        min_length=1,
+        max_length=10,
+        description="Scopes of the new token, at most those of the token you use.",
     )
     days: int | None = Field(
-        default=None, ge=1, le=3650, description="How long it is valid; for ever if left out."
+        default=None, ge=1, le=3650, description="Days until it expires; never by default."
     )
 
 
 class TokenAnswer(BaseModel):
-    """A token, without its plain text."""
+    """A token, without its text."""
 
     id: str
     name: str
@@ -43,20 +45,20 @@ class TokenAnswer(BaseModel):
 
 
 class NewTokenAnswer(TokenAnswer):
-    """A token that was just made."""
+    """A new token."""
 
     token: str | None = Field(
-        description="The token itself: shown now and never again; None when the same request had made it before."
+        description="The token's text, in this response only; None if an earlier request created it."
     )
 
 
 class Tokens(BaseModel):
-    """One's own tokens, the newest first."""
+    """Your tokens, the newest first."""
 
     items: list[TokenAnswer]
     next_cursor: str | None = None
 
 
 def token_answer(token: Token) -> TokenAnswer:
-    """A token as it may be shown."""
+    """The body for a token."""
     return TokenAnswer.model_validate(token, from_attributes=True)

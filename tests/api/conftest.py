@@ -1,4 +1,4 @@
-"""The real application over real HTTP on a real database; runs finish without training, by the store's own verbs.
+"""The real application over real HTTP on a real database; runs finish without training.
 
 service         a service on each database: its settings, users and tokens, and what its workers do
 served          the same, listening on a port
@@ -120,7 +120,7 @@ def client(served: Served) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def finished_on(databases: Any) -> Callable[[str], Any]:
-    """`with finished_on("sqlite") as client`: joint, replay and iCaRL (3 seeds) and finetune (1 seed) have finished."""
+    """`with finished_on("sqlite") as client`: a service with ten finished runs of four methods."""
 
     @contextmanager
     def finished_on(kind: str) -> Iterator[httpx.Client]:

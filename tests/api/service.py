@@ -1,4 +1,4 @@
-"""A service under test: its application, its users and tokens, and what its workers do, without any training."""
+"""A service under test: its application, users and tokens, and its workers, which train nothing."""
 
 from __future__ import annotations
 
@@ -57,9 +57,14 @@ class Service:
 
     def start(self, claim: runs.Claim, engine_version: str = ENGINE_VERSION) -> None:
         started = RunStarted(
-            engine_version=engine_version, spec_digest=claim.spec.digest(), device="cpu", dataset_fingerprint="f" * 64, task_sizes=(2,) * TASKS,
-            class_order=tuple(range(2 * TASKS)), resumed_at=0,
-        )  # fmt: skip
+            engine_version=engine_version,
+            spec_digest=claim.spec.digest(),
+            device="cpu",
+            dataset_fingerprint="f" * 64,
+            task_sizes=(2,) * TASKS,
+            class_order=tuple(range(2 * TASKS)),
+            resumed_at=0,
+        )
         with self.database.transaction() as session:
             runs.record(session, claim, started)
 
@@ -87,7 +92,7 @@ class Service:
         environment: dict[str, Any] | None = None,
         engine_version: str = ENGINE_VERSION,
     ) -> None:
-        """Let a run succeed, with `off` correct predictions fewer in the first task than other runs of its spec."""
+        """Finish a run, with `off` correct predictions fewer in its first task than other runs."""
         self.start(claim, engine_version)
         for task in range(TASKS):
             self.evaluate(claim, task, off)
@@ -115,7 +120,7 @@ class Bare:
 
 
 def evaluated(spec: RunSpec, task: int, off: int = 0) -> TaskEvaluated:
-    """Reproducible counts, different for each method, seed and classifier: later methods of the catalogue forget more."""
+    """Reproducible counts per method, seed and classifier: later methods of the catalogue forget more."""
     loss = 1 + list(BY_NAME).index(spec.method.name)
     fewer = off if task == 0 else 0
     results = {

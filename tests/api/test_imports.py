@@ -9,7 +9,8 @@ import sys
 PROGRAM = """
 import resource, sys
 import api.main
-assert not {"torch", "torchvision", "workers", "celery", "scipy.stats", "alembic"} & set(sys.modules), "too much is imported"
+unneeded = {"torch", "torchvision", "workers", "celery", "scipy.stats", "alembic"}
+assert not unneeded & set(sys.modules), "too much is imported"
 print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 """
 

@@ -37,9 +37,20 @@ def references(value):
 def test_it_is_openapi_3_1_with_the_contract_s_paths(document):
     assert document["openapi"].startswith("3.1")
     expected = {
-        "/jobs", "/jobs/{job_id}", "/jobs/{job_id}/cancellation", "/jobs/{job_id}/events", "/runs/{run_id}", "/tracks", "/tracks/{slug}", "/leaderboards/{slug}",
-        "/methods", "/methods/{name}", "/datasets", "/backbones", "/workers",
-    }  # fmt: skip
+        "/jobs",
+        "/jobs/{job_id}",
+        "/jobs/{job_id}/cancellation",
+        "/jobs/{job_id}/events",
+        "/runs/{run_id}",
+        "/tracks",
+        "/tracks/{slug}",
+        "/leaderboards/{slug}",
+        "/methods",
+        "/methods/{name}",
+        "/datasets",
+        "/backbones",
+        "/workers",
+    }
     assert expected <= {path.removeprefix("/api/v1") for path in document["paths"]}
 
 

@@ -1,4 +1,4 @@
-"""The running service answers every request made from its OpenAPI document with a response that the document describes."""
+"""The running service conforms to its OpenAPI document."""
 
 from __future__ import annotations
 

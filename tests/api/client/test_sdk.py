@@ -75,9 +75,9 @@ def test_a_refusal_names_each_fault(sdk: Client) -> None:
         sdk.submit({"name": "icarl", "temperatur": 3}, DIGITS, [])
     assert (refusal.value.status, refusal.value.kind) == (422, "invalid-body")
     first, *faults = str(refusal.value).splitlines()
-    assert first.startswith("The body is not valid (422)")
+    assert first.startswith("Invalid body (422)")
     assert [fault.split(":")[0].strip() for fault in faults] == ["/method/temperatur", "/seeds"]
-    with pytest.raises(ApiError, match="A valid token is needed"), Client(sdk.server) as anonymous:
+    with pytest.raises(ApiError, match="Valid token required"), Client(sdk.server) as anonymous:
         anonymous.submit("replay", DIGITS, [1])
 
 

@@ -11,7 +11,7 @@ PER_REQUEST = {"date", "x-request-id", "transfer-encoding"}
 
 
 def outcome(client: httpx.Client, method: str, path: str) -> tuple[int, dict[str, str]]:
-    """Status and headers, without those that differ between any two requests; HTTP lets HEAD omit the encoding."""
+    """Status and headers, without those that may differ."""
     with client.stream(method, path, headers={"Accept-Encoding": "identity"}) as answer:
         headers = {name: value for name, value in answer.headers.items() if name not in PER_REQUEST}
         return answer.status_code, headers

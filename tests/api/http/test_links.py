@@ -15,7 +15,7 @@ PREFIX = "/cil"
 
 
 class Proxy(httpx.HTTPTransport):
-    """Passes requests below the prefix to the service, without the prefix; other paths belong to another site."""
+    """Passes requests below the prefix to the service, without the prefix."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as the proxy does."""

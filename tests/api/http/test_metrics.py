@@ -46,9 +46,14 @@ def test_what_ended_within_the_last_hour_is_told_by_state_outcome_and_memory(cli
     service.complete(service.claim(), environment={"peak_host_bytes": 3000, "peak_device_bytes": 7})
     service.fail(service.claim(), "NaN")
     found = samples(client)
-    assert {state: found["cil_runs", ("state", state)] for state in ("queued", "running", "succeeded", "failed")} == {
-        "queued": 0, "running": 0, "succeeded": 2, "failed": 1,
-    }  # fmt: skip
+    assert {
+        state: found["cil_runs", ("state", state)] for state in ("queued", "running", "succeeded", "failed")
+    } == {
+        "queued": 0,
+        "running": 0,
+        "succeeded": 2,
+        "failed": 1,
+    }
     assert [found["cil_attempts_ended", ("outcome", outcome)] for outcome in ("succeeded", "failed")] == [
         2,
         1,

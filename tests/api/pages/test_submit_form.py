@@ -129,8 +129,8 @@ def test_only_changed_values_of_a_schedule_are_sent(client):
         ({"track": "digits-b0-inc2-m5-convnet"}, "track: iCaRL needs at least 1 exemplar"),
         ({"name": "x" * 121}, "name: String should have at most 120 characters"),
         ({"preset": "nope"}, "method: preset 'nope' does not exist"),
-        ({"token": ""}, "token: no token was given"),
-        ({"token": "cil_wrong"}, "token: the token is not valid"),
+        ({"token": ""}, "token: no token was sent"),
+        ({"token": "cil_wrong"}, "token: the token is unknown, expired or revoked"),
     ],
 )
 def test_a_fault_is_shown_at_its_field_and_typed_text_stays(client, token, fields, says):

@@ -11,9 +11,8 @@ from store.access import accounts
 def owner(client, service):
     """A client whose token may make tokens."""
     with service.database.transaction() as session:
-        client.headers["Authorization"] = (
-            f"Bearer {accounts.issue_token(session, service.user, 'owner', ['tokens:write', 'jobs:write']).plain}"
-        )
+        token = accounts.issue_token(session, service.user, "owner", ["tokens:write", "jobs:write"])
+    client.headers["Authorization"] = f"Bearer {token.plain}"
     return client
 
 
