@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from api.deps import writing
 from api.http import problems
-from api.http.idempotent import Attempt, idempotent
+from api.http.idempotent import KeyedRequest, idempotent
 from api.http.problems import Problem
 from api.schemas.jobs import JobAnswer, job_answer
 from api.settings import Settings
@@ -113,13 +113,13 @@ class Submissions:
         """
         with (
             writing(self._database, principal) as session,
-            idempotent(session, principal, key, {"cancel": job_id}) as attempt,
+            idempotent(session, principal, key, {"cancel": job_id}) as keyed,
         ):
-            if attempt.made is None:
+            if keyed.made is None:
                 _check_owner(session, principal, job_id)
                 runs.cancel(session, job_id)
-                attempt.made = job_id
-            return _accepted(session, attempt)
+                keyed.made = job_id
+            return _accepted(session, keyed)
 
     async def _in_thread(self, work: Callable[[], Accepted]) -> Accepted:
         return await to_thread.run_sync(work, limiter=self._limiter)
@@ -129,9 +129,9 @@ class Submissions:
         meaning = {"spec": spec.model_dump(mode="json"), "force": force}
         with (
             writing(self._database, principal) as session,
-            idempotent(session, principal, key, meaning) as attempt,
+            idempotent(session, principal, key, meaning) as keyed,
         ):
-            if attempt.made is None:
+            if keyed.made is None:
                 job = runs.submit(
                     session,
                     spec,
@@ -141,23 +141,23 @@ class Submissions:
                     dataset_fingerprint=fingerprint_of(session, spec.track.dataset),
                 )
                 check_quota(session, job, principal.user_id, self._settings)
-                attempt.made = job.id
-        return self._read(attempt)
+                keyed.made = job.id
+        return self._read(keyed)
 
     def _replay(self, principal: Principal, run_id: str, key: str | None) -> Accepted:
         with (
             writing(self._database, principal) as session,
-            idempotent(session, principal, key, {"replay": run_id}) as attempt,
+            idempotent(session, principal, key, {"replay": run_id}) as keyed,
         ):
-            if attempt.made is None:
+            if keyed.made is None:
                 job = runs.replay(session, run_id, user_id=principal.user_id, engine_version=ENGINE_VERSION)
                 check_quota(session, job, principal.user_id, self._settings)
-                attempt.made = job.id
-        return self._read(attempt)
+                keyed.made = job.id
+        return self._read(keyed)
 
-    def _read(self, attempt: Attempt) -> Accepted:
+    def _read(self, keyed: KeyedRequest) -> Accepted:
         with self._database.reading() as session:  # after the commit: the write lock is free again
-            return _accepted(session, attempt)
+            return _accepted(session, keyed)
 
 
 async def _submissions(request: Request) -> Submissions:
@@ -223,12 +223,12 @@ def check_quota(session: Session, job: Job, user_id: str, limits: Settings) -> N
         raise Problem(problems.TOO_MANY_RUNS, detail, headers={"Retry-After": "60"})
 
 
-def _accepted(session: Session, attempt: Attempt) -> Accepted:
-    job = get_job(session, attempt.result)
+def _accepted(session: Session, keyed: KeyedRequest) -> Accepted:
+    job = get_job(session, keyed.result)
     return Accepted(
         job=job_answer(job, queue_position(session, job.id)),
         queues=frozenset(link.run.queue for link in job.links if link.run.state is RunState.queued),
-        replayed=attempt.replayed,
+        replayed=keyed.replayed,
     )
 
 

@@ -31,12 +31,12 @@ REPLAYED = {replayed: {"Idempotency-Replayed": str(replayed).lower()} for replay
 
 
 @dataclass(slots=True)
-class Attempt:
-    """One sending of a request.
+class KeyedRequest:
+    """A request that may have been sent before with the same key.
 
     Attributes:
-        made: id of what the request makes; None until this attempt makes it, the id if an earlier one did.
-        replayed: whether an earlier attempt did.
+        made: id of what the request makes; None until it is made.
+        replayed: whether an earlier request made it.
     """
 
     made: str | None
@@ -45,20 +45,20 @@ class Attempt:
     @property
     def result(self) -> str:
         """Id of what the request made."""
-        assert self.made is not None  # noqa: S101 - `idempotent` is left with a result or by an exception
+        assert self.made is not None  # noqa: S101 - the body of `idempotent` sets it or raises
         return self.made
 
 
 @contextmanager
 def idempotent(
     session: Session, principal: Principal, key: str | None, meaning: dict[str, Any]
-) -> Iterator[Attempt]:
-    """Do a request's work once per key: the body works only if `attempt.made` is None, and sets it.
+) -> Iterator[KeyedRequest]:
+    """Do the work of a request once per key: the body does it only if `made` is None, and sets `made`.
 
     Args:
         session: a writing session.
         principal: the sender.
-        key: the header; without one every attempt works.
+        key: the header; None always does the work.
         meaning: the content of the request, independent of its spelling.
 
     Raises:
@@ -66,11 +66,11 @@ def idempotent(
         KeyInFlight: the first request with this key is still in progress.
     """
     if key is None:
-        yield Attempt(None, replayed=False)
+        yield KeyedRequest(None, replayed=False)
         return
     digest = hashlib.sha256(canonical_json(meaning).encode()).hexdigest()
     earlier = idempotency.reserve(session, principal.user_id, key, digest)
-    attempt = Attempt(earlier, replayed=earlier is not None)
-    yield attempt
-    if not attempt.replayed:
-        idempotency.keep(session, principal.user_id, key, attempt.result)
+    keyed = KeyedRequest(earlier, replayed=earlier is not None)
+    yield keyed
+    if not keyed.replayed:
+        idempotency.keep(session, principal.user_id, key, keyed.result)

@@ -57,17 +57,17 @@ def report_result(
         datasets = dataset_cards(session)
         validation.check_track(given.track, datasets)
         sizes = given.track.protocol.task_sizes(datasets[given.track.dataset].classes)
-        with idempotent(session, principal, idempotency_key, meaning) as attempt:
-            if attempt.made is None:
-                attempt.made = reported.add_reported_result(
+        with idempotent(session, principal, idempotency_key, meaning) as keyed:
+            if keyed.made is None:
+                keyed.made = reported.add_reported_result(
                     session,
                     given.report(),
                     user_id=principal.user_id,
                     track_slug=given.track.slug,
                     task_sizes=sizes,
                 ).id
-        answer = result_answer(reported.get_reported_result(session, attempt.result))
-    response.headers.update(REPLAYED[attempt.replayed])
+        answer = result_answer(reported.get_reported_result(session, keyed.result))
+    response.headers.update(REPLAYED[keyed.replayed])
     locate(request, response, f"/api/v1/results/{answer.id}")
     return answer
 

@@ -58,14 +58,14 @@ def create_token(
     meaning = {"token": wanted.model_dump(mode="json")}
     with (
         writing(database, owner) as session,
-        idempotent(session, owner, idempotency_key, meaning) as attempt,
+        idempotent(session, owner, idempotency_key, meaning) as keyed,
     ):
-        if attempt.made is None:
+        if keyed.made is None:
             issued = accounts.issue_token(session, owner.user_id, wanted.name, wanted.scopes, lifetime)
-            attempt.made, shown = issued.id, issued.plain
+            keyed.made, shown = issued.id, issued.plain
         tokens = accounts.list_tokens(session, owner.user_id)
-        made = next(token for token in tokens if token.id == attempt.result)
-    response.headers.update(REPLAYED[attempt.replayed])
+        made = next(token for token in tokens if token.id == keyed.result)
+    response.headers.update(REPLAYED[keyed.replayed])
     response.headers["Cache-Control"] = "no-store"
     return NewTokenAnswer(**token_answer(made).model_dump(), token=shown)
 

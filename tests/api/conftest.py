@@ -34,7 +34,7 @@ def a_job() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def service_bare() -> type[Bare]:
-    """`service_bare(settings)`: an application whose database is not there, or not as it should be."""
+    """`service_bare(settings)`: an application whose database is missing or has no schema."""
     return Bare
 
 
@@ -95,7 +95,7 @@ def serving(service: Service | Bare, **options: Any) -> Iterator[Served]:
     yield Served(service, f"http://127.0.0.1:{listener.getsockname()[1]}")
     server.should_exit = True
     thread.join(20)
-    assert not thread.is_alive(), "the server does not stop"
+    assert not thread.is_alive(), "the server did not stop"
 
 
 @pytest.fixture(scope="session")
@@ -145,14 +145,14 @@ def finished_on(databases: Any) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def finished(request: pytest.FixtureRequest, finished_on: Callable[[str], Any]) -> Iterator[httpx.Client]:
-    """A client of such a service, on each database. Only for reading."""
+    """A client of such a service, on each database, for reading only."""
     with finished_on(request.param) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def refusing(databases: Any) -> Iterator[tuple[Service, httpx.Client]]:
-    """A service and its client for all tests of a module in which nothing is written."""
+    """A service and its client, shared by the tests of a module that writes nothing."""
     with (
         databases.url("sqlite") as url,
         databases.opened(url) as database,
@@ -183,19 +183,19 @@ def client_of() -> Callable[[Service], Any]:
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
-    """`eventually(condition)`: wait until it holds, or fail."""
+    """`eventually(condition)`: wait until it is true, or fail."""
     return wait_until
 
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A real Redis server on a port of its own; killed at the end, for it keeps nothing."""
+    """A real Redis server on a free port, without persistence."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [

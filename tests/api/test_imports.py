@@ -15,7 +15,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 """
 
 
-def test_importing_the_api_loads_no_pytorch_and_little_else():
+def test_importing_the_api_is_cheap_and_loads_no_pytorch():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False
@@ -24,7 +24,7 @@ def test_importing_the_api_loads_no_pytorch_and_little_else():
     assert float(done.stdout) < 3  # seconds of CPU, on a machine that does other things as well
 
 
-def test_settings_say_what_is_missing():
+def test_missing_settings_are_named():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
     done = subprocess.run(
         [sys.executable, "-c", "from api.settings import Settings; Settings()"],

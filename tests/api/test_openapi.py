@@ -34,7 +34,7 @@ def references(value):
             yield from references(inner)
 
 
-def test_it_is_openapi_3_1_with_the_contract_s_paths(document):
+def test_the_document_is_openapi_3_1_with_the_public_paths(document):
     assert document["openapi"].startswith("3.1")
     expected = {
         "/jobs",
@@ -60,7 +60,7 @@ def test_operation_ids_are_unique_and_readable(document):
     assert all(name.isalnum() for name in ids)
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_reference_resolves(document):
     found = set(references(document))
     assert "#/components/schemas/ProblemAnswer" in found
     for reference in found:
@@ -69,7 +69,7 @@ def test_every_reference_leads_somewhere(document):
             at = at[part]
 
 
-def test_every_refusal_is_documented_as_a_problem(document):
+def test_every_error_is_documented_as_a_problem(document):
     for path, verb, operation in operations(document):
         for status, answer in operation["responses"].items():
             if status.startswith(("4", "5")) and path != "/readyz":
@@ -77,7 +77,7 @@ def test_every_refusal_is_documented_as_a_problem(document):
                 assert answer["content"]["application/problem+json"]["examples"], (path, verb, status)
 
 
-def test_writing_asks_for_a_bearer_token_and_has_examples(document):
+def test_writing_requires_a_bearer_token_and_has_examples(document):
     submit = document["paths"]["/api/v1/jobs"]["post"]
     assert submit["security"] == [{"HTTPBearer": []}]
     assert len(submit["requestBody"]["content"]["application/json"]["examples"]) >= 2

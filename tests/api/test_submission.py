@@ -14,7 +14,7 @@ from store.datasets import register_dataset
 TRACK = "digits-b0-inc2-m50-convnet"
 
 
-def test_a_job_is_accepted_with_its_place_and_its_runs(client, a_job):
+def test_a_job_is_accepted_with_its_queue_position_and_runs(client, a_job):
     answer = client.post("/api/v1/jobs", json=a_job("icarl", (3, 1)) | {"name": "mine"})
     assert answer.status_code == 202
     job = answer.json()
@@ -27,12 +27,12 @@ def test_a_job_is_accepted_with_its_place_and_its_runs(client, a_job):
     assert client.get(answer.headers["Location"]).json() == job
 
 
-def test_later_jobs_stand_behind_in_the_queue(client, a_job):
+def test_later_jobs_queue_behind_earlier_ones(client, a_job):
     client.post("/api/v1/jobs", json=a_job("icarl", (1, 2)))
     assert client.post("/api/v1/jobs", json=a_job("lwf", (1,))).json()["queue_position"] == 2
 
 
-def test_a_finished_spec_is_answered_at_once_from_its_results(client, service, a_job):
+def test_a_finished_spec_is_answered_from_its_results(client, service, a_job):
     first = client.post("/api/v1/jobs", json=a_job()).json()
     assert service.complete_all() == 3
     answer = client.post("/api/v1/jobs", json=a_job())
@@ -42,13 +42,13 @@ def test_a_finished_spec_is_answered_at_once_from_its_results(client, service, a
     assert service.complete_all() == 0
 
 
-def test_a_finished_job_does_not_call_itself_reused(client, service, a_job):
+def test_a_finished_job_is_not_reused(client, service, a_job):
     location = client.post("/api/v1/jobs", json=a_job()).headers["Location"]
     service.complete_all()
     assert client.get(location).json()["reused"] is False
 
 
-def test_force_executes_anew(client, service, a_job):
+def test_force_executes_finished_runs_again(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job())
     service.complete_all()
     answer = client.post("/api/v1/jobs?force=true", json=a_job())
@@ -56,7 +56,7 @@ def test_force_executes_anew(client, service, a_job):
     assert service.complete_all() == 3
 
 
-def test_defaults_and_presets_are_spelled_out(client, a_job):
+def test_a_spec_includes_defaults_and_preset_values(client, a_job):
     spec = client.post("/api/v1/jobs", json=a_job("icarl", preset="paper")).json()["spec"]
     assert (
         spec["method"]["loss"],
@@ -84,7 +84,7 @@ def test_the_epoch_limit_is_a_setting(service_of, client_of, a_job):
     assert "20 epochs were given; a schedule may have 19 at most" in answer.json()["detail"]
 
 
-def test_more_waiting_runs_than_allowed_are_refused(service_of, client_of, a_job):
+def test_runs_beyond_the_quota_are_refused(service_of, client_of, a_job):
     service = service_of(max_queued_runs=4)
     with client_of(service) as client:
         assert client.post("/api/v1/jobs", json=a_job("replay")).status_code == 202
@@ -101,7 +101,7 @@ def test_the_documented_examples_are_accepted(client, name):
     assert client.post("/api/v1/jobs", json=JOBS[name]["value"]).status_code == 202
 
 
-def test_the_limit_of_waiting_runs_holds_for_parallel_submissions(service_of, serve, a_job):
+def test_the_quota_holds_for_parallel_submissions(service_of, serve, a_job):
     service = service_of(max_queued_runs=4)
 
     async def post_all(served) -> list[int]:

@@ -1,4 +1,4 @@
-"""The service under attack is the one of `tests/api`: its fixtures are taken over as they are."""
+"""The service under attack is the one of `tests/api`, with its fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attacker would try, over HTTP, against the real service."""
+"""Attacks over HTTP against the real service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def well_formed(secret: str) -> str:
 # ---------------------------------------------------------------------- tokens
 
 
-def test_a_forged_token_with_a_right_checksum_opens_nothing(client, service, a_job):
+def test_a_forged_token_with_a_valid_checksum_is_refused(client, service, a_job):
     forged = [
         well_formed(secrets.token_hex(32)),
         well_formed("0" * 64),
@@ -44,13 +44,13 @@ def test_a_forged_token_with_a_right_checksum_opens_nothing(client, service, a_j
 @pytest.mark.parametrize(
     "header", ["Basic YWRhOmFkYQ==", "Bearer", "cil_x", "Bearer ' OR '1'='1", "Bearer " + "a" * 7000]
 )
-def test_other_credentials_are_no_credentials(client, service, a_job, header):
+def test_other_kinds_of_credentials_are_refused(client, service, a_job, header):
     answer = client.post("/api/v1/jobs", json=a_job(), headers={"Authorization": header})
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated")
     assert service.written()["jobs"] == 0
 
 
-def test_guessing_tokens_is_slowed_down_and_hurts_nobody_else(service_of, serving_of, a_job):
+def test_guessing_tokens_is_limited_without_affecting_other_users(service_of, serving_of, a_job):
     service = service_of(failures_per_minute=5)
     with serving_of(service) as served, served.client() as client:
         answers = [
@@ -63,7 +63,7 @@ def test_guessing_tokens_is_slowed_down_and_hurts_nobody_else(service_of, servin
 
 
 @pytest.mark.parametrize("scope", [scope.value for scope in Scope if scope is not Scope.admin])
-def test_no_token_gives_itself_more_than_it_has(client, service, scope):
+def test_a_token_cannot_extend_its_own_scopes(client, service, scope):
     _, token = service.add_user("mallory", (scope,))
     for wanted in set(Scope) - {scope}:
         answer = client.post(
@@ -83,7 +83,7 @@ WRITES = {
 }
 
 
-def test_every_route_that_writes_asks_for_its_own_scope(client, service):
+def test_every_writing_route_requires_its_scope(client, service):
     tokens = {
         scope: service.add_user(f"only {scope}", (scope,))[1]
         for scope in ("jobs:write", "results:write", "tokens:write")
@@ -99,7 +99,7 @@ def test_every_route_that_writes_asks_for_its_own_scope(client, service):
             assert (status == 403) == (scope not in allowed), (path, scope, status)
 
 
-def test_nobody_touches_what_is_somebody_elses(client, service, a_job):
+def test_users_cannot_change_what_belongs_to_others(client, service, a_job):
     job = client.post("/api/v1/jobs", json=a_job()).json()["id"]
     _, mallory = service.add_user("mallory", ("jobs:write", "tokens:write", "results:write"))
     assert client.post(f"/api/v1/jobs/{job}/cancellation", headers=bearer(mallory)).status_code == 403
@@ -123,7 +123,7 @@ def test_nobody_touches_what_is_somebody_elses(client, service, a_job):
         ".",
     ],
 )
-def test_no_name_of_a_dataset_becomes_a_path(client, service, a_job, name):
+def test_a_dataset_name_never_becomes_a_path(client, service, a_job, name):
     track = {
         "dataset": name,
         "protocol": {"first": 2, "increment": 2},
@@ -147,14 +147,14 @@ def test_no_name_of_a_dataset_becomes_a_path(client, service, a_job, name):
         "/tracks/..%2f..%2fetc",
     ],
 )
-def test_no_address_leads_out_of_the_static_files(client, path):
+def test_no_address_leaves_the_static_folder(client, path):
     answer = client.get(path)
     assert answer.status_code in (404, 422)
     assert "import" not in answer.text
     assert "root:" not in answer.text
 
 
-def test_a_body_that_would_fill_memory_or_the_stack_is_refused(client, service):
+def test_a_body_that_would_exhaust_memory_or_stack_is_refused(client, service):
     deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
     wide = b'{"method": {"name": "' + b"x" * 70_000 + b'"}}'
     digits = b'{"seeds": [' + b"9" * 20_000 + b"]}"
@@ -170,7 +170,7 @@ def test_a_body_that_would_fill_memory_or_the_stack_is_refused(client, service):
 # ---------------------------------------------------------------------- injection
 
 
-def test_a_job_s_name_is_text_wherever_it_is_shown(client, service, a_job):
+def test_a_job_name_is_escaped_on_every_page(client, service, a_job):
     job = client.post("/api/v1/jobs", json={**a_job(seeds=(1,)), "name": EVIL}).json()["id"]
     service.complete_all()
     for path in (f"/jobs/{job}", "/", f"/submit?job={job}"):
@@ -179,7 +179,7 @@ def test_a_job_s_name_is_text_wherever_it_is_shown(client, service, a_job):
     assert EVIL in client.get(f"/api/v1/jobs/{job}").json()["name"]
 
 
-def test_what_a_user_reports_is_text_on_the_page_and_its_link_leads_to_the_web(client, service):
+def test_reported_texts_are_escaped_and_links_are_web_addresses(client, service):
     _, token = service.add_user("mallory", ("results:write",))
     reported = {
         "track": "digits-b0-inc2-m50-convnet",
@@ -199,7 +199,7 @@ def test_what_a_user_reports_is_text_on_the_page_and_its_link_leads_to_the_web(c
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_no_cell_of_an_export_is_a_formula(client, service, a_job):
+def test_no_exported_cell_is_a_formula(client, service, a_job):
     client.post("/api/v1/jobs", json={**a_job(seeds=(1,)), "name": EVIL})
     service.complete_all()
     cells = [
@@ -226,7 +226,7 @@ def test_sql_in_a_parameter_is_a_value(client, service, a_job, evil):
 # ---------------------------------------------------------------------- cursors and streams
 
 
-def test_a_cursor_that_was_changed_is_refused(client, service, a_job):
+def test_a_changed_cursor_is_refused(client, service, a_job):
     for seed in range(3):
         client.post("/api/v1/jobs", json=a_job(seeds=(seed,)))
     cursor = client.get("/api/v1/jobs", params={"limit": 1}).json()["next_cursor"]
@@ -247,7 +247,7 @@ def test_a_cursor_that_was_changed_is_refused(client, service, a_job):
     )  # of another list
 
 
-def test_one_address_cannot_take_all_the_streams(service_of, serving_of, a_job):
+def test_one_address_cannot_occupy_all_streams(service_of, serving_of, a_job):
     service = service_of(max_event_streams=10, max_event_streams_per_address=3)
 
     async def attack(served) -> list[int]:
@@ -264,7 +264,7 @@ def test_one_address_cannot_take_all_the_streams(service_of, serving_of, a_job):
         assert asyncio.run(attack(served)) == [200, 200, 200, 503, 503]
 
 
-def test_no_other_site_may_read_or_act(client, a_job):
+def test_other_sites_can_neither_read_nor_act(client, a_job):
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for answer in (
         client.options("/api/v1/jobs", headers=headers),

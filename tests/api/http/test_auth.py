@@ -1,4 +1,4 @@
-"""Who may write: tokens, scopes, and one's own jobs."""
+"""Authentication: tokens, scopes, and ownership of jobs."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ def test_the_token_of_a_disabled_user_is_refused(client, service, a_job):
     assert post(client, a_job(), f"Bearer {service.token}").status_code == 401
 
 
-def test_a_token_without_the_scope_is_refused_and_told_which_is_needed(client, service, a_job):
+def test_a_missing_scope_is_refused_and_named(client, service, a_job):
     _, token = service.add_user("grace", scopes=())
     answer = post(client, a_job(), f"Bearer {token}")
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
     assert "'jobs:write'" in answer.json()["detail"]
 
 
-def test_the_token_is_looked_at_before_the_spec(client, a_job):
+def test_the_token_is_checked_before_the_spec(client, a_job):
     assert post(client, a_job("no such method"), "Bearer x").status_code == 401
 
 
-def test_the_use_of_a_token_is_noted(client, service, a_job):
+def test_the_use_of_a_token_is_recorded(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job())
     with service.database.reading() as session:
         assert accounts.list_tokens(session, service.user)[0].last_used_at is not None
@@ -89,7 +89,7 @@ def test_only_the_owner_or_an_administrator_cancels_a_job(client, service, a_job
     assert client.post(path, headers={"Authorization": f"Bearer {administrator}"}).status_code == 202
 
 
-def test_no_answer_repeats_the_token(client, service, a_job):
+def test_no_response_contains_the_token(client, service, a_job):
     answers = [
         client.post("/api/v1/jobs", json=a_job()),
         client.get("/api/v1/jobs"),

@@ -1,4 +1,4 @@
-"""A request sent twice makes nothing twice."""
+"""A request sent twice with one key has one effect."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_same_key_with_another_body_is_refused(client, service, a_job):
     assert service.written()["jobs"] == 1
 
 
-def test_keys_of_different_users_do_not_meet(client, service, a_job):
+def test_keys_of_different_users_are_independent(client, service, a_job):
     _, other = service.add_user("grace")
     mine = client.post("/api/v1/jobs", json=a_job(), headers=KEY).json()
     hers = client.post(
@@ -48,7 +48,7 @@ def test_a_refused_request_leaves_its_key_free(client, a_job):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space"])
-def test_a_key_that_cannot_be_kept_is_refused(client, service, a_job, key):
+def test_an_invalid_key_is_refused(client, service, a_job, key):
     answer = client.post("/api/v1/jobs", json=a_job(), headers={"Idempotency-Key": key})
     assert (answer.status_code, answer.json()["errors"][0]["header"]) == (422, "Idempotency-Key")
     assert service.written()["jobs"] == 0

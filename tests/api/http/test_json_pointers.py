@@ -94,7 +94,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_with_a_pointer_and_what_is_allowed(refusing, name):
+def test_a_fault_has_a_pointer_and_the_allowed_values(refusing, name):
     service, client = refusing
     body, pointer, said = BAD[name]
     answer = client.post("/api/v1/jobs", json=body)

@@ -81,7 +81,7 @@ def test_a_submitted_form_redirects_to_the_job(site, a_job):
     assert cancelled.headers["Location"] == answer.headers["Location"]
 
 
-def test_the_location_of_a_job_a_replay_and_a_list_s_next_page_can_be_followed(site, a_job):
+def test_location_and_link_headers_can_be_followed(site, a_job):
     job = site.post(f"{PREFIX}/api/v1/jobs", json=a_job())
     assert site.get(job.headers["Location"]).json()["id"] == job.json()["id"]
     replay = site.post(f"{PREFIX}/api/v1/runs/{job.json()['runs'][0]['id']}/replay")

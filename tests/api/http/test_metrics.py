@@ -1,4 +1,4 @@
-"""What Prometheus reads, parsed by its own parser."""
+"""`/metrics`, parsed by Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def samples(client):
     }
 
 
-def test_queues_leases_and_workers_are_told_as_the_database_has_them(client, service, a_job):
+def test_queues_leases_and_workers_match_the_database(client, service, a_job):
     empty = samples(client)
     assert (empty["cil_running_runs",], empty["cil_workers",], empty["cil_event_streams",]) == (0, 0, 0)
     client.post("/api/v1/jobs", json=a_job(seeds=(1, 2, 3)))
@@ -40,7 +40,7 @@ def test_queues_leases_and_workers_are_told_as_the_database_has_them(client, ser
     assert (found["cil_running_runs",], found["cil_expired_leases",], found["cil_workers",]) == (1, 0, 1)
 
 
-def test_what_ended_within_the_last_hour_is_told_by_state_outcome_and_memory(client, service, a_job):
+def test_recent_runs_are_counted_by_state_outcome_and_memory(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job(seeds=(1, 2, 3)))
     service.complete(service.claim(), environment={"peak_host_bytes": 1000, "peak_device_bytes": None})
     service.complete(service.claim(), environment={"peak_host_bytes": 3000, "peak_device_bytes": 7})
@@ -67,7 +67,7 @@ def test_what_ended_within_the_last_hour_is_told_by_state_outcome_and_memory(cli
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_requests_are_counted_by_pattern_and_never_by_what_was_written(client):
+def test_requests_are_counted_by_route_pattern(client):
     for path in ("/api/v1/methods/icarl", "/api/v1/methods/bic", "/api/v1/methods/nope", "/nowhere/at/all"):
         client.get(path)
     client.request("PROPFIND", "/livez")

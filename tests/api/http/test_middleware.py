@@ -1,4 +1,4 @@
-"""What every answer carries, and how unexpected errors end."""
+"""Headers of every response, request logs, and unexpected errors."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_every_answer_carries_the_security_headers(client):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_request_id_is_taken_over_if_it_is_harmless(client):
+def test_a_harmless_request_id_is_kept(client):
     assert client.get("/livez", headers={"X-Request-ID": "abc-1.2_3"}).headers["X-Request-ID"] == "abc-1.2_3"
     for evil in ("a b", "<script>", "x" * 65):
         assert client.get("/livez", headers={"X-Request-ID": evil}).headers["X-Request-ID"] != evil
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_error_of_ours_tells_nothing_but_its_id_and_is_logged(client, service, a_job, caplog):
+def test_an_internal_error_reveals_only_its_id_and_is_logged(client, service, a_job, caplog):
     location = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).headers["Location"]
     with service.database.transaction() as session:
         session.execute(text("UPDATE job_runs SET run_id = run_id, position = 'not a number'"))
@@ -56,7 +56,7 @@ def test_an_error_of_ours_tells_nothing_but_its_id_and_is_logged(client, service
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_no_cross_origin_request_is_invited(client):
+def test_no_cross_origin_request_is_allowed(client):
     headers = client.options(
         "/api/v1/jobs", headers={"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}
     ).headers
@@ -64,7 +64,7 @@ def test_no_cross_origin_request_is_invited(client):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_every_request_is_told_with_its_ids_and_without_its_query(client, caplog):
+def test_every_request_is_logged_with_its_ids_and_without_its_query(client, caplog):
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with caplog.at_level(logging.INFO, logger="api.http.middleware"):
         answer = client.get(
@@ -84,5 +84,5 @@ def test_every_request_is_told_with_its_ids_and_without_its_query(client, caplog
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("trace", ["", "00-abc", "00-" + "g" * 32 + "-00f067aa0ba902b7-01", "<script>"])
-def test_a_trace_that_is_none_is_not_echoed(client, trace):
+def test_an_invalid_trace_is_not_echoed(client, trace):
     assert "traceparent" not in client.get("/livez", headers={"traceparent": trace}).headers

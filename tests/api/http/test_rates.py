@@ -1,4 +1,4 @@
-"""How often one may write: per token, shared through a real Redis, and without it alone."""
+"""Rate limits: per token and address, shared through a real Redis, or per process without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from api.http.rates import Rates
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def test_a_token_may_write_so_often_and_is_told_how_much_is_left(service_of, client_of, a_job):
+def test_writes_per_token_are_limited_and_headers_report_the_rest(service_of, client_of, a_job):
     with client_of(service_of(writes_per_minute=3)) as client:
         answers = [client.post("/api/v1/jobs", json=a_job(seeds=(seed,))) for seed in range(4)]
         assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
@@ -20,9 +20,7 @@ def test_a_token_may_write_so_often_and_is_told_how_much_is_left(service_of, cli
         assert client.get("/api/v1/jobs").status_code == 200
 
 
-def test_whoever_guesses_tokens_has_to_wait_and_a_valid_one_from_the_same_address_does_not(
-    service_of, client_of, a_job
-):
+def test_invalid_tokens_are_limited_per_address_and_valid_ones_are_not(service_of, client_of, a_job):
     service = service_of(failures_per_minute=2)
     with client_of(service) as client:
         guesses = [
@@ -42,7 +40,7 @@ def test_processes_share_their_count_through_redis(database_url, redis_url):
     assert other.hit("writes", "another token", 3).allowed
 
 
-def test_without_redis_each_process_counts_alone_and_says_so_once(database_url, caplog):
+def test_without_redis_each_process_counts_alone_and_logs_it_once(database_url, caplog):
     rates = Rates("redis://127.0.0.1:1/0")
     assert [rates.hit("writes", "token", 2).allowed for _ in range(3)] == [True, True, False]
     assert caplog.text.count("rates are counted in this process") == 1

@@ -21,7 +21,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text_that_is_not_strict_json_is_refused(refusing, name):
+def test_malformed_json_is_refused(refusing, name):
     service, client = refusing
     text, status, pointer, said = TEXTS[name]
     body = '{"track": "digits-b0-inc2-m50-convnet", "seeds": [1], "method": {"name": "icarl", ' + text + "}}"
@@ -42,7 +42,7 @@ def test_text_that_is_not_strict_json_is_refused(refusing, name):
         ("application/json; charset=utf-8", 202),
     ],
 )
-def test_only_json_is_read(client, a_job, content_type, status):
+def test_only_json_bodies_are_accepted(client, a_job, content_type, status):
     headers = {"Content-Type": content_type} if content_type else {}
     assert (
         client.post("/api/v1/jobs", content=json.dumps(a_job()).encode(), headers=headers).status_code
@@ -71,7 +71,7 @@ def test_a_body_over_the_limit_is_refused(refusing):
     assert service.written()["jobs"] == 0
 
 
-def test_a_body_that_hides_its_length_is_stopped_at_the_limit(refusing):
+def test_a_body_without_a_length_is_refused_at_the_limit(refusing):
     _, client = refusing
     answer = client.post(
         "/api/v1/jobs",

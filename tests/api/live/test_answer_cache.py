@@ -1,4 +1,4 @@
-"""Answers are kept under their tags: found while they hold, and never after."""
+"""Rendered responses are found by their tag while it is current, and never later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from api.live.answer_cache import AnswerCache
 BOARD = "/api/v1/leaderboards/digits-b0-inc2-m50-convnet"
 
 
-def test_the_answer_that_was_not_asked_for_the_longest_goes_first():
+def test_the_least_recently_used_response_is_evicted_first():
     cache = AnswerCache(max_bytes=10)
     cache.keep("a", b"12345")
     cache.keep("b", b"12345")
@@ -18,7 +18,7 @@ def test_the_answer_that_was_not_asked_for_the_longest_goes_first():
     assert [cache.get(tag) for tag in "abc"] == [b"12345", None, b"1"]
 
 
-def test_an_answer_that_is_kept_again_counts_once_and_one_that_is_too_large_not_at_all():
+def test_a_repeated_response_counts_once_and_an_oversized_one_is_not_kept():
     cache = AnswerCache(max_bytes=10)
     for _ in range(5):
         cache.keep("a", b"123456")
@@ -27,7 +27,7 @@ def test_an_answer_that_is_kept_again_counts_once_and_one_that_is_too_large_not_
     assert [cache.get(tag) for tag in ("a", "b", "huge")] == [b"123456", b"1234", None]
 
 
-def test_a_leaderboard_is_described_once_for_each_change(client, service, a_job):
+def test_a_leaderboard_is_rendered_once_per_change(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job())
     service.complete_all()
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""Revisions are read once for all who ask together, and never before they asked."""
+"""Concurrent requests share one read of a revision, which starts after them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def asked(service: Any, client: Any, a_job: Any) -> list[str]:
     return found
 
 
-def test_those_who_ask_together_share_a_read(service: Any, asked: list[str]) -> None:
+def test_concurrent_requests_share_a_read(service: Any, asked: list[str]) -> None:
     async def together() -> list[str]:
         revisions = Revisions(service.database)
         return await asyncio.gather(*(revisions.get(TRACK) for _ in range(50)), revisions.get("another"))
@@ -39,7 +39,7 @@ def test_those_who_ask_together_share_a_read(service: Any, asked: list[str]) -> 
     assert len(asked) == 2  # one for each track
 
 
-def test_nobody_is_told_what_held_before_they_asked(service: Any, asked: list[str]) -> None:
+def test_a_request_never_receives_an_older_revision(service: Any, asked: list[str]) -> None:
     def change() -> None:
         with service.database.transaction() as session:
             raise_revision(session, TRACK)
@@ -63,9 +63,7 @@ def test_nobody_is_told_what_held_before_they_asked(service: Any, asked: list[st
     assert asked
 
 
-def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(
-    service: Any, asked: list[str]
-) -> None:
+def test_a_database_failure_reaches_waiting_requests_only(service: Any, asked: list[str]) -> None:
     async def through_a_fault() -> tuple[list[Any], str]:
         revisions = Revisions(service.database)
 
@@ -82,7 +80,7 @@ def test_a_database_that_is_away_fails_those_who_asked_and_nobody_later(
     assert later == "0-0-None"
 
 
-def test_who_gives_up_takes_the_answer_from_nobody(service: Any, asked: list[str]) -> None:
+def test_a_cancelled_request_leaves_the_others_their_answer(service: Any, asked: list[str]) -> None:
     async def one_leaves() -> str:
         revisions = Revisions(service.database)
         leaving, staying = (

@@ -1,4 +1,4 @@
-"""The doorbell rings after the commit, and a Redis that is away hurts nobody."""
+"""Workers are woken up after the commit; a Redis that does not respond delays no request."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ def messages(url):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_submission_rings_once_and_a_reused_one_does_not(
-    service_of, client_of, redis_url, a_job, eventually
-):
+def test_a_new_run_rings_once_and_a_reused_one_never(service_of, client_of, redis_url, a_job, eventually):
     service = service_of(redis_url=redis_url)
     with client_of(service) as client:
         client.post("/api/v1/jobs", json=a_job())
@@ -47,7 +45,7 @@ def silent_server():
     return socket.create_server(("127.0.0.1", 0))
 
 
-def test_submissions_and_events_work_while_redis_is_away(service_of, client_of, a_job, caplog):
+def test_submissions_and_events_work_without_redis(service_of, client_of, a_job, caplog):
     service = service_of(redis_url="redis://127.0.0.1:1/0")
     with client_of(service) as client:
         answer = client.post("/api/v1/jobs", json=a_job(seeds=(1,)))
@@ -58,7 +56,7 @@ def test_submissions_and_events_work_while_redis_is_away(service_of, client_of, 
     assert "cannot be rung" in caplog.text
 
 
-def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_a_while(caplog):
+def test_a_hanging_redis_costs_one_timeout_and_then_a_pause(caplog):
     with silent_server() as server:
         ringer = Ringer(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         began = time.monotonic()
@@ -70,7 +68,7 @@ def test_a_redis_that_does_not_answer_costs_about_a_second_and_then_nothing_for_
     assert caplog.text.count("cannot be rung") == 1
 
 
-def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypatch):
+def test_a_hanging_redis_delays_no_response(service_of, client_of, a_job, monkeypatch):
     # So long is a ring tried: an answer that waited for it could not be quicker, however slow the machine.
     monkeypatch.setattr("api.live.ringer.TIMEOUT_SECONDS", 5.0)
     with (
@@ -83,6 +81,6 @@ def test_a_silent_redis_delays_no_answer(service_of, client_of, a_job, monkeypat
         assert time.monotonic() - began < 4.5
 
 
-def test_without_a_redis_nothing_is_rung_and_nothing_is_said(caplog):
+def test_without_a_redis_url_ringing_does_nothing(caplog):
     Ringer(None).ring(["cil"])
     assert caplog.text == ""

@@ -112,7 +112,7 @@ def test_workers_are_listed_with_the_runs_they_hold(client, service, a_job):
     assert 0 < lease["seconds_left"] <= 3600
 
 
-def test_what_waits_is_shown_with_its_age_and_with_the_reason_why_it_was_lost(client, service, a_job):
+def test_queues_show_their_age_and_retries_their_reason(client, service, a_job):
     first = client.post("/api/v1/jobs", json=a_job(seeds=(1, 2))).json()["runs"][0]["id"]
     claim = service.claim()
     with service.database.transaction() as session:
@@ -138,7 +138,7 @@ def test_a_database_without_a_schema_is_not_ready(empty_database_url, serve, ser
         assert "revision None" in answer.json()["detail"]
 
 
-def test_without_a_database_the_service_lives_and_says_so(serve, service_bare, a_job):
+def test_without_a_database_the_service_is_live_and_not_ready(serve, service_bare, a_job):
     with (
         serve(
             service_bare(Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing"))

@@ -1,4 +1,4 @@
-"""Entries side by side over HTTP."""
+"""Comparisons over HTTP."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_entries_are_compared_with_a_baseline_over_shared_seeds(finished, entrie
     assert finetune["tests"]["last_accuracy"]["t_p"] is None
 
 
-def test_the_baseline_can_be_chosen(finished, entries):
+def test_the_baseline_is_a_parameter(finished, entries):
     answer = compared(finished, entries["replay"], entries["icarl"], baseline=entries["icarl"])
     (difference,) = answer["differences"]
     assert difference["entry"] == entries["replay"]
 
 
-def test_matrices_are_means_over_seeds_and_give_the_curve_and_the_forgetting(finished, entries):
+def test_matrices_are_means_over_seeds_and_determine_curve_and_forgetting(finished, entries):
     answer = compared(finished, entries["replay"], entries["icarl"])
     matrix, entry = answer["matrices"][0], answer["items"][0]
     rows = matrix["accuracy"]
@@ -55,14 +55,14 @@ def test_matrices_are_means_over_seeds_and_give_the_curve_and_the_forgetting(fin
     assert rows[0][0] == pytest.approx(entry["curve"][0]["mean"])
 
 
-def test_only_what_differs_between_recipes_is_shown(finished, entries):
+def test_only_differences_between_recipes_are_listed(finished, entries):
     differences = compared(finished, entries["replay"], entries["icarl"])["recipe_differences"]
     assert differences["name"] == ["replay", "icarl"]
     assert differences["loss"] == [None, "ce"] or differences["loss"][0] is None
     assert not [name for name in differences if name.startswith("first_task")]
 
 
-def test_of_schedules_only_the_fields_that_differ_are_shown(client, service, a_job):
+def test_only_differing_fields_of_schedules_are_listed(client, service, a_job):
     for changes in ({}, {"later_tasks": {"lr": 0.025}}):
         client.post("/api/v1/jobs", json=a_job("replay", preset="small", **changes))
     service.complete_all()
@@ -97,13 +97,13 @@ def test_of_schedules_only_the_fields_that_differ_are_shown(client, service, a_j
         ),
     ],
 )
-def test_what_cannot_be_compared_is_refused_with_the_reason(finished, entries, change, status, said):
+def test_incomparable_entries_are_refused_with_the_reason(finished, entries, change, status, said):
     answer = finished.get("/api/v1/compare", params=change(entries))
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert said in answer.text
 
 
-def test_methods_are_ranked_over_tracks_and_those_that_are_not_on_all_are_named(client, service, a_job):
+def test_methods_are_ranked_over_tracks_and_excluded_ones_named(client, service, a_job):
     for track in ("digits-b0-inc2-m50-convnet", OTHER):
         for method in ("replay", "icarl", "wa"):
             assert client.post("/api/v1/jobs", json=a_job(method, track=track)).status_code == 202
@@ -121,7 +121,7 @@ def test_methods_are_ranked_over_tracks_and_those_that_are_not_on_all_are_named(
     assert set(answer["scores"]) == {"Replay", "WA", "iCaRL"}
 
 
-def test_one_track_is_not_enough(finished):
+def test_ranks_over_one_track_are_refused(finished):
     answer = finished.get("/api/v1/compare/tracks", params={"track": ["digits-b0-inc2-m50-convnet"]})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-comparable")
 

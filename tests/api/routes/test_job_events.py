@@ -41,7 +41,7 @@ def submitted(client, a_job):
     return client.post("/api/v1/jobs", json=a_job("icarl", (1,))).json()["id"]
 
 
-def test_a_finished_job_is_told_from_beginning_to_end(client, service, submitted):
+def test_the_stream_of_a_finished_job_has_every_event(client, service, submitted):
     service.complete_all()
     *events, end = stream_events(client, submitted)
     assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
@@ -50,7 +50,7 @@ def test_a_finished_job_is_told_from_beginning_to_end(client, service, submitted
     assert end == (len(events), "end", {})
 
 
-def test_a_listener_hears_what_happens_while_it_listens(client, service, submitted):
+def test_a_listener_receives_events_as_they_happen(client, service, submitted):
     def work() -> None:
         service.complete(claim)
 
@@ -68,20 +68,20 @@ def test_a_listener_hears_what_happens_while_it_listens(client, service, submitt
     assert "event: end" in rest
 
 
-def test_a_stream_resumes_after_the_last_event_it_saw(client, service, submitted):
+def test_a_stream_resumes_after_its_last_event(client, service, submitted):
     service.complete_all()
     whole = stream_events(client, submitted)
     half = stream_events(client, submitted, count=4)
     assert half + stream_events(client, submitted, last_event_id=half[-1][0]) == whole
 
 
-def test_a_stream_that_comes_back_after_the_end_is_told_so(client, service, submitted):
+def test_a_stream_resumed_after_the_end_ends_at_once(client, service, submitted):
     service.complete_all()
     last = stream_events(client, submitted)[-1][0]
     assert stream_events(client, submitted, last_event_id=last) == [(last, "end", {})]
 
 
-def test_the_same_events_come_as_pages_of_json(client, service, submitted):
+def test_events_are_available_as_pages_of_json(client, service, submitted):
     service.complete_all()
     streamed = [data for _, event, data in stream_events(client, submitted) if event != "end"]
     items, cursor = [], "0"
@@ -96,7 +96,7 @@ def test_the_same_events_come_as_pages_of_json(client, service, submitted):
     assert items == streamed
 
 
-def test_the_last_page_of_a_job_under_way_says_where_to_go_on(client, service, submitted):
+def test_the_last_page_of_an_unfinished_job_has_a_cursor(client, service, submitted):
     accept = {"Accept": "application/json"}
     page = client.get(PATH.format(submitted), headers=accept).json()
     assert page["next_cursor"] == str(page["items"][-1]["sequence"])
@@ -114,7 +114,7 @@ def test_the_last_page_of_a_job_under_way_says_where_to_go_on(client, service, s
         ("text/csv", None),
     ],
 )
-def test_the_accept_header_chooses(client, service, submitted, accept, media_type):
+def test_the_accept_header_selects_the_representation(client, service, submitted, accept, media_type):
     service.complete_all()
     answer = client.get(PATH.format(submitted), headers={"Accept": accept})
     assert answer.headers["content-type"].partition(";")[0] == (media_type or "application/problem+json")
@@ -122,18 +122,18 @@ def test_the_accept_header_chooses(client, service, submitted, accept, media_typ
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "99999999999999999999"])
-def test_a_last_event_id_that_is_none_is_refused(client, submitted, value):
+def test_an_invalid_last_event_id_is_refused(client, submitted, value):
     answer = client.get(PATH.format(submitted), headers={"Last-Event-ID": value})
     assert (answer.status_code, answer.json()["errors"][0]["header"]) == (422, "Last-Event-Id")
 
 
-def test_the_events_of_no_job_are_not_found(client):
+def test_events_of_an_unknown_job_are_not_found(client):
     for accept in ("text/event-stream", "application/json"):
         assert client.get(PATH.format("job_" + "0" * 26), headers={"Accept": accept}).status_code == 404
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_two_hundred_idle_listeners_cost_no_thread_each_and_all_hear_the_end(served, service, a_job):
+def test_two_hundred_idle_listeners_need_few_threads_and_all_receive_the_end(served, service, a_job):
     claim_of = {}
 
     async def listen(client: httpx.AsyncClient, job_id: str, connected: asyncio.Semaphore) -> str:
@@ -161,12 +161,12 @@ def test_two_hundred_idle_listeners_cost_no_thread_each_and_all_hear_the_end(ser
     assert threads < 80  # the pool of worker threads, whatever the number of listeners
 
 
-def test_a_listener_that_leaves_is_forgotten(client, service, submitted, eventually):
+def test_a_disconnected_listener_is_removed(client, service, submitted, eventually):
     stream_events(client, submitted, count=1)
     eventually(lambda: service.app.state.feed.listeners == 0)
 
 
-def test_one_stream_too_many_is_refused(service_of, serve, a_job):
+def test_a_stream_beyond_the_limit_is_refused(service_of, serve, a_job):
     service = service_of(max_event_streams=1)
     with serve(service) as served, served.client() as client:
         job_id = client.post("/api/v1/jobs", json=a_job()).json()["id"]

@@ -27,7 +27,7 @@ def test_a_name_that_cannot_be_shown_on_one_line_is_refused(client, a_job, name)
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/name"]
 
 
-def test_a_finished_run_tells_its_numbers_matrices_and_environment(client, service, a_job):
+def test_a_finished_run_has_metrics_matrices_and_environment(client, service, a_job):
     job = client.post("/api/v1/jobs", json=a_job("icarl", (4,))).json()
     service.complete_all()
     run = client.get(f"/api/v1/runs/{job['runs'][0]['id']}").json()
@@ -47,7 +47,7 @@ def test_a_finished_run_tells_its_numbers_matrices_and_environment(client, servi
     assert (run["tasks"][0]["seconds"], run["tasks"][0]["footprint"]["exemplars"]) == (2.5, 50)
 
 
-def test_a_run_under_way_tells_what_is_known(client, service, a_job):
+def test_an_unfinished_run_has_its_results_so_far(client, service, a_job):
     job = client.post("/api/v1/jobs", json=a_job("icarl", (4,))).json()
     claim = service.claim()
     service.start(claim)
@@ -57,7 +57,7 @@ def test_a_run_under_way_tells_what_is_known(client, service, a_job):
     assert run["classifiers"]["nme"]["summary"] is None
 
 
-def test_a_failed_run_says_why(client, service, a_job):
+def test_a_failed_run_has_its_reason(client, service, a_job):
     location = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).headers["Location"]
     service.fail(service.claim(), "the loss became NaN in task 2, epoch 7")
     job = client.get(location).json()
@@ -68,7 +68,7 @@ def test_a_failed_run_says_why(client, service, a_job):
     assert run["average_accuracy"] is None
 
 
-def test_log_lines_are_for_who_submitted_the_run_and_for_administrators(client, service, a_job):
+def test_only_submitters_and_administrators_see_log_lines(client, service, a_job):
     (run,) = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"]
     service.fail(service.claim(), "it broke")
     path = f"/api/v1/runs/{run['id']}"
@@ -116,7 +116,7 @@ def test_log_lines_are_for_who_submitted_the_run_and_for_administrators(client, 
         "nothing/here",
     ],
 )
-def test_what_does_not_exist_is_not_found(client, path):
+def test_an_unknown_identifier_is_not_found(client, path):
     answer = client.get(f"/api/v1/{path}")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert answer.json()["type"] == "/problems/not-found"
@@ -177,7 +177,7 @@ def test_bad_queries_are_refused_by_name(client):
         assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, parameter), query
 
 
-def test_a_cursor_cannot_be_changed_or_carried_to_another_list(client, a_job):
+def test_a_changed_cursor_or_one_of_another_list_is_refused(client, a_job):
     for seed in (1, 2):
         client.post("/api/v1/jobs", json=a_job(seeds=(seed,)))
     cursor = client.get("/api/v1/jobs?limit=1").json()["next_cursor"]
@@ -200,7 +200,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_only_once(client, service, a_job
     assert service.claim() is None
 
 
-def test_a_running_job_is_asked_to_stop(client, service, a_job):
+def test_cancellation_is_requested_of_a_running_job(client, service, a_job):
     path = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).headers["Location"] + "/cancellation"
     service.start(service.claim())
     answers = [client.post(path), client.post(path)]
@@ -208,5 +208,5 @@ def test_a_running_job_is_asked_to_stop(client, service, a_job):
     assert answers[0].json()["runs"][0]["cancel_requested"] is True
 
 
-def test_a_cancellation_of_nothing_is_not_found(client):
+def test_cancelling_an_unknown_job_is_not_found(client):
     assert client.post("/api/v1/jobs/job_" + "0" * 26 + "/cancellation").status_code == 404

@@ -1,4 +1,4 @@
-"""A finished run is executed again, to see whether it gets the same results."""
+"""Replays: a finished run is executed again to check that it reproduces its results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def replay(client, run_id: str, **headers: str):
     return client.post(f"/api/v1/runs/{run_id}/replay", headers=headers)
 
 
-def test_an_equal_repetition_marks_the_entry_as_replayed_and_is_not_counted(client, service, run_id):
+def test_an_agreeing_replay_marks_the_entry_and_is_not_counted(client, service, run_id):
     assert client.get(BOARD).json()["items"][0]["trust"] == "verified"
     accepted = replay(client, run_id)
     assert (accepted.status_code, accepted.json()["name"]) == (202, f"Replay of {run_id}")
@@ -43,9 +43,7 @@ def test_an_equal_repetition_marks_the_entry_as_replayed_and_is_not_counted(clie
     assert client.get(f"/api/v1/runs/{again}").json()["replay_of"] == run_id
 
 
-def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(
-    client, service, run_id, a_job
-):
+def test_a_replay_of_a_replay_repeats_the_original_and_neither_is_reused(client, service, run_id, a_job):
     first = replay(client, run_id).json()["runs"][0]["id"]
     service.complete_all()
     second = replay(client, first).json()["runs"][0]["id"]
@@ -66,7 +64,7 @@ def test_a_replay_of_a_replay_repeats_the_first_run_and_neither_is_ever_reused(
         (30, {"device_name": "another"}, False),
     ],
 )
-def test_another_device_may_differ_by_the_tolerance_and_the_same_one_not_at_all(
+def test_another_device_may_differ_within_the_tolerance_and_the_same_one_never(
     client, service, run_id, off, environment, agrees
 ):
     replay(client, run_id)
@@ -78,7 +76,7 @@ def test_another_device_may_differ_by_the_tolerance_and_the_same_one_not_at_all(
     assert client.get(BOARD).json()["items"][0]["runs"][0]["replayed"] is agrees
 
 
-def test_what_did_not_succeed_cannot_be_replayed(client, service, a_job):
+def test_an_unsuccessful_run_cannot_be_replayed(client, service, a_job):
     waiting = client.post("/api/v1/jobs", json=a_job(seeds=(7,))).json()["runs"][0]["id"]
     answer = replay(client, waiting)
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-replayable")

@@ -1,4 +1,4 @@
-"""Results that users report: checked, shown beside the leaderboard, never ranked with it."""
+"""Results that users report: checked, shown on the leaderboard, never ranked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reporter(client, service):
     return client
 
 
-def test_a_result_is_shown_beside_the_leaderboard_and_not_ranked(reporter, service, a_job):
+def test_a_result_appears_on_the_leaderboard_without_a_rank(reporter, service, a_job):
     reporter.post("/api/v1/jobs", json=a_job("icarl"))
     service.complete_all()
     before = reporter.get(f"/api/v1/leaderboards/{TRACK}").json()
@@ -53,7 +53,7 @@ def test_a_result_on_a_memory_aligned_track_can_be_reported(reporter):
     ]
 
 
-def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
+def test_a_matrix_determines_curve_and_forgetting(reporter):
     made = reporter.post("/api/v1/results", json={**RESULT, "curve": None, "matrix": MATRIX}).json()
     assert made["curve"] == pytest.approx([1.0, 0.85, 0.8, 0.75, 0.7])
     assert (made["average_accuracy"], made["last_accuracy"]) == (pytest.approx(0.82), pytest.approx(0.7))
@@ -89,7 +89,7 @@ def test_the_curve_and_the_forgetting_follow_from_a_matrix(reporter):
         ({"seeds": True}, "/seeds", "valid integer"),
     ],
 )
-def test_what_contradicts_itself_is_refused_with_both_figures(reporter, change, pointer, complaint):
+def test_a_contradiction_is_refused_with_both_numbers(reporter, change, pointer, complaint):
     answer = reporter.post("/api/v1/results", json={**RESULT, **change})
     assert answer.status_code == 422
     assert [
@@ -124,7 +124,7 @@ def test_reporting_needs_its_own_scope_and_the_same_key_reports_once(client, rep
     assert other.json()["type"] == "/problems/idempotency-key-reused"
 
 
-def test_who_reported_a_result_may_withdraw_it_and_nobody_else(reporter, service):
+def test_only_the_reporter_or_an_administrator_withdraws_a_result(reporter, service):
     made = reporter.post("/api/v1/results", json=RESULT).json()
     path = f"/api/v1/results/{made['id']}"
     _, bob = service.add_user("bob", ("results:write",))

@@ -12,7 +12,7 @@ from store.database.models import Summary
 TRACK = "digits-b0-inc2-m50-convnet"
 
 
-def test_tracks_of_the_literature_are_listed_after_those_in_use(finished):
+def test_preset_tracks_are_listed_after_those_in_use(finished):
     items = finished.get("/api/v1/tracks").json()["items"]
     used = [track for track in items if track["runs"]]
     assert items[: len(used)] == used
@@ -22,7 +22,7 @@ def test_tracks_of_the_literature_are_listed_after_those_in_use(finished):
     assert "Survey" in survey["source"]
 
 
-def test_suites_are_listed_with_what_they_consist_of(finished):
+def test_suites_are_listed_with_their_tracks_recipes_and_seeds(finished):
     items = {suite["name"]: suite for suite in finished.get("/api/v1/suites").json()["items"]}
     assert items.keys() == SUITES.keys()
     assert items["digits-quick"]["runs"] == 3 * len(items["digits-quick"]["recipes"])
@@ -44,7 +44,7 @@ def over_budgets(service_of, client_of, a_job):
         yield client
 
 
-def test_methods_over_budgets_have_areas_or_a_reason_why_not(over_budgets):
+def test_methods_over_budgets_have_areas_or_a_reason(over_budgets):
     answer = over_budgets.get(
         "/api/v1/compare/budgets", params={"track": [TRACK, "digits-b0-inc2-m100-convnet"]}
     )
@@ -84,7 +84,7 @@ def test_recipes_over_orders(over_budgets):
     assert over_budgets.get("/api/v1/tracks/cifar100-b0-inc10-m2000-resnet32/orders").json()["items"] == []
 
 
-def test_a_track_for_tuning_has_no_ranks_no_card_and_no_place_among_tracks(over_budgets):
+def test_a_tuning_track_has_neither_ranks_nor_a_card_nor_a_listing(over_budgets):
     slug = f"{TRACK}-holdout20"
     assert [entry["rank"] for entry in over_budgets.get(f"/api/v1/leaderboards/{slug}").json()["items"]] == [
         None

@@ -43,7 +43,7 @@ def test_one_seed_has_no_interval(finished):
     assert (accuracy["std"], accuracy["interval"]) == (None, None)
 
 
-def test_joint_is_shown_and_not_ranked(finished):
+def test_joint_has_no_rank(finished):
     items = finished.get(BOARD).json()["items"]
     ranks = {entry["method"]: entry["rank"] for entry in items}
     assert ranks == {"finetune": 1, "joint": None, "replay": 2, "icarl": 3}
@@ -61,7 +61,7 @@ def test_the_best_comes_first_by_every_sort(finished, sort):
     assert values == sorted(values, reverse=SORTS[sort] < 0)
 
 
-def test_a_classifier_can_be_chosen(finished):
+def test_the_classifier_is_a_parameter(finished):
     assert {
         name: entry["classifier"]
         for name, entry in by_method(finished.get(BOARD, params={"classifier": "nme"})).items()
@@ -73,7 +73,7 @@ def test_a_classifier_can_be_chosen(finished):
     assert by_method(finished.get(BOARD))["replay"]["classifier"] == "linear"
 
 
-def test_exemplar_free_entries_can_be_asked_for_alone(finished):
+def test_entries_can_be_filtered_to_exemplar_free_ones(finished):
     assert set(by_method(finished.get(BOARD, params={"exemplar_free": "true"}))) == {"finetune", "joint"}
 
 
@@ -85,14 +85,14 @@ def test_exemplar_free_entries_can_be_asked_for_alone(finished):
         ("format=xml", "json, csv"),
     ],
 )
-def test_a_bad_choice_is_told_what_is_allowed(client, query, allowed):
+def test_an_invalid_choice_lists_the_allowed_values(client, query, allowed):
     answer = client.get(f"{BOARD}?{query}")
     (fault,) = answer.json()["errors"]
     assert (answer.status_code, fault["parameter"]) == (422, query.partition("=")[0])
     assert allowed in fault["detail"]
 
 
-def test_csv_has_a_line_an_entry_with_the_numbers_in_full(finished):
+def test_csv_has_one_line_per_entry_in_full_precision(finished):
     answer = finished.get(BOARD, params={"format": "csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert f'filename="{DIGITS}.csv"' in answer.headers["content-disposition"]
@@ -125,7 +125,7 @@ def an_entry(client, variant):
     return Entry.model_validate(client.get(BOARD).json()["items"][0] | {"variant": variant})
 
 
-def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(finished):
+def test_a_formula_in_a_csv_cell_is_escaped(finished):
     entry = an_entry(finished, '=HYPERLINK("http://x")')
     assert """'=HYPERLINK""" in to_csv([entry], DIGITS)
 
@@ -136,7 +136,7 @@ def test_latex_and_markdown_escape_their_special_characters(finished):
     assert r"a_b=5% {x} \| \input" in to_markdown([entry], DIGITS)
 
 
-def test_a_track_nobody_has_submitted_to_is_empty_if_it_could_exist(client):
+def test_a_valid_track_without_submissions_is_empty(client):
     answer = client.get("/api/v1/leaderboards/digits-b0-inc5-m0-convnet")
     assert (answer.status_code, answer.json()["items"], answer.json()["track"]["protocol"]["first"]) == (
         200,
@@ -145,7 +145,7 @@ def test_a_track_nobody_has_submitted_to_is_empty_if_it_could_exist(client):
     )
 
 
-def test_every_track_of_the_literature_has_a_leaderboard_before_anybody_runs_on_it(client):
+def test_every_preset_track_has_a_leaderboard_before_its_first_run(client):
     answers = {slug: client.get(f"/api/v1/leaderboards/{slug}") for slug in PRESETS}
     assert {slug: answer.status_code for slug, answer in answers.items()} == dict.fromkeys(PRESETS, 200)
     assert any(answer.json()["track"]["memory"]["kind"] == "aligned" for answer in answers.values())
@@ -161,7 +161,7 @@ def test_every_track_of_the_literature_has_a_leaderboard_before_anybody_runs_on_
         "%00",
     ],
 )
-def test_a_track_that_cannot_exist_is_not_found(client, slug):
+def test_an_impossible_track_is_not_found(client, slug):
     for path in (
         f"/api/v1/leaderboards/{slug}",
         f"/api/v1/tracks/{slug}",
@@ -171,12 +171,12 @@ def test_a_track_that_cannot_exist_is_not_found(client, slug):
         assert client.get(path).status_code == 404
 
 
-def test_a_slug_that_is_not_the_canonical_one_is_told_it(client):
+def test_a_noncanonical_slug_is_answered_with_the_canonical_one(client):
     answer = client.get("/api/v1/tracks/digits-b2-inc2-m50-convnet")
     assert (answer.status_code, "digits-b0-inc2-m50-convnet" in answer.json()["detail"]) == (404, True)
 
 
-def test_tracks_are_listed_with_what_stands_on_them(finished):
+def test_tracks_are_listed_with_their_entries_and_runs(finished):
     (track,) = [one for one in finished.get("/api/v1/tracks").json()["items"] if one["runs"]]
     assert (track["slug"], track["entries"], track["runs"], track["spec"]["memory"]) == (
         DIGITS,
@@ -190,7 +190,7 @@ def test_tracks_are_listed_with_what_stands_on_them(finished):
 SURVEYED = "cifar100-b0-inc10-m2000-resnet32"
 
 
-def test_what_papers_report_stands_beside_the_entries_with_the_gap_and_is_not_ranked(client, service, a_job):
+def test_reported_results_have_a_gap_and_no_rank(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED, preset="survey"))
     service.complete_all()
     board = client.get(f"/api/v1/leaderboards/{SURVEYED}").json()
@@ -223,7 +223,7 @@ def test_foster_s_gap_is_that_of_the_boosted_network(client, service, a_job):
     )
 
 
-def test_reported_results_are_shown_before_anything_has_run(finished):
+def test_reported_results_appear_before_the_first_run(finished):
     page = finished.get(f"/tracks/{SURVEYED}", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "Reported elsewhere" in page.text
@@ -231,14 +231,14 @@ def test_reported_results_are_shown_before_anything_has_run(finished):
     assert "Reported elsewhere" not in finished.get("/tracks/digits-b0-inc2-m50-convnet").text
 
 
-def test_the_papers_of_a_leaderboard_are_listed_once_each(finished):
+def test_each_paper_of_a_leaderboard_is_listed_once(finished):
     answer = finished.get(BOARD, params={"format": "bibtex"})
     assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
     assert answer.text.count("@inproceedings{rebuffi2017icarl,") == 1
     assert answer.text.count("@") == answer.text.count("@inproceedings")
 
 
-def test_a_leaderboard_that_has_not_changed_is_not_sent_again(client, service, a_job):
+def test_an_unchanged_leaderboard_is_not_sent_again(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job("replay", seeds=(1,)))
     service.complete_all()
     first = client.get(BOARD)
@@ -258,7 +258,7 @@ def test_a_leaderboard_that_has_not_changed_is_not_sent_again(client, service, a
     assert (changed.status_code, changed.headers["ETag"] != first.headers["ETag"]) == (200, True)
 
 
-def test_a_run_that_has_ended_never_changes_and_one_that_has_not_is_always_sent(client, service, a_job):
+def test_an_ended_run_is_cached_and_an_unfinished_one_is_not(client, service, a_job):
     run_id = client.post("/api/v1/jobs", json=a_job(seeds=(1,))).json()["runs"][0]["id"]
     assert "ETag" not in client.get(f"/api/v1/runs/{run_id}").headers
     service.complete_all()
