@@ -61,8 +61,8 @@ BAD = {
         "8 left",
     ),
     "a class twice": (changed("track/protocol/class_order", [0, 0]), "/track/protocol/class_order", "once"),
-    "seeds repeated": (changed("seeds", [7, 8, 7]), "/seeds", "repeated: 7"),
-    "no seeds": (changed("seeds", []), "/seeds", "at least 1"),
+    "seeds repeated": (changed("seeds", [7, 8, 7]), "/seeds", "duplicate seeds: 7"),
+    "no seeds": (changed("seeds", []), "/seeds", "at least one seed"),
     "too many seeds": (changed("seeds", list(range(21))), "/seeds", "20 at most"),
     "a negative seed": (changed("seeds", [1, -1]), "/seeds/1", "greater than or equal to 0"),
     "too small a memory": (

@@ -43,4 +43,4 @@ def test_processes_share_their_count_through_redis(database_url, redis_url):
 def test_without_redis_each_process_counts_alone_and_logs_it_once(database_url, caplog):
     rates = Rates("redis://127.0.0.1:1/0")
     assert [rates.hit("writes", "token", 2).allowed for _ in range(3)] == [True, True, False]
-    assert caplog.text.count("rates are counted in this process") == 1
+    assert caplog.text.count("this process counts rates alone") == 1
