@@ -53,7 +53,7 @@ def test_submissions_and_events_work_without_redis(service_of, client_of, a_job,
         service.complete_all()
         events = client.get(answer.headers["Location"] + "/events").text
     assert "event: end" in events
-    assert "cannot be rung" in caplog.text
+    assert "cannot wake up" in caplog.text
 
 
 def test_a_hanging_redis_costs_one_timeout_and_then_a_pause(caplog):
@@ -65,7 +65,7 @@ def test_a_hanging_redis_costs_one_timeout_and_then_a_pause(caplog):
         ringer.ring(["cil"])
         assert time.monotonic() - began - first < 0.1
     assert 0.5 < first < 4
-    assert caplog.text.count("cannot be rung") == 1
+    assert caplog.text.count("cannot wake up") == 1
 
 
 def test_a_hanging_redis_delays_no_response(service_of, client_of, a_job, monkeypatch):
