@@ -61,17 +61,17 @@ def install(app: FastAPI) -> None:
 
 
 def invalid_request(error: RequestValidationError, model: type[BaseModel]) -> Problem:
-    """The problem for what FastAPI and pydantic refuse.
+    """The problem for a request that fails validation.
 
     Args:
-        error: what they found.
-        model: what the body should have been.
+        error: the validation errors.
+        model: the expected model of the body.
     """
     found = error.errors()
     in_body = [item for item in found if item["loc"][0] == "body"]
     elsewhere = [item for item in found if item["loc"][0] in ("query", "header")]
     if len(in_body) + len(elsewhere) < len(found):
-        return not_found("thing with the identifier", str(found[0]["input"]))
+        return not_found("resource with the identifier", str(found[0]["input"]))
     if not in_body:
         return _listing(problems.INVALID_QUERY, query_faults(elsewhere))
     if error.body in (None, b""):

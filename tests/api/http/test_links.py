@@ -59,6 +59,14 @@ def test_every_address_in_a_page_begins_with_the_prefix(pages):
     assert [found for found in pages.addresses if not found[1].startswith(f"{PREFIX}/")] == []
 
 
+def test_scripts_and_styles_hold_no_absolute_path(pages):
+    for address, answer in pages.answers.items():
+        if re.search(r"\.(js|css)$", address) and "htmx" not in address:
+            assert re.findall(r"""(?:["'`]|url\()/(?:static|api|jobs|runs|tracks)\b""", answer.text) == [], (
+                address
+            )
+
+
 def test_every_form_is_answered(site, pages):
     forms = {address for name, address in pages.addresses if name in {"action", "data-hx-post"}}
     assert len(forms) >= 2
