@@ -69,7 +69,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
     "ewc": {
         "default": Evidence(
             source=PYCIL,
-            compared="Read and run: penalty and merged Fisher agree.",
+            compared="Read and run: penalty and Fisher of one batch agree.",
             differs="F is estimated in evaluation mode without augmentation.",
         ),
         "paper": Evidence(
@@ -81,7 +81,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "survey": _survey(),
     },
     "gem": {
-        "default": Evidence(source=PYCIL, compared="Read and run: gradients of tasks and projection agree."),
+        "default": Evidence(source=PYCIL, compared="Read and run: losses and projected gradients agree."),
         "paper": Evidence(source=GEM, compared=READ, differs="Exemplars are herded, not the last ones seen."),
         "survey": _survey(),
     },
@@ -118,7 +118,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=COIL, compared="Read: costs, plans, terms and schedule."),
         "pycil": Evidence(
             source=PYCIL,
-            compared="Read and run: the shared objective and the transported rows of equal halves agree.",
+            compared="Read and run: losses and gradients agree, with the transported rows given.",
         ),
         "survey": Evidence(source=SURVEY, compared="Read: PyCIL's code with a transport every 200 steps."),
     },
@@ -171,7 +171,9 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "paper": Evidence(source=FOSTER, compared="Read: AutoAugment and Cutout are its data set's default."),
         "paper-b0-inc10": Evidence(source=FOSTER, compared="Read: `configs/cifar/b0inc10.json`."),
     },
-    "simplecil": {"default": Evidence(source=PYCIL, compared="Read and run: the rows of class means agree.")},
+    "simplecil": {
+        "default": Evidence(source=PYCIL, compared="Read: the first task and the rows of class means.")
+    },
     "fetril": {
         "default": Evidence(
             source=PYCIL, compared="Read: pairs of classes, translated features and schedules."
@@ -186,7 +188,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=PASS, compared="Read: loss, prototypes, radius and schedule."),
         "pycil": Evidence(
             source=PYCIL,
-            compared="Read and run: rotation and distillation terms agree.",
+            compared="Read and run: losses and gradients agree without the random prototypes.",
             differs="Number of prototypes per step and backbone, as stated above.",
         ),
     },
