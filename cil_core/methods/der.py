@@ -64,15 +64,12 @@ class DER(Method):
                 self.recipe.slope_max,
                 self.init_generator(task, "masks"),
             )
-            parameters = [
-                p
-                for p in self.net.parameters()
-                if p.requires_grad and all(p is not e for e in self.masks.parameters)
-            ]
+            masked = {id(parameter) for parameter in self.masks.parameters}
+            weights = [p for p in self.net.parameters() if p.requires_grad and id(p) not in masked]
             yield self.standard_phase(
                 task,
                 name="representation",
-                params=parameters,
+                params=weights,
                 undecayed=self.masks.parameters,
                 after_step=self.clamp_masks,
             )
@@ -105,11 +102,8 @@ class DER(Method):
 
     def classifier_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
         """Stage 2: every extractor is frozen and in evaluation mode."""
-        return {
-            "classification": F.cross_entropy(
-                self.net.head(self.net.features(batch.x)) / self.recipe.temperature, batch.y
-            )
-        }
+        logits = self.net.head(self.net.features(batch.x)) / self.recipe.temperature
+        return {"classification": F.cross_entropy(logits, batch.y)}
 
     def clamp_masks(self, batch: Batch, step: Step) -> None:  # noqa: ARG002 — a hook
         """Keep the mask parameters in range."""

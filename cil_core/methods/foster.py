@@ -53,9 +53,8 @@ class FOSTER(Method):
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
-        self._boosted: list[
-            ExpandableNet
-        ] = []  # none or one; no submodule, since it lives from growth to the end of testing only
+        # None or one; no submodule, since it lives only from growth to the end of testing.
+        self._boosted: list[ExpandableNet] = []
         self.weights = torch.ones(0)
 
     def classifier(self, name: str) -> Classifier:
@@ -111,23 +110,18 @@ class FOSTER(Method):
     def augmented(self, data: Any) -> ArrayDataset:
         """With AutoAugment and Cutout, if the recipe wants them."""
         images: ArrayDataset = data
-        return (
-            images.augmented_by(*images.transform.tokens, "autoaugment", "cutout:16")
-            if self.recipe.autoaugment
-            else images
-        )
+        tokens = ("autoaugment", "cutout:16") if self.recipe.autoaugment else ()
+        return images.augmented_by(*images.transform.tokens, *tokens) if tokens else images
 
     def boosting_losses(self, batch: Batch, step: Step) -> Losses:
         """Logits alignment, feature enhancement, distillation."""
         assert self.boosted is not None  # noqa: S101 — this phase exists with it
-        outputs = self.boosted(batch.x)
+        outputs, old = self.boosted(batch.x), self.old_logits(batch.x)
+        distilled = distillation(outputs.logits[:, : step.task.known], old, self.recipe.temperature)
         return {
             "classification": F.cross_entropy(outputs.logits / self.weights, batch.y),
             "enhancement": F.cross_entropy(self.boosted.auxiliary_logits(outputs.features), batch.y),
-            "distillation": self.recipe.distillation_weight
-            * distillation(
-                outputs.logits[:, : step.task.known], self.old_logits(batch.x), self.recipe.temperature
-            ),
+            "distillation": self.recipe.distillation_weight * distilled,
         }
 
     def compression_losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — the same in every step
@@ -135,11 +129,8 @@ class FOSTER(Method):
         assert self.boosted is not None  # noqa: S101 — this phase exists with it
         with torch.no_grad():
             target = self.boosted(batch.x).logits
-        return {
-            "distillation": balanced_distillation(
-                self.net(batch.x).logits, target, self.weights, self.recipe.temperature
-            )
-        }
+        logits = self.net(batch.x).logits
+        return {"distillation": balanced_distillation(logits, target, self.weights, self.recipe.temperature)}
 
     @torch.no_grad()
     def hold_block(self, known: int) -> None:
