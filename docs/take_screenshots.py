@@ -19,10 +19,10 @@ WIDTH, HEIGHT = 1280, 900
 
 
 def addresses(client: Client) -> dict[str, str]:
-    """What is shown, by file name."""
+    """The pages by file name."""
     entries = client.leaderboard(TRACK).items
     if len(entries) < 3:
-        raise SystemExit(f"there are {len(entries)} entries on {TRACK}; `make demo` makes them")
+        raise SystemExit(f"{TRACK} has {len(entries)} entries, fewer than 3; run `make demo` first")
     chosen = "&".join(f"entry={entry.id}" for entry in [entry for entry in entries if entry.rank][:3])
     job = next(iter(client.jobs(limit=1)))
     tracks = "&".join(f"track={slug}" for slug in BUDGETS.tracks)
@@ -32,6 +32,7 @@ def addresses(client: Client) -> dict[str, str]:
         "compare": f"/compare?{chosen}",
         "run": f"/runs/{entries[0].runs[0].run_id}",
         "job": f"/jobs/{job.id}",
+        "jobs": "/jobs",
         "ranks": f"/ranks?{tracks}",
         "budgets": f"/budgets?{tracks}",
         "methods": "/methods",
@@ -44,13 +45,10 @@ def addresses(client: Client) -> dict[str, str]:
 
 
 def take(page: Page, address: str, file: Path) -> None:
-    """One page, as tall as a screen and a half, with the figures that are seen there."""
+    """One page, up to a screen and a half."""
     page.goto(address)
-    for figure in page.locator("figure[data-chart]").all()[:3]:
-        figure.scroll_into_view_if_needed()
-        figure.locator("canvas").wait_for()
-    page.evaluate("scrollTo(0, 0)")
-    page.wait_for_timeout(1200)  # what is animated comes to rest
+    for figure in page.locator("figure[data-chart]").all():
+        figure.get_by_role("toolbar").wait_for()
     page.screenshot(
         path=file,
         clip={
@@ -64,7 +62,7 @@ def take(page: Page, address: str, file: Path) -> None:
 
 
 def main() -> None:
-    """Take them all."""
+    """Take every screenshot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("var/demo"))
     chosen = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The pages as people use them, in a real Chromium: by mouse and form, with and without scripts, light and dark, narrow and wide, and checked by axe-core.
+"""The pages in a real Chromium: with and without scripts, dark and light, narrow and wide, checked by axe-core.
 
 Installed by `sh tests/browser.sh`; without Chromium these tests skip.
 """
@@ -59,7 +59,7 @@ def site(served: Any, client: Any, a_job: Any) -> Any:
     for method in ("replay", "icarl"):
         assert client.post("/api/v1/jobs", json={**a_job(method, (1,)), "track": SMALLER}).status_code == 202
     served.service.complete_all()
-    with served.service.database.transaction() as session:  # told runs keep equally much
+    with served.service.database.transaction() as session:  # these runs keep equally much
         session.execute(update(Summary).where(Summary.track_slug == SMALLER).values(counted_bytes=4880))
     return served
 
@@ -350,10 +350,10 @@ def test_everything_can_be_reached_by_keyboard(visit: Any) -> None:
     reached = set()
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(
-            page.evaluate(
-                "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim().slice(0, 30)"
-            )
-        )
+        focused = page.evaluate("""() => {
+            const element = document.activeElement;
+            return element.getAttribute("aria-label") || element.textContent;
+        }""")
+        reached.add(focused.strip()[:30])
     assert {"Compare the selected entries", "Methods"} <= reached
     assert any(name.startswith("Select Replay") for name in reached)

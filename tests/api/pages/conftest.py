@@ -1,4 +1,4 @@
-"""Pages are tested on SQLite: what differs between the databases is tested beneath them. One test opens every page on PostgreSQL."""
+"""Pages are tested on SQLite: other tests cover the databases. One test opens every page on PostgreSQL."""
 
 from __future__ import annotations
 

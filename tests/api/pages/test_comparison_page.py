@@ -80,10 +80,8 @@ def test_long_variants_are_shortened_unless_two_entries_would_share_a_name(clien
     board = page(client, f"/tracks/{BOARD}")
     assert "small, first_task.batch_size=64 and 3 more</abbr>" in board
     assert "small, first_task.batch_size=64 and 4 more</abbr>" in board
-    assert (
-        'title="small, first_task.batch_size=64, first_task.lr=0.02, first_task.momentum=0.8, first_task.weight_decay=0.001"'
-        in board
-    )
+    changes = ", ".join(f"first_task.{name}={value}" for name, value in first.items())
+    assert f'title="small, {changes}"' in board
     client.post(
         "/api/v1/jobs", json=a_job("replay", preset="small", first_task=first, later_tasks={"lr": 0.02})
     )

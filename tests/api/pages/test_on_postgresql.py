@@ -1,4 +1,4 @@
-"""Every page on PostgreSQL: their other tests run on SQLite alone."""
+"""Every page on PostgreSQL; the other tests of pages run on SQLite."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from store.database.session import Database
 TRACKS = ("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m100-convnet")
 
 
-def test_every_page_is_shown(postgresql_url, databases, serving_of, a_job, service_on):
+def test_every_page_opens(postgresql_url, databases, serving_of, a_job, service_on):
     with databases.opened(postgresql_url) as database:
         service = service_on(database)
         with serving_of(service) as served, served.client() as client:
             for track in TRACKS:
                 for method in ("replay", "icarl"):
                     job = client.post("/api/v1/jobs", json=a_job(method, (1, 2, 3), track)).json()
-            told(service, database)
+            run_with_an_epoch(service, database)
             service.complete_all()
             entries = [
                 entry["id"] for entry in client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]
@@ -28,9 +28,24 @@ def test_every_page_is_shown(postgresql_url, databases, serving_of, a_job, servi
                 "&".join(f"track={track}" for track in TRACKS),
             )
             addresses = [
-                "/", f"/tracks/{TRACKS[0]}", f"/tracks/{TRACKS[0]}/pareto.svg", f"/compare?{compared}", f"/ranks?{both}", f"/runs/{run}",
-                f"/runs/{run}/curves.csv", f"/jobs/{job['id']}", f"/submit?job={job['id']}", "/methods", "/methods/icarl", "/datasets", "/workers",
-            ]  # fmt: skip
+                "/",
+                f"/tracks/{TRACKS[0]}",
+                f"/tracks/{TRACKS[0]}/pareto.svg",
+                f"/compare?{compared}",
+                f"/ranks?{both}",
+                f"/runs/{run}",
+                f"/runs/{run}/curves.csv",
+                f"/jobs/{job['id']}",
+                "/jobs?user=ada&state=succeeded",
+                f"/submit?job={job['id']}",
+                "/compare",
+                "/methods",
+                "/methods/icarl",
+                "/datasets",
+                "/datasets/digits",
+                "/workers",
+                "/api",
+            ]
             statuses = {
                 address: client.get(address, headers={"Accept": "text/html"}).status_code
                 for address in addresses
@@ -38,8 +53,8 @@ def test_every_page_is_shown(postgresql_url, databases, serving_of, a_job, servi
     assert set(statuses.values()) == {200}, statuses
 
 
-def told(service, database: Database) -> None:
-    """A run that has told of an epoch, and then goes on."""
+def run_with_an_epoch(service, database: Database) -> None:
+    """A run that recorded an epoch and then finished."""
     claim = service.claim()
     service.start(claim)
     with database.transaction() as session:

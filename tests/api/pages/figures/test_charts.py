@@ -1,4 +1,4 @@
-"""Figures: marks are placed by their numbers, files hold the page's numbers, and no label breaks out of a picture."""
+"""Figures: numbers place the marks, files hold the page's numbers, and no label breaks out of a picture."""
 
 from __future__ import annotations
 
