@@ -36,6 +36,8 @@ _TRUST = {
 
 def task_sizes(protocol: Protocol) -> str:
     """How many classes each task brings."""
+    if protocol.first == protocol.increment:
+        return f"{protocol.first} classes per task"
     return f"{protocol.first} classes in the first task, then {protocol.increment} per task"
 
 
@@ -230,7 +232,7 @@ def queue_status(length: int, ready: int, oldest_seconds: float | None) -> str:
 
 
 def cost(runs: int, title: str, seconds_per_run: float | None) -> str:
-    """How much a job asks for, and what its method took on the track before."""
+    """The number of runs of a job, and the duration of earlier runs of its method."""
     if seconds_per_run is None:
         return f"{formats.counted(runs, 'run')}."
     took = formats.duration(seconds_per_run)

@@ -23,6 +23,8 @@ from api.pages.figures.svg import (
 WIDTH, HEIGHT = 800, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 14, 46
 LEGEND_COLUMNS, LEGEND_ROW = 3, 24
+KEY_RISE = 18
+"""How far the drawn legend reaches above `HEIGHT`; a page with its own legend cuts the picture there."""
 MAX_MARKED = 60
 """Bars up to which each one has its series' marker, for readers without colour vision."""
 
@@ -48,6 +50,7 @@ def bars(groups: Sequence[str], series: Sequence[BarSeries], title: str, standal
     legend = LEGEND_ROW * math.ceil(len(series) / LEGEND_COLUMNS)
     plot = _Plot(groups, series)
     picture = root(WIDTH, HEIGHT + legend, title, standalone)
+    picture.set("data-plot-height", str(HEIGHT - KEY_RISE))
     _draw_axes(picture, plot, groups)
     for index, one in enumerate(series):
         group = add_series(picture, one.label, one.style)

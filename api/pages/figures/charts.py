@@ -161,7 +161,7 @@ def trace(
 
 
 def download(found: Sequence[Figure | None], file: str) -> Response:
-    """One of a page's figures as `NAME.svg` or `NAME.csv`.
+    """The file `NAME.svg` or `NAME.csv` of one of these figures.
 
     Raises:
         Problem: the page has no such file.

@@ -110,7 +110,7 @@ def _starred(cell: str, is_best: bool) -> str:
 
 
 def _best(found: Sequence[Entry], shown: Sequence[Column]) -> dict[str, set[str]]:
-    """The best competitors of each sortable column; none if fewer than two have a value."""
+    """The best competitors of each sortable column; none without two values."""
     competitors = [entry for entry in found if is_competitor(entry)]
     best: dict[str, set[str]] = {column.key: set() for column in shown}
     for column in shown:

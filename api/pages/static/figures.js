@@ -30,7 +30,8 @@
   const hiddenIn = (fragment) => {
     const given = new URLSearchParams(fragment.slice(1)).get("hide") ?? "";
     const parts = given.split(";").map((part) => part.split(":"));
-    return new Map(parts.filter(([name, places]) => name && places).map(([name, places]) => [name, places.split(",").map(Number)]));
+    const complete = parts.filter(([name, places]) => name && places);
+    return new Map(complete.map(([name, places]) => [name, places.split(",").map(Number)]));
   };
 
   const keep = (name, places) => {
@@ -38,7 +39,8 @@
     if (places.length) hidden.set(name, places);
     else hidden.delete(name);
     const fragment = [...hidden].map(([figure, list]) => `${figure}:${list.join(",")}`).join(";");
-    history.replaceState(history.state, "", fragment ? `#hide=${fragment}` : location.pathname + location.search);
+    const address = fragment ? `#hide=${fragment}` : location.pathname + location.search;
+    history.replaceState(history.state, "", address);
   };
 
   const centre = (mark) => {
@@ -143,17 +145,18 @@
 
   function legend(figure, series, tip, highlight, voice) {
     const name = figure.dataset.name;
-    const buttons = series.map(({ group, name: label, values }) => {
+    const buttons = series.map(({ group, name: label, values }, place) => {
       const button = element("button", { type: "button", "aria-pressed": "true" });
       button.append(key(group), label);
       const set = (visible) => {
         group.classList.toggle("off", !visible);
         button.setAttribute("aria-pressed", String(visible));
       };
-      if (hiddenIn(location.hash).get(name)?.includes(series.findIndex((one) => one.group === group))) set(false);
+      if (hiddenIn(location.hash).get(name)?.includes(place)) set(false);
       button.addEventListener("click", () => {
         set(group.classList.contains("off"));
-        keep(name, series.flatMap((one, place) => (one.group.classList.contains("off") ? [place] : [])));
+        const places = series.map((one, index) => (one.group.classList.contains("off") ? index : -1));
+        keep(name, places.filter((index) => index >= 0));
       });
       for (const start of ["focus", "pointerenter"]) button.addEventListener(start, () => highlight(group));
       for (const end of ["blur", "pointerleave"]) button.addEventListener(end, () => highlight(null));
@@ -177,6 +180,8 @@
     const highlight = highlighter(picture, series);
     const voice = element("p", { class: "unseen", role: "status" });
     const withLegend = WITH_LEGEND.has(figure.dataset.chart) && series.length > 1;
+    const height = picture.dataset.plotHeight; // the drawn legend would repeat the one below
+    if (withLegend && height) picture.setAttribute("viewBox", `0 0 ${picture.viewBox.baseVal.width} ${height}`);
     const controls = withLegend ? legend(figure, series, tip, highlight, voice) : reader(series, tip, voice);
     picture.parentNode.after(controls, voice);
     picture.addEventListener("pointermove", (event) => {

@@ -1,9 +1,9 @@
-// Follows a job: whenever the server tells of something new (server-sent events), htmx asks for the page again and morphs it. Where the stream cannot be had,
-// the page still asks every few seconds by itself.
+// Follows a job: at each server-sent event, htmx loads the page again and morphs it. Without the stream, the page
+// still reloads every few seconds.
 "use strict";
 
 (() => {
-  const PAUSE = 700; // milliseconds: a run of many events is one refresh
+  const PAUSE = 700; // milliseconds: several events at once cause one refresh
   const content = () => document.getElementById("content");
   const address = content().dataset.events;
   if (!address) return;
@@ -12,7 +12,7 @@
   const refresh = () => {
     waiting ??= setTimeout(() => {
       waiting = null;
-      if (!content().dataset.events) source.close(); // nothing can change any more
+      if (!content().dataset.events) source.close(); // the state is final
       else htmx.trigger(content(), "news");
     }, PAUSE);
   };

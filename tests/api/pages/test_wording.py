@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.pages import formats, wording
-from cil_core.spec.jobs import MemoryBudget
+from cil_core.spec.jobs import MemoryBudget, Protocol
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,13 @@ def test_a_filter_that_matches_nothing_is_named():
         "No finished entry without exemplars and with the classifier nme."
     )
     assert wording.filtered_to_nothing(False, "nme") == "No finished entry with the classifier nme."
+
+
+def test_equal_tasks_have_one_size():
+    assert wording.task_sizes(Protocol(first=10, increment=10)) == "10 classes per task"
+    assert wording.task_sizes(Protocol(first=50, increment=5)) == (
+        "50 classes in the first task, then 5 per task"
+    )
 
 
 def test_an_expired_lease_says_so():
