@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from cil_core.spec.metrics import METRICS
 from cil_core.spec.recipes import BY_NAME
 from store.database.errors import NotFound
-from store.database.models import Replay, Run, Summary, Track
+from store.database.models import Replay, Run, Summary, TrackRow
 from store.leaderboard.entries import Entry, Found, describe_entry, value_of
 from store.leaderboard.lru_cache import SharedCache
 from store.leaderboard.ranking import Contender, comparable, placements
@@ -265,7 +265,7 @@ def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
 
 
 def _is_for_tuning(session: Session, track_slug: str) -> bool:
-    track = session.get(Track, track_slug)
+    track = session.get(TrackRow, track_slug)
     return track is not None and bool(track.spec["holdout"])
 
 

@@ -10,25 +10,25 @@ from sqlalchemy import String, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from store.database.errors import NotFound
-from store.database.models import ReportedResult, Summary, Track
+from store.database.models import ReportedResult, Summary, TrackRow
 
 
 @dataclass(frozen=True, slots=True)
 class TrackStatus:
     """A track with the number of its entries and of the runs they count."""
 
-    track: Track
+    track: TrackRow
     entries: int
     runs: int
 
 
-def get_track(session: Session, slug: str) -> Track:
+def get_track(session: Session, slug: str) -> TrackRow:
     """A track with at least one job.
 
     Raises:
         NotFound: no job has been submitted to it.
     """
-    track = session.get(Track, slug)
+    track = session.get(TrackRow, slug)
     if track is None:
         raise NotFound(f"the track {slug!r} has no jobs yet")
     return track
@@ -44,11 +44,13 @@ def similar_tracks(
         slug: the track.
         apart_from: maps a track's spec to the part that must be equal.
     """
-    track = session.get(Track, slug)
+    track = session.get(TrackRow, slug)
     if track is None:
         return ()
     wanted = apart_from(track.spec)
-    of_dataset = session.scalars(select(Track).where(Track.dataset == track.dataset).order_by(Track.slug))
+    of_dataset = session.scalars(
+        select(TrackRow).where(TrackRow.dataset == track.dataset).order_by(TrackRow.slug)
+    )
     same = tuple(other.slug for other in of_dataset if apart_from(other.spec) == wanted)
     return same if len(same) > 1 else ()
 
@@ -60,7 +62,7 @@ def without(spec: dict[str, Any], *names: str) -> dict[str, Any]:
 
 _SLUG = bindparam("slug", type_=String)
 _REVISION = select(
-    select(Track.revision).where(Track.slug == _SLUG).scalar_subquery(),
+    select(TrackRow.revision).where(TrackRow.slug == _SLUG).scalar_subquery(),
     select(func.count())
     .select_from(ReportedResult)
     .where(ReportedResult.track_slug == _SLUG)
@@ -80,7 +82,7 @@ def revision(session: Session, slug: str) -> str:
 
 def raise_revision(session: Session, slug: str) -> None:
     """Record that the leaderboard of a track changes."""
-    raised = update(Track).where(Track.slug == slug).values(revision=Track.revision + 1)
+    raised = update(TrackRow).where(TrackRow.slug == slug).values(revision=TrackRow.revision + 1)
     session.execute(raised, execution_options={"synchronize_session": False})
 
 
@@ -94,5 +96,5 @@ def list_tracks(session: Session) -> list[TrackStatus]:
     }
     return [
         TrackStatus(track, *counts.get(track.slug, (0, 0)))
-        for track in session.scalars(select(Track).order_by(Track.slug))
+        for track in session.scalars(select(TrackRow).order_by(TrackRow.slug))
     ]

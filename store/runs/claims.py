@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from cil_core.spec.jobs import RunSpec
 from store.database.base import is_in
 from store.database.clock import now
-from store.database.models import Attempt, Run, Track
+from store.database.models import Attempt, Run, TrackRow
 from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.runs.events import append
 from store.runs.job_state import lock_jobs, update_job_states
@@ -93,7 +93,7 @@ def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | No
         )
         update_job_states(session, jobs)
         try:
-            spec = spec_of(run, session.get_one(Track, run.track_slug))
+            spec = spec_of(run, session.get_one(TrackRow, run.track_slug))
         except ValidationError as error:
             reason = f"this version of the software cannot read the run's spec: {error}"
             end(
@@ -120,7 +120,7 @@ def heartbeat(session: Session, claim: Claim, lease: timedelta) -> Heartbeat:
     return Heartbeat(held=cancel_requested is not None, cancel_requested=bool(cancel_requested))
 
 
-def spec_of(run: Run, track: Track) -> RunSpec:
+def spec_of(run: Run, track: TrackRow) -> RunSpec:
     """The spec that a run executes.
 
     Raises:

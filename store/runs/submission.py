@@ -18,14 +18,13 @@ from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.spec.base import canonical_json
-from cil_core.spec.jobs import JobSpec, RunSpec
-from cil_core.spec.jobs import Track as TrackSpec
+from cil_core.spec.jobs import JobSpec, RunSpec, Track
 from store.celery_config import DEFAULT_QUEUE
 from store.database.base import is_in
 from store.database.clock import now
 from store.database.ids import new_id, new_ids
 from store.database.json_type import sanitised
-from store.database.models import Job, JobRun, Replay, Run, Track
+from store.database.models import Job, JobRun, Replay, Run, TrackRow
 from store.database.states import JobState, RunState
 from store.database.upsert import insert_if_absent
 from store.runs.events import append
@@ -156,13 +155,13 @@ def _plan(spec: JobSpec, engine_version: str, fingerprint: str | None) -> list[_
     ]
 
 
-def ensure_track(session: Session, track: TrackSpec) -> None:
+def ensure_track(session: Session, track: Track) -> None:
     """Insert a track if it is missing.
 
     Raises:
         ValueError: its slug belongs to another track.
     """
-    known = session.get(Track, track.slug)
+    known = session.get(TrackRow, track.slug)
     if known is None:
         values = {
             "digest": track.digest(),
@@ -170,7 +169,9 @@ def ensure_track(session: Session, track: TrackSpec) -> None:
             "backbone": track.backbone,
             "spec": track.model_dump(mode="json"),
         }
-        known = insert_if_absent(session, Track, slug=track.slug, **values) or session.get(Track, track.slug)
+        known = insert_if_absent(session, TrackRow, slug=track.slug, **values) or session.get(
+            TrackRow, track.slug
+        )
     if known is None or known.digest != track.digest():
         raise ValueError(
             f"the slug {track.slug!r} belongs to another track;"

@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from cil_core import ENGINE_VERSION, __version__
 from store.database.base import is_in
 from store.database.clock import now
-from store.database.models import Dataset, Replay, ReportedResult, Run, Track
+from store.database.models import Dataset, Replay, ReportedResult, Run, TrackRow
 from store.database.session import Database
 from store.database.states import RunState
 from store.leaderboard.leaderboard import entries
@@ -32,7 +32,7 @@ def records(database: Database) -> Iterator[Record]:
     counts = dict.fromkeys(KINDS, 0)
     with database.reading() as session:
         taken_at = session.scalars(select(now())).one().isoformat()
-        slugs = list(session.scalars(select(Track.slug).order_by(Track.slug)))
+        slugs = list(session.scalars(select(TrackRow.slug).order_by(TrackRow.slug)))
     yield {
         "kind": "snapshot",
         "format": FORMAT,
@@ -55,7 +55,7 @@ def _everything(database: Database, slugs: list[str]) -> Iterator[Record]:
         ]
         yield from [
             {"kind": "track", "slug": row.slug, "spec": row.spec}
-            for row in session.scalars(select(Track).order_by(Track.slug))
+            for row in session.scalars(select(TrackRow).order_by(TrackRow.slug))
         ]
     after = ""
     while batch := _runs(database, after):

@@ -10,12 +10,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.spec.catalog import DatasetCard
-from cil_core.spec.jobs import RunSpec
-from cil_core.spec.jobs import Track as TrackSpec
+from cil_core.spec.jobs import RunSpec, Track
 from store.access import accounts
 from store.database.clock import now
 from store.database.errors import ResultConflict
-from store.database.models import Attempt, Dataset, Replay, ReportedResult, Run, Summary, TaskResult, Track
+from store.database.models import Attempt, Dataset, Replay, ReportedResult, Run, Summary, TaskResult, TrackRow
 from store.database.states import AttemptOutcome, RunState
 from store.database.upsert import insert_if_absent
 from store.datasets import register_dataset
@@ -78,8 +77,8 @@ def _load_dataset(session: Session, record: Mapping[str, Any]) -> bool:
 
 
 def _load_track(session: Session, record: Mapping[str, Any]) -> bool:
-    before = session.get(Track, record["slug"])
-    ensure_track(session, TrackSpec.model_validate(record["spec"]))
+    before = session.get(TrackRow, record["slug"])
+    ensure_track(session, Track.model_validate(record["spec"]))
     return before is None
 
 
@@ -112,7 +111,7 @@ def _new_run(session: Session, record: Mapping[str, Any], results: Sequence[Task
     Raises:
         ResultConflict: its entry or its digest does not follow from its spec and counts.
     """
-    track = session.get_one(Track, record["track"])
+    track = session.get_one(TrackRow, record["track"])
     spec = RunSpec.model_validate({"method": record["recipe"], "track": track.spec, "seed": record["seed"]})
     fingerprint, version = record["dataset_fingerprint"], record["engine_version"]
     entry = entry_id(spec, version, fingerprint)

@@ -8,7 +8,7 @@ Decisions:
       recomputed.
 """
 
-from store.database.models.catalog import Dataset, ReportedResult, Track
+from store.database.models.catalog import Dataset, ReportedResult, TrackRow
 from store.database.models.jobs import Event, Job, JobRun
 from store.database.models.results import Replay, Summary, TaskResult
 from store.database.models.runs import Attempt, Run, Worker
@@ -27,7 +27,7 @@ __all__ = [
     "Summary",
     "TaskResult",
     "Token",
-    "Track",
+    "TrackRow",
     "User",
     "Worker",
 ]

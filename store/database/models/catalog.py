@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from store.database.models.users import User
 
 
-class Track(Base):
+class TrackRow(Base):
     """A track with at least one job."""
 
     __tablename__ = "tracks"

@@ -13,7 +13,7 @@ from store.database.clock import now
 from store.database.states import AttemptOutcome, FailureClass, RunState
 
 if TYPE_CHECKING:
-    from store.database.models.catalog import Track
+    from store.database.models.catalog import TrackRow
     from store.database.models.results import Summary, TaskResult
 
 
@@ -65,7 +65,7 @@ class Run(Base):
     environment: Mapped[dict[str, Any] | None]
     matrix_digest: Mapped[str | None] = mapped_column(String(64))
 
-    track: Mapped[Track] = relationship(lazy="raise")
+    track: Mapped[TrackRow] = relationship(lazy="raise")
     attempts: Mapped[list[Attempt]] = relationship(order_by="Attempt.number", lazy="raise")
     results: Mapped[list[TaskResult]] = relationship(
         order_by="TaskResult.task, TaskResult.classifier", lazy="raise"

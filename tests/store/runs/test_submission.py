@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cil_core.spec.jobs import JobSpec
-from store.database.models import Run, Track
+from store.database.models import Run, TrackRow
 from store.database.states import JobState, RunState
 from store.queries.queues import queue_position
 
@@ -123,7 +123,7 @@ def test_a_name_or_a_user_does_not_make_another_run(scenario: Scenario) -> None:
 def test_one_slug_cannot_stand_for_two_tracks(scenario: Scenario) -> None:
     scenario.submit()
     with scenario.database.transaction() as session:
-        track = session.get_one(Track, "digits-b0-inc2-m50-convnet")
+        track = session.get_one(TrackRow, "digits-b0-inc2-m50-convnet")
         track.digest = "0" * 64
     with pytest.raises(ValueError, match="belongs to another track"):
         scenario.submit()
