@@ -49,6 +49,7 @@ format: setup
 
 docs: setup   ## write what documents quote from the code: settings, snippets
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m cil_core.spec.fidelity
 
 bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
 	@missed=; for each in engine methods loader precision service startup drain gpu; do \

@@ -58,16 +58,28 @@ def test_every_test_that_architecture_names_exists() -> None:
     assert len(named) > 10
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file} has no {test}"
+
+
 def test_each_word_of_the_glossary_names_one_class() -> None:
     """The class exists where the glossary says, and no other class of the server bears its name."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    places = re.findall(r"\| `([\w.]+)\.(\w+)` \|", text[text.index("## Words") : text.index("## What is promised")])
+    places = re.findall(
+        r"\| `([\w.]+)\.(\w+)` \|", text[text.index("## Words") : text.index("## What is promised")]
+    )
     assert len(places) >= 20
-    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [name for name in tracked.stdout.split() if name.startswith(("api/", "cil_core/", "store/", "workers/"))]
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = [
+        name
+        for name in tracked.stdout.split()
+        if name.startswith(("api/", "cil_core/", "store/", "workers/"))
+    ]
     sources = {name: (ROOT / name).read_text() for name in files if not name.startswith("api/client/")}
     for module, name in places:
-        defined = [file for file, source in sources.items() if re.search(rf"^class {name}\b", source, re.MULTILINE)]
+        defined = [
+            file for file, source in sources.items() if re.search(rf"^class {name}\b", source, re.MULTILINE)
+        ]
         where = module.replace(".", "/")
         assert len(defined) == 1, f"{name} is defined in {defined}"
         assert defined[0].startswith(where), f"{name} is in {defined[0]}, not in {where}"
