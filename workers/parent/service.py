@@ -74,14 +74,8 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
         signal.signal(number, lambda *_: supervisor.stop())
     listener.start()
     caretaker.start()
-    log.info(
-        "worker %s: %d slot(s) on %s with %d thread(s) each, queue %s",
-        offer.id,
-        slots,
-        environment["device_name"],
-        placement.threads,
-        queue,
-    )
+    where = f"{environment['device_name']} with {placement.threads} thread(s)"
+    log.info("worker %s: %d slot(s) on %s each, queue %s", offer.id, slots, where, queue)
     supervisor.run()
     caretaker.close()
     listener.close()
