@@ -279,7 +279,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     code = "import typer; from workers.cli.commands import run; typer.run(run)"
     command = [sys.executable, "-c", code, str(spec), "--data-dir", str(directory)]
     done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["runs"][0]

@@ -20,7 +20,7 @@ def call(command, *arguments, **environment):
         env=inherited | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
 
 

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "workers.cli.health"]
 
 def check(workshop, **settings: object) -> subprocess.CompletedProcess[str]:
     environment = workshop.environment(**settings)
-    return subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=280)
 
 
 @pytest.fixture

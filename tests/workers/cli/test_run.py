@@ -34,7 +34,7 @@ def cil_run(tmp_path: Path, environment: dict[str, str]) -> Run:
 
     def call(job: dict[str, Any], *options: object) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, str(_spec(tmp_path, job)), "--data-dir", str(tmp_path), *map(str, options)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
 
     return call
 

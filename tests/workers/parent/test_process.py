@@ -40,7 +40,7 @@ def start(tmp_path):
 def everything(child):
     """All reports until it exits."""
     reports = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         ended = child.ended
         reports += child.read(0.5)
