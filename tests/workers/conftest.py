@@ -288,7 +288,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """The environment of children that tests start themselves, from a server that has imported the engine."""
-    process._CONTEXT.set_forkserver_preload(["workers.child.main"])
+    process._CONTEXT.set_forkserver_preload(["workers.child.main", "workers.child.preload"])
     child = process.ChildProcess(Assignment(None, "cpu", 1, None, 60, tmp_path_factory.getbasetemp()))
     reports: list[Report] = []
     until(lambda: reports.extend(child.read(1)) or child.ended)
