@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: with and without scripts, dark and light, narrow and wide, checked by axe-core.
+"""The pages in a real Chromium: with and without scripts, dark and light, narrow and wide; checked by axe.
 
 Installed by `sh tests/browser.sh`; without Chromium these tests skip.
 """
