@@ -1,7 +1,8 @@
 """AutoAugment with the policy its authors found for CIFAR-10 (Cubuk et al., CVPR 2019), for a whole batch at once.
 
 Each image draws one of 25 sub-policies: two operations, each applied with its own probability, some with a random sign. Images that draw the
-same operation are transformed together. Magnitudes, interpolation (nearest) and fill (black) are torchvision's.
+same operation are transformed together. Magnitudes are torchvision's. As in the code of the methods that cite the policy (PyCIL, PODNet),
+empty pixels are grey (128), shearing is bicubic as Pillow's, and translation and rotation take the nearest pixel.
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ LEVELS = 9
 FURTHEST = 150 / 331
 """Largest translation as a share of the side: 150 pixels of the 331 of the policy's original ImageNet images."""
 
+FILL = 128
+"""Value of pixels that come from outside the image."""
+
 STRENGTHS: list[float] = torch.linspace(0, 0.9, LEVELS + 1).tolist()
 """Of an adjustment, by level; in torchvision's single precision, so that pixels round alike."""
+
+SLOPES: list[float] = torch.linspace(0, 0.3, LEVELS + 1).tolist()
+"""Of shearing, by level, likewise."""
 
 POLICY: tuple[tuple[Operation, Operation], ...] = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
@@ -92,22 +99,35 @@ def apply(name: str, images: Tensor, level: int, sign: int) -> Tensor:
 
 
 def _shear_y(images: Tensor, share: float) -> Tensor:
-    slope: Tensor = F.affine(
-        images,
-        angle=0,
-        translate=[0, 0],
-        scale=1,
-        shear=[0, math.degrees(math.atan(0.3 * share))],
-        center=[0, 0],
+    """Shift each column by its position times a slope. Columns stay whole, so that the interpolation is along them alone."""
+    height, width = images.shape[-2:]
+    slope, device = math.copysign(SLOPES[round(abs(share) * LEVELS)], share), images.device
+    rows = torch.arange(height, dtype=torch.float64, device=device)[:, None] + 0.5
+    columns = torch.arange(width, dtype=torch.float64, device=device) + 0.5
+    source = rows + slope * columns  # (H, W), where a pixel comes from
+    first = (source - 0.5).floor()
+    part = source - 0.5 - first
+    before, here, after, further = (
+        images.gather(-2, (first.long() + step).clamp(0, height - 1).expand(images.shape)).double()
+        for step in (-1, 0, 1, 2)
     )
-    return slope
+    # Pillow's cubic, whose free parameter is -1.
+    quadratic, cubic = 2 * (before - here) + after - further, here - before + further - after
+    sheared = here + part * (after - before + part * (quadratic + part * cubic))
+    inside = (source >= 0) & (source < height)
+    return torch.where(inside, sheared.clamp(0, 255).to(torch.uint8), FILL)
 
 
 def _translate(images: Tensor, right: float, down: float) -> Tensor:
     """Move by a share of the sides, in whole pixels."""
     height, width = images.shape[-2:]
     moved: Tensor = F.affine(
-        images, angle=0, translate=[int(width * right), int(height * down)], scale=1, shear=[0, 0]
+        images,
+        angle=0,
+        translate=[int(width * right), int(height * down)],
+        scale=1,
+        shear=[0, 0],
+        fill=[FILL],
     )
     return moved
 
@@ -121,7 +141,7 @@ OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "shear_y": _shear_y,
     "translate_x": lambda images, share: _translate(images, FURTHEST * share, 0),
     "translate_y": lambda images, share: _translate(images, 0, FURTHEST * share),
-    "rotate": lambda images, share: F.rotate(images, angle=30 * share),
+    "rotate": lambda images, share: F.rotate(images, angle=30 * share, fill=[FILL]),
     "brightness": lambda images, share: F.adjust_brightness(images, _factor(share)),
     "color": lambda images, share: F.adjust_saturation(images, _factor(share)),
     "contrast": lambda images, share: F.adjust_contrast(images, _factor(share)),

@@ -151,7 +151,7 @@ _MNIST = {
     "augment": ("crop:2",),
 }
 _IMAGENET = {
-    "channels": 3, "size": 224, "stored": 256, "augment": ("resizedcrop:224", "flip", "brightness:0.24705882352941178"),
+    "channels": 3, "size": 224, "stored": 256, "augment": ("resizedcrop:224", "flip"),
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
     "citation": "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015", "licence": "non-commercial research; see image-net.org",
 }  # fmt: skip

@@ -1,14 +1,50 @@
-"""AutoAugment against torchvision's, which transforms one image at a time."""
+"""AutoAugment against torchvision's and Pillow's, which transform one image at a time."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import AutoAugmentPolicy, v2
 
 from cil_core.data.autoaugment import OPERATIONS, POLICY, SIGNED, apply, autoaugment
 
 from .test_augment import SIGNIFICANCE, one_by_one, picture, same_frequencies
 
-THEIRS = v2.AutoAugment(AutoAugmentPolicy.CIFAR10)
+
+def sheared(image: torch.Tensor, slope: float) -> torch.Tensor:
+    """Pillow's bicubic shear of a (C, H, W) image, filled with grey."""
+    channels = [
+        np.asarray(
+            Image.fromarray(channel.numpy()).transform(
+                channel.shape[::-1],
+                Image.Transform.AFFINE,
+                (1, 0, 0, slope, 1, 0),
+                Image.Resampling.BICUBIC,
+                fillcolor=128,
+            )
+        )
+        for channel in image
+    ]
+    return torch.from_numpy(np.stack(channels))
+
+
+class OneByOne(v2.AutoAugment):
+    """torchvision's, with the fill and the shear of the codes that cite the policy."""
+
+    def __init__(self) -> None:
+        super().__init__(AutoAugmentPolicy.CIFAR10, fill=128)
+
+    def _apply_image_or_video_transform(
+        self, image: Any, name: str, magnitude: float, interpolation: Any, fill: Any
+    ) -> Any:
+        if name == "ShearY":
+            return sheared(image, magnitude)
+        return super()._apply_image_or_video_transform(image, name, magnitude, interpolation, fill)
+
+
+THEIRS = OneByOne()
 NAMES = {
     "ShearY": "shear_y", "TranslateX": "translate_x", "TranslateY": "translate_y", "Rotate": "rotate", "Brightness": "brightness",
     "Color": "color", "Contrast": "contrast", "Sharpness": "sharpness", "Posterize": "posterize", "Solarize": "solarize",
@@ -37,7 +73,9 @@ def test_an_operation_on_a_batch_equals_torchvisions_on_each_image(
     magnitude = 0.0 if values is None else float(values[level]) * sign
     expected = torch.stack(
         [
-            THEIRS._apply_image_or_video_transform(image, theirs, magnitude, v2.InterpolationMode.NEAREST, {})
+            THEIRS._apply_image_or_video_transform(
+                image, theirs, magnitude, v2.InterpolationMode.NEAREST, THEIRS._fill
+            )
             for image in IMAGES
         ]
     )

@@ -114,3 +114,8 @@ def test_a_class_without_images_and_a_damaged_image_are_named(tmp_path: Path, op
 def test_all_of_it_is_all_of_it() -> None:
     assert imagenet.subset(WNIDS, 1000) == WNIDS
     assert imagenet.subset(WNIDS, 100) == CHOSEN
+
+
+@pytest.mark.parametrize("name", ["imagenet100", "imagenet1000"])
+def test_training_crops_and_mirrors_and_changes_no_colours(name: str) -> None:
+    assert DATASETS[name].augment == ("resizedcrop:224", "flip")
