@@ -185,8 +185,9 @@ def pass_terms(pycil: Theirs) -> Comparison:
     learner._network.train()
     x, y = rotated(ours.batch.x), rotated_labels(ours.batch.y)
     _, classification, distillation, _ = learner._compute_pass_loss(x, y)
-    (classification + distillation).backward()
-    return value, float(classification + distillation), difference(linear(ours.net, learner._network))
+    theirs = classification + distillation
+    theirs.backward()
+    return value, float(theirs.detach()), difference(linear(ours.net, learner._network))
 
 
 def regression_of_acil(_: Theirs) -> Comparison:

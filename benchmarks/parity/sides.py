@@ -105,7 +105,7 @@ class Ours:
             list(self.method.losses(self.batch, self.step).values() if terms is None else terms)
         ).sum()
         total.backward()
-        return float(total)
+        return float(total.detach())
 
 
 class Stop(Exception):
@@ -124,7 +124,7 @@ class Recorder:
         backward: Callable[..., None] = torch.Tensor.backward
 
         def recording(tensor: Tensor, *given: Any, **options: Any) -> None:
-            self.loss = float(tensor)
+            self.loss = float(tensor.detach())
             backward(tensor, *given, **options)
 
         with mock.patch.object(torch.Tensor, "backward", recording):

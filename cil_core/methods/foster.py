@@ -72,13 +72,8 @@ class FOSTER(Method):
             old = copy.deepcopy(self.net)
             boosted = ExpandableNet(old.backbone, old.backbone.feature_dim)
             boosted.head = old.head
-            boosted.expand(
-                copy.deepcopy(old.backbone),
-                task.new,
-                self.init_generator(task, "boosted"),
-                inherit=True,
-                outputs=task.seen,
-            )
+            extractor, generator = copy.deepcopy(old.backbone), self.init_generator(task, "boosted")
+            boosted.expand(extractor, task.new, generator, inherit=True, outputs=task.seen)
             self._boosted[:] = [boosted]
             self.hold_block(task.known)
         super().grow(task)
