@@ -17,7 +17,7 @@ from cil_core.spec.recipes import ACILRecipe
 
 
 class ACIL(Method):
-    """Backbone trained on the first task and frozen; then every task, the first included, updates a ridge regression on expanded features.
+    """The backbone trains on the first task; every task updates a ridge regression on expanded features.
 
     Paper: the result equals one regression on the data of all tasks.
     Differs: the first task's training follows PyCIL by default, the official code in preset `paper`.

@@ -16,7 +16,7 @@ from cil_core.spec.recipes import AGEMRecipe
 
 
 class AGEM(Method):
-    """Trains on the new data; the part of a gradient that points against the gradient on a random batch of exemplars is removed.
+    """Trains on new data; removes the part of a gradient that raises the loss on a random batch of exemplars.
 
     Paper: a single online pass of plain SGD in which every image competes within its task only (preset
         `paper`).

@@ -1,4 +1,4 @@
-"""BiC (bias correction), Wu et al. 2019: two numbers a task, fitted on held-out images, undo the bias towards new classes."""
+"""BiC (bias correction), Wu et al. 2019: two numbers per task, fitted on held-out images, undo the bias."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cil_core.spec.recipes.rectification import BiCRecipe
 
 
 class BiC(Method):
-    """Two stages from the second task on: (1 − λ) · CE + λ · KD_2, λ = o / n; then CE of q = α z + β on held-out images.
+    """From the second task on: (1 − λ) · CE + λ · KD_2, λ = o / n; then CE of q = α z + β on held-out images.
 
     Paper: held-out images stay apart for good and are never trained on.
     Differs: every task draws new ones (PyCIL), the same number per seen class and at least one. Every task
@@ -68,7 +68,7 @@ class BiC(Method):
         )
 
     def losses(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — λ follows from the widths
-        """Stage 1, on corrected logits of student and teacher; the newest correction is still the identity."""
+        """Stage 1, on corrected logits of student and teacher; the newest correction is the identity."""
         teacher = None if self.teacher is None else self.old_logits(batch.x)
         return shared_objective(self.net(batch.x).logits, batch.y, teacher, self.recipe.temperature)
 

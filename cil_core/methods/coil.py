@@ -1,4 +1,4 @@
-"""COIL (co-transport), Zhou, Ye and Zhan 2021: classifier rows travel between old and new classes by optimal transport."""
+"""COIL (co-transport), Zhou, Ye and Zhan 2021: optimal transport carries rows between old and new classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cil_core.spec.recipes.cosine import COILRecipe
 
 
 class COIL(Method):
-    """(1 − λ) · CE + λ · KD_2 with a cosine head; new rows start as transported old ones, and transported new rows must answer like the teacher.
+    """(1 − λ) · CE + λ · KD_2 with a cosine head; optimal transport starts new rows and restrains old ones.
 
     Paper: prospective transport at the start of a task, retrospective transport during training.
     Differs: both plans have matching marginals; old means come from exemplars and new ones from this task's
@@ -60,7 +60,7 @@ class COIL(Method):
         return carried_rows(plan, rows)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
-        """The shared objective; with the prospective term in the first epoch and the growing retrospective one after it."""
+        """The shared objective; the prospective term in epoch 0, the growing retrospective one later."""
         recipe, outputs = self.recipe, self.net(batch.x)
         if self.teacher is None:
             return shared_objective(outputs.logits, batch.y, None, recipe.temperature)

@@ -1,4 +1,4 @@
-"""DER (dynamically expandable representation), Yan et al. 2021: a new extractor a task, pruned by learnt channel masks."""
+"""DER (dynamically expandable representation), Yan et al. 2021: a new, pruned extractor per task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cil_core.spec.recipes.expansion import DERRecipe
 
 
 class DER(Method):
-    """Stage 1: L = CE + λ_a · CE_aux + λ_s · L_S on new data and exemplars. Then prune. Stage 2: a fresh head by CE at temperature δ on balanced data.
+    """Stage 1: L = CE + λ_a · CE_aux + λ_s · L_S; then pruning. Stage 2: new head by CE / δ, balanced data.
 
     Paper: F_t starts from F_{t−1}; masks are annealed within every epoch; classifier learning from the second
         task on.
@@ -111,7 +111,7 @@ class DER(Method):
             self.masks.clamp()
 
     def prune(self, task: Task, masks: Masks) -> None:
-        """Make the newest extractor as small as its masks say, and measure its batch-norm statistics again."""
+        """Make the newest extractor as small as its masks say, and re-estimate its batch-norm statistics."""
         extractor = self.net.newest
         masks.remove()
         self.unpruned = copy.deepcopy(extractor)

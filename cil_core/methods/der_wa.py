@@ -1,4 +1,4 @@
-"""DER-WA: DER as PyCIL and the survey run it, without pruning and with weight aligning instead of classifier learning."""
+"""DER-WA: DER as in PyCIL and the survey, with weight aligning instead of pruning and classifier learning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cil_core.spec.recipes.expansion import DERWARecipe
 
 
 class DERWA(Method):
-    """L = CE + λ_a · CE_aux on new data and exemplars; then the head's new rows are aligned to the norm of the old ones.
+    """L = CE + λ_a · CE_aux on new data and exemplars; then new rows are aligned to the norm of the old ones.
 
     Paper: none; the published method is `der`.
     Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic

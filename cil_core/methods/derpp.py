@@ -1,4 +1,4 @@
-"""DER++, Buzzega et al. 2020 (dark experience replay, not dynamically expandable representation): rehearse stored images with the logits of their day."""
+"""DER++ (dark experience replay), Buzzega et al. 2020: rehearse images with the logits recorded with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DERpp(Method):
         return losses
 
     def rehearse(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Places of at most `count` stored images, drawn without replacement and augmented, and their logits."""
+        """Places of at most `count` stored images, drawn without replacement and augmented; their logits."""
         drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[:count]
         return drawn, self.net(self.transform.train(self.memory.images[drawn], generator)).logits
 

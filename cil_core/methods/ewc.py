@@ -12,7 +12,7 @@ from cil_core.spec.recipes import EWCRecipe
 
 
 class EWC(Method):
-    """L = CE over the new classes + λ · (1/2) Σ F_i (θ_i − θ*_i)², on the new data only; F is the diagonal Fisher information.
+    """L = CE over the new classes + λ · (1/2) Σ F_i (θ_i − θ*_i)², on the new data; F is the diagonal Fisher.
 
     Paper: one penalty for each past task, with labels drawn from the model (`labels="model"`, `merge="sum"`).
     Differs: past tasks share one F around the latest θ*, which is the teacher. As PyCIL, the default squares

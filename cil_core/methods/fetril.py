@@ -19,7 +19,7 @@ from cil_core.spec.recipes import FeTrILRecipe
 
 
 class FeTrIL(Method):
-    """Extractor trained on the first task and frozen; then a linear head on real features of new classes and translated ones of old classes.
+    """A frozen extractor after the first task; a linear head on real new and translated old features.
 
     Paper: the extractor has a long training of its own; donors are the most similar new classes.
     Differs: the linear head of PyCIL, which starts from the last task's; the variant with support vector

@@ -22,7 +22,7 @@ from cil_core.spec.recipes.boosting import FOSTERRecipe
 
 
 class Boosted:
-    """The logits of FOSTER's two branches before they were compressed into one; in the first task there is only one."""
+    """Logits of the two branches before compression; in the first task there is one branch."""
 
     name = "boosted"
 
@@ -37,7 +37,7 @@ class Boosted:
 
 
 class FOSTER(Method):
-    """Boosting: F_o frozen, F_n beside it, L = CE(z / w, y) + CE(z_fe, y) + KD(z_old, old). Compression: balanced KD into one network.
+    """Boosting: L = CE(z / w, y) + CE(z_fe, y) + KD(z_old, old). Compression: balanced KD into one network.
 
     Paper: w are class weights by effective numbers, which make rare classes need larger logits; at test
         logits are left as they are.

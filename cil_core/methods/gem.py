@@ -16,7 +16,7 @@ from cil_core.spec.recipes import GEMRecipe
 
 
 class GEM(Method):
-    """Trains on the new data; a gradient that conflicts with the gradient on some past task's exemplars is projected to the nearest that does not.
+    """Trains on new data; projects gradients that raise the loss on a past task's exemplars.
 
     Paper: a single online pass of plain SGD with margin 0.5 (preset `paper`).
     Differs: the default trains offline without a margin, as PyCIL; exemplars are herded. Tasks are told apart

@@ -1,4 +1,4 @@
-"""MEMO (memory-efficient expandable model), Zhou et al. 2023: shallow layers are shared, only the last stage is there once a task."""
+"""MEMO (memory-efficient expandable model), Zhou et al. 2023: a shared trunk, one last stage per task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cil_core.spec.recipes.expansion import MEMORecipe
 
 
 class MEMO(Method):
-    """A new specialised block a task, starting from the one before; CE and an auxiliary CE; then weight aligning.
+    """A new specialised block per task, a copy of the one before; CE, auxiliary CE, weight aligning.
 
     Paper: the trunk goes on learning (`train_trunk`), so that the inputs of frozen blocks drift; or it is
         fixed after the first task.
@@ -43,7 +43,7 @@ class MEMO(Method):
         self.net.expand(copy.deepcopy(self.net.newest), task.new, self.init_generator(task), inherit=True)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
-        """Classification; with more than one block also telling new classes from each other and from old ones by the newest block."""
+        """Classification; from the second task on also the auxiliary classification of the newest block."""
         outputs = self.net(batch.x)
         classification = F.cross_entropy(outputs.logits, batch.y)
         if step.task.is_first:

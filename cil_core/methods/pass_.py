@@ -1,4 +1,4 @@
-"""PASS, Zhu et al. 2021: noisy prototypes of old classes, rotations as labels, and feature distillation, without exemplars."""
+"""PASS, Zhu et al. 2021: noisy prototypes of old classes, rotations as labels, distillation; no exemplars."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cil_core.spec.recipes import PASSRecipe
 
 
 class PASS(Method):
-    """Every class is four, one a quarter turn; old classes are rehearsed as their prototypes plus Gaussian noise.
+    """Every class becomes four, one per quarter turn; prototypes plus Gaussian noise rehearse old classes.
 
     Paper: L = CE(z / τ) + λ_kd ‖Φ − Φ_old‖_F over the batch + λ_p CE(prototypes with noise / τ), on the new
         data only.
@@ -45,7 +45,7 @@ class PASS(Method):
         return IncrementalNet(backbone, RotationHead(backbone.feature_dim))
 
     def losses(self, batch: Batch, step: Step) -> Losses:
-        """Classification of the turned images; from the second task on distillation and rehearsal of prototypes."""
+        """Classification of rotated images; from the second task on distillation and prototypes."""
         x, y = rotated(batch.x), rotated_labels(batch.y)
         features = self.net.features(x)
         losses = {"classification": self.classification(features, y)}

@@ -1,4 +1,4 @@
-"""PODNet, Douillard et al. 2020: pooled statistics of every stage are distilled, and every class has several proxies."""
+"""PODNet, Douillard et al. 2020: distilled pooled statistics of every stage, several proxies per class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cil_core.spec.recipes.cosine import PODNetRecipe
 
 
 class PODNet(Method):
-    """L = NCA + √(n / k) · (3 · POD-spatial + POD-flat); then fine-tuning on as many exemplars of new classes as of old ones.
+    """L = NCA + √(n / k) · (3 · POD-spatial + POD-flat); then fine-tuning on a class-balanced set.
 
     Paper: the margin of NCA acts on the right class alone (`nca="as_stated"`). k-means imprints new proxies;
         old ones stay frozen until the fine-tuning.

@@ -6,7 +6,7 @@ from cil_core.learning.method import Method
 
 
 class Replay(Method):
-    """Cross-entropy over all seen classes on the new data and the exemplars, shuffled together without re-balancing.
+    """Cross-entropy over all seen classes on new data and exemplars, shuffled together, not re-balanced.
 
     Differs: offline, with herded exemplars, as the field's comparisons do; the paper samples a reservoir
         online.

@@ -17,7 +17,7 @@ from cil_core.spec.recipes import SimpleCILRecipe
 
 
 class SimpleCIL(Method):
-    """Trains extractor and cosine head on the first task only; then the rows of every task's classes are their mean features.
+    """Trains extractor and cosine head on the first task; then all rows are mean features of their classes.
 
     Paper: with a pre-trained extractor nothing is trained at all; so it is on a pretrained track.
     Differs: without one, the extractor is trained on the first task, as PyCIL does.

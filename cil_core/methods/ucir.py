@@ -1,4 +1,4 @@
-"""UCIR (LUCIR), Hou et al. 2019: cosine classifier, feature distillation, and a margin between old and new classes."""
+"""UCIR (LUCIR), Hou et al. 2019: cosine classifier, feature distillation, margin between old and new."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cil_core.spec.recipes.cosine import UCIRRecipe
 
 
 class UCIR(Method):
-    """L = CE(s · cos) + 5 √(o / k) · (1 − cos(f, f_old)) + margin of old exemplars against their two most similar new classes.
+    """L = CE(s · cos) + 5 √(o / k) · (1 − cos(f, f_old)) + margin of old exemplars against two new classes.
 
     Paper: new rows are imprinted with the mean directions of their classes, old rows stay frozen.
     Differs: without the class-balanced fine-tuning that the official code runs on ImageNet only.

@@ -16,7 +16,7 @@ from cil_core.spec.recipes.rectification import WARecipe
 
 
 class WA(Method):
-    """L = (1 − λ) · CE + λ · KD_2, λ = o / n; then W_new ← γ · W_new, γ = mean norm of old rows / mean norm of new rows.
+    """L = (1 − λ) · CE + λ · KD_2, λ = o / n; then W_new ← γ · W_new, so that mean norms of rows agree.
 
     Paper: no bias; classifier weights are clipped to ≥ 0 after every step. From the second task on, new rows
         are aligned once per task, before the network becomes the teacher.

@@ -1,1 +1,1 @@
-"""What a run is and what it reports: tracks, recipes, events and metrics. Imports neither PyTorch nor the engine."""
+"""What a run is and what it reports: tracks, recipes, events, metrics. Imports no PyTorch and no engine."""

@@ -1,4 +1,6 @@
-"""Memory-aligned tracks: every method may keep as many bytes as unpruned DER needs, and spends what its network does not take on exemplars.
+"""Memory-aligned tracks: a method may keep as many bytes as unpruned DER needs.
+
+Bytes that its networks do not take become exemplars.
 
 Zhou et al., Class-Incremental Learning: A Survey (arXiv:2302.03648), section 6: "a model or 603 exemplars".
 Torch-free.
@@ -29,7 +31,7 @@ def aligned_exemplars(exemplars: int, tasks: int, backbone: int, kept: int, imag
 
 
 def final_parameters(recipe: base.Recipe, tasks: int, backbone: BackboneCard, channels: int) -> int:
-    """Parameters of a method's backbones after `tasks` tasks, as far as they are known before the run: nothing is counted as pruned."""
+    """Parameters of a method's backbones after `tasks` tasks, as known before the run: unpruned."""
     parameters = backbone.parameters_for(channels)
     match recipe.grows:
         case "nothing":
@@ -41,7 +43,7 @@ def final_parameters(recipe: base.Recipe, tasks: int, backbone: BackboneCard, ch
 
 
 def effective_budget(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> MemoryBudget:
-    """The budget a method has on a track: the track's own, unless it is memory-aligned; never less than nothing.
+    """The budget of a method on a track: the track's own, or its share of a memory-aligned one; at least 0.
 
     Args:
         recipe: the method.

@@ -73,7 +73,7 @@ class Footprint(Frozen):
 
 
 class Counts(Frozen):
-    """Correct test predictions of one classifier, a number for each task seen so far: a row of the task × task matrix."""
+    """Correct test predictions of one classifier per task seen so far: a row of the task × task matrix."""
 
     correct: tuple[int, ...]
     correct_top5: tuple[int, ...] = Field(description="The true class is among the min(5, seen) best.")

@@ -1,8 +1,8 @@
 """What the recipes were compared with: per method and preset a source, how closely, and what still differs.
 
-The sources are public repositories, named with the commit that was read. "Read" means that schedules, loss, memory and
-order of steps were compared line by line; "run" means that both codes computed losses and gradients from the same
-weights and batches (`benchmarks/results/parity.md`).
+The sources are public repositories, named with the commit that was read. "Read" means that schedules, loss,
+memory and order of steps were compared line by line; "run" means that both codes computed losses and
+gradients from the same weights and batches (`benchmarks/results/parity.md`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=PYCIL, compared=RUN),
         "paper": Evidence(
             source=PAPER,
-            compared="The weight was taken from comments of FACIL that quote the paper; the paper was not read.",
+            compared="The weight, from comments of FACIL that quote the paper; the paper was not read.",
             differs="Network, data and schedules are PyCIL's.",
         ),
         "survey": _survey(),
@@ -74,7 +74,7 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         ),
         "paper": Evidence(
             source=PAPER,
-            compared="The definition of F and of the penalty; the paper has no recipe for class-incremental learning.",
+            compared="The definition of F and of the penalty; the paper has no class-incremental recipe.",
             differs="Bound, strength and schedules are ours and PyCIL's.",
         ),
         "pycil": Evidence(source=PYCIL, compared="Read and run: penalty and Fisher of one batch agree."),
@@ -102,13 +102,14 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "pycil": Evidence(
             source=f"{PYCIL}; {SURVEY} has the same code",
             compared="Read and run: losses and gradients of both stages agree.",
-            differs="At least one image per class is held out; PyCIL holds out none once its share rounds to 0.",
+            differs="At least one image per class is held out; PyCIL may hold out none.",
         ),
     },
     "wa": {
         "default": Evidence(
             source=PAPER,
-            compared="Loss, clipping and aligning as the survey and an unofficial code describe them; the paper was not "
+            compared="Loss, clipping and aligning as the survey and an unofficial code have them; the "
+            "paper was not "
             "read.",
         ),
         "pycil": Evidence(source=PYCIL, compared=RUN),

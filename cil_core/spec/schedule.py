@@ -1,4 +1,4 @@
-"""`Schedule`: epochs, batch size, optimiser and learning-rate curve of one phase. Torch-free, part of every recipe."""
+"""`Schedule`: epochs, batch size, optimiser and learning-rate curve of one phase. Torch-free."""
 
 from __future__ import annotations
 

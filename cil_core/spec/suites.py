@@ -1,7 +1,7 @@
 """Suites: several methods on several tracks, submitted and read as one unit. Torch-free.
 
-A suite consists of its jobs alone. Submitting it again submits the same jobs; finished runs are found, not run again.
-That is how a suite resumes.
+A suite consists of its jobs alone. Submitting it again submits the same jobs; finished runs are found, not
+repeated. That is how a suite resumes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Suite(Frozen):
     seeds: tuple[int, ...] = SEEDS
     half_base_presets: dict[str, str] = Field(
         default={},
-        description="By method, the preset that replaces its recipe's on tracks whose first task has more classes "
+        description="By method, the preset that replaces its recipe's on tracks whose first task has more "
+        "classes "
         "than later ones.",
     )
 
@@ -93,7 +94,7 @@ SURVEYED: dict[str, str] = {
     "der-wa": "survey",
     "memo": "survey",
 }
-"""The preset of each method that does what the code of Zhou et al.'s survey (CIL_Survey 197fa86) does on CIFAR-100."""
+"""By method, the preset that does what the code of Zhou et al.'s survey (CIL_Survey 197fa86) does."""
 
 SURVEYED_HALF_BASE = {"memo": "survey-b50"}
 """Presets that replace those of `SURVEYED` on B50 tracks."""

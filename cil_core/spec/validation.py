@@ -1,4 +1,4 @@
-"""Can this spec be run at all? Asked when it is submitted, so that no run fails at hour three for something known at once."""
+"""Whether a spec can run. Submission checks it, so that no run fails late for a reason known at once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def resolved(track: Track, datasets: Mapping[str, DatasetCard] = DATASETS) -> Tr
     field, dataset = ("track", "protocol", "class_order"), _known("dataset", track.dataset, datasets)
     if dataset.class_names is None:
         raise InvalidSpec(
-            f"the class names of {dataset.name} are not known here; give the numbers 0 … {dataset.classes - 1}",
+            f"the class names of {dataset.name} are not known here; give the numbers 0 … "
+            f"{dataset.classes - 1}",
             field,
         )
     number = {name: index for index, name in enumerate(dataset.class_names)}

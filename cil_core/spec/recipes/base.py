@@ -67,7 +67,7 @@ FIRST_TASK = Schedule(epochs=200, lr=0.1, milestones=(60, 120, 170), weight_deca
 """The common first-task schedule (PyCIL, CIFAR-100)."""
 
 SURVEY_FIRST_TASK = Schedule(epochs=200, lr=0.1, curve="cosine", weight_decay=5e-4)
-"""Trained the checkpoint from which most rows of Zhou et al. (TPAMI 2024) start (CIL_Survey, models/finetune.py)."""
+"""First task of most rows in Zhou et al. (TPAMI 2024), their shared checkpoint (CIL_Survey, finetune.py)."""
 
 SMALL = Schedule(epochs=20, batch_size=32, lr=0.05, milestones=(12, 17), weight_decay=5e-4)
 """For datasets of a few thousand small images, such as digits: a few hundred steps a task."""
@@ -170,7 +170,7 @@ class Recipe(Submitted, Frozen):
 
     @property
     def variant(self) -> str:
-        """What tells this recipe from the method's default: `default`, a preset's name, or the changed fields."""
+        """How this recipe differs from the method's default: `default`, a preset, or the changed fields."""
         if self == type(self).published():
             return "default"
         for name in self.presets:
@@ -204,7 +204,7 @@ class Recipe(Submitted, Frozen):
         return {name: to_jsonable_python(getattr(self, name)) for name in type(self).model_fields}
 
     def backbone_on(self, backbone: str) -> str:
-        """The backbone this method takes on a track that names `backbone`: a cosine head gets the variant without a final ReLU."""
+        """The backbone on a track that names `backbone`; a cosine head gets the one without final ReLU."""
         return f"cosine_{backbone}" if self.signed_features and not BACKBONES[backbone].signed else backbone
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:

@@ -13,7 +13,7 @@ LONG = Schedule(epochs=250, milestones=(100, 150, 200), weight_decay=2e-4)
 """CIFAR-100 schedule of BiC and WA, every task (papers)."""
 
 PYCIL_170 = Schedule(epochs=170, milestones=(60, 100, 140), weight_decay=2e-4)
-"""Schedule of later tasks in PyCIL's BiC and WA; BiC also uses it for the first task and for its correction."""
+"""Later tasks of PyCIL's BiC and WA; in BiC also the first task and the correction."""
 
 
 class ICaRLRecipe(Recipe):

@@ -1,4 +1,4 @@
-"""Recipes of the methods that restrain change: of outputs (LwF, DER++), of parameters (EWC), of gradients (GEM, A-GEM)."""
+"""Recipes that restrain change: of outputs (LwF, DER++), parameters (EWC) or gradients (GEM, A-GEM)."""
 
 from __future__ import annotations
 

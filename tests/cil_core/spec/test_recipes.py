@@ -221,7 +221,7 @@ STORED = {
     ("podnet", "small"): "45b4133e132bdba086c6dd837753e633ca35d1fe720dc700d71356b5784471ba",
     ("wa", "default"): "7bcdfacd64f61452e4f388973973dcccdb4b1c58ce47aa792a03e1cfea3b8e2f",
 }
-"""Digests of recipes stored before `correction_input`, `fisher_mode`, `similarity` and `distillation_weight` existed."""
+"""Digests of recipes stored before the fields of `LATER` existed."""
 
 LATER = {
     "bic": {"correction_input": "logits", "correction_mode": "evaluation"},
@@ -264,7 +264,7 @@ def test_a_later_field_comes_back_from_json_and_shows_in_the_variant(
     assert recipe.variant == f"{field}={value}"
 
 
-# ---------------------------------------------------------------------------------------------------- recipes on tracks
+# ------------------------------------------------------------------------------------------ recipes on tracks
 
 
 def refusal(method: str, slug: str) -> InvalidSpec:
