@@ -8,15 +8,13 @@ Decisions:
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
@@ -78,21 +76,18 @@ def read(directory: Path, card: DatasetCard) -> Source:
     for name, digest in arrays.digests.items():
         if digest != expected[name]:
             raise DataError(
-                f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it anew"
+                f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it again"
             )
     try:
         return Source(card, arrays)
     except DataError as error:
-        raise DataError(f"{directory}: {error}; delete it to prepare it anew") from error
+        raise DataError(f"{directory}: {error}; delete it to prepare it again") from error
 
 
-@contextmanager
-def lock(directory: Path) -> Iterator[None]:
-    """Hold the right to prepare what lies in `directory`."""
+def lock(directory: Path) -> FileLock:
+    """Hold the right to prepare what lies in `directory`; other processes wait. Use it in a `with` statement."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with (directory.parent / f".{directory.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(directory.parent / f".{directory.name}.lock")
 
 
 def _unfinished(directory: Path) -> Path:
