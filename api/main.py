@@ -33,6 +33,7 @@ from api.live.ringer import Ringer
 from api.pages import budgets, compare, home, problem_page, ranks, reference, submit, track
 from api.pages import catalog as catalog_pages
 from api.pages import jobs as job_pages
+from api.pages import literature as literature_pages
 from api.pages import runs as run_pages
 from api.routes import (
     catalog,
@@ -40,6 +41,7 @@ from api.routes import (
     health,
     job_events,
     jobs,
+    literature,
     reported,
     runs,
     snapshot,
@@ -65,6 +67,7 @@ _ROUTES = (
     runs.router,
     reported.router,
     comparisons.router,
+    literature.router,
     snapshot.router,
     catalog.router,
     tokens.router,
@@ -80,6 +83,7 @@ _PAGES = (
     job_pages.router,
     submit.router,
     budgets.router,
+    literature_pages.router,
     catalog_pages.router,
     problem_page.router,
     reference.router,

@@ -149,6 +149,18 @@ class ComparisonParameters(Parameters):
     classifier: Classifier = None
 
 
+class LiteratureParameters(Parameters):
+    """Which reports of the literature."""
+
+    method: str | None = Field(
+        default=None, max_length=80, description="Only this method, as sources name it."
+    )
+    dataset: str | None = Field(default=None, max_length=80, description="Only this dataset.")
+    second_hand: bool = Field(
+        default=False, description="List second-hand reports within their cells; they never count."
+    )
+
+
 class TracksParameters(Parameters):
     """Which tracks to compare methods on."""
 

@@ -36,6 +36,18 @@ def percent(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None else f"{100 * value:.{digits}f}".replace("-", "−")
 
 
+def printed(value: float | None) -> str:
+    """A figure in per cent with the digits of its source, at least two decimals: 85.8 is 85.80."""
+    if value is None:
+        return MISSING
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:.10g}"
+
+
+def spread(value: float | None) -> str:
+    """A difference between percentages in points, without a sign: 14.7 is 14.70."""
+    return MISSING if value is None else f"{value:.2f}"
+
+
 def points(value: float | None, digits: int = 2) -> str:
     """A difference of two fractions in percentage points, with its sign: 0.012 is +1.20."""
     return MISSING if value is None else f"{'+' if value >= 0 else '−'}{percent(abs(value), digits)}"

@@ -29,6 +29,8 @@ FOLDER = Path(__file__).parent
 _COMPRESSION = 4
 _FILTERS = (
     formats.percent,
+    formats.printed,
+    formats.spread,
     formats.points,
     formats.p_value,
     formats.effect_size,
@@ -50,6 +52,7 @@ NAVIGATION = (
     ("/", "Tracks"),
     ("/methods", "Methods"),
     ("/datasets", "Datasets"),
+    ("/literature", "Literature"),
     ("/jobs", "Jobs"),
     ("/workers", "Workers"),
     ("/submit", "Submit"),

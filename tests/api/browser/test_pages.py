@@ -290,6 +290,7 @@ def pages_of(site: Any, client: Any, a_job: Any) -> dict[str, str]:
         "methods": "/methods",
         "method": "/methods/icarl",
         "datasets": "/datasets",
+        "literature": "/literature?second_hand=true",
         "workers": "/workers",
         "jobs": "/jobs",
         "choose entries": "/compare",
