@@ -17,7 +17,7 @@ from cil_core.spec.metrics import matrix_digest
 from cil_core.spec.recipes import BY_NAME
 from store import runs
 from store.access import accounts
-from store.database.models import Job, Run, Track
+from store.database.models import Job, Run, TrackRow
 from store.database.session import Database
 
 DIGITS = "digits-b0-inc2-m50-convnet"
@@ -48,7 +48,7 @@ class Service:
         with self.database.reading() as session:
             return {
                 model.__tablename__: session.scalars(select(func.count()).select_from(model)).one()
-                for model in (Job, Run, Track)
+                for model in (Job, Run, TrackRow)
             }
 
     def claim(self) -> runs.Claim | None:
