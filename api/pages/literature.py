@@ -104,7 +104,7 @@ def headline(found: Disagreement) -> str:
     """How many cells have several sources, and how many of them differ."""
     several = formats.counted(found.last.cells, "cell")
     text = (
-        f"{formats.counted(found.reports, 'published report')} of methods on pre-trained backbones"
+        f"This page reads {formats.counted(found.reports, 'published report')}. Those of authors and reruns"
         f" cover {formats.counted(found.cells, 'cell')}, each one method on one benchmark."
         f" Two or more independent sources report {several}."
     )
