@@ -1,6 +1,7 @@
 """Datasets as uint8 tensors: loading, augmentation on the device, and the stream of tasks.
 
-Decision: a dataset's module is imported when the dataset is: torchvision and scikit-learn cost more to import than a small run to start.
+Decision: a dataset's module is imported when the dataset is: torchvision and scikit-learn cost more to import
+than a small run to start.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Provider(Protocol):
     """Gets a dataset that does not come with the installation."""
 
     def load(self, card: DatasetCard, data_root: Path) -> Source:
-        """The dataset, fetched first if it is not here; raises DataError."""
+        """The dataset, fetched first if it is missing; raises DataError."""
 
     def fetch(self, card: DatasetCard, data_root: Path) -> Iterator[Progress]:
-        """Make it be here, unless it is; raises DataError."""
+        """Download the dataset if it is missing; raises DataError."""
 
 
 def load(track: Track, data_root: Path) -> Source:
@@ -38,7 +39,7 @@ def load(track: Track, data_root: Path) -> Source:
         data_root: where this machine keeps datasets and registrations.
 
     Raises:
-        InvalidSpec: if there is no such dataset.
+        InvalidSpec: the dataset does not exist.
         DataError: if it is missing, damaged, or not the one the track names.
     """
     if track.dataset.startswith(folder_datasets.PREFIX):
@@ -60,7 +61,7 @@ def loader(name: str) -> Loader:
 
 
 def provider(name: str) -> Provider:
-    """Who gets a built-in dataset that is not included: the operator's directory for ImageNet, its authors' archives for every other."""
+    """Provider of a dataset that is not included: the local directory for ImageNet, archives otherwise."""
     if name.startswith("imagenet"):
         from cil_core.data import imagenet  # noqa: PLC0415 — see above
 

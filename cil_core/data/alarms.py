@@ -1,6 +1,7 @@
-"""What no sane dataset has: images that are all alike, copies, test images among the training images, channels without contrast.
+"""Signs of a damaged dataset: identical images, test images among the training images, no contrast.
 
-They are warnings, not errors: real collections hold a few copies. They are kept on the dataset's card, where readers of results see them.
+Alarms are warnings, not errors: real collections hold a few copies. The dataset's card keeps them for the
+readers of results.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def alarms(arrays: Arrays, mean: Sequence[float], std: Sequence[float]) -> tuple
 
 
 def _digests(*splits: Tensor) -> list[list[bytes]]:
-    """A digest per image and split. A checksum, which is quicker, tells which images need the real one: all others are unique."""
+    """A digest per image and split.
+
+    A checksum, which is quicker, selects the images that need the digest: all others are unique.
+    """
     sums = [[zlib.crc32(image.data) for image in images.numpy()] for images in splits]
     counts = Counter(chain.from_iterable(sums))
     return [
@@ -77,7 +81,10 @@ def _copies(split: str, digests: list[bytes], labels: list[int]) -> list[str]:
 
 
 def _flat(images: Tensor) -> int:
-    """How many images have the same value in all pixels of a channel; two corners rule out nearly all others at once."""
+    """Number of images in which all pixels of a channel have one value.
+
+    Comparing two corners rules out nearly all others at once.
+    """
     candidates = images[(images[:, :, 0, 0] == images[:, :, -1, -1]).all(dim=1)]
     return sum(
         int((part == part[:, :, :1, :1]).flatten(1).all(dim=1).sum()) for part in candidates.split(1024)

@@ -1,9 +1,11 @@
 """`ArrayDataset`: images as one uint8 tensor on a device, and the batches drawn from it.
 
 Decisions:
-    * Pixels stay uint8 until a batch is drawn: a quarter of the memory, and exemplars are stored as they came.
+    * Pixels stay uint8 until a batch is drawn: a quarter of the memory, and exemplars are stored as they
+      came.
     * Labels are positions in the class order, so the classes of a task are a contiguous slice.
-    * Order and augmentation come from the generator that is passed in; without one a pass is in order and not augmented.
+    * Order and augmentation come from the generator that is passed in; without one a pass is in order and not
+      augmented.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class Batch:
     """Some images of a dataset.
 
     Args:
-        x: prepared images, float (B, C, H, W): augmented if asked for, normalised always.
+        x: prepared images, float (B, C, H, W): augmented on request, always normalised.
         y: labels, int64 (B,).
         index: positions in the dataset they were drawn from, int64 (B,).
         raw: the stored pixels, uint8 (B, C, H, W), never augmented.
@@ -64,7 +66,8 @@ class ArrayDataset:
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"labels are int64 ({len(self.images)},) for {len(self.images)} images, not {self.labels.dtype} {tuple(self.labels.shape)}"
+                f"labels are int64 ({len(self.images)},) for {len(self.images)} images, not "
+                f"{self.labels.dtype} {tuple(self.labels.shape)}"
             )
 
     def __len__(self) -> int:
@@ -96,7 +99,7 @@ class ArrayDataset:
         return ArrayDataset(self.pixels().flip(-1), self.labels, self.transform)
 
     def augmented_by(self, *tokens: str) -> ArrayDataset:
-        """The same images with other training augmentations, e.g. `("crop:4", "flip", "autoaugment", "cutout:16")`."""
+        """The same images with other training augmentations, e.g. `("crop:4", "flip")`."""
         return dataclasses.replace(self, transform=Transform(self.transform.card, tokens))
 
     def to(self, device: torch.device | str) -> ArrayDataset:
@@ -119,7 +122,7 @@ class ArrayDataset:
             drop_last: whether a smaller last batch is left out.
 
         Raises:
-            ValueError: if augmentation is asked for without a generator.
+            ValueError: augmentation needs a generator.
         """
         if augment and generator is None:
             raise ValueError("augmentation needs a generator")

@@ -1,15 +1,20 @@
-"""`Transform`: how raw pixels become what a network sees. Batched tensor code; every random number is drawn from a given generator.
+"""`Transform`: turns raw pixels into network inputs, with batched tensor code and a given generator.
 
 A dataset's card lists its training augmentations as tokens, applied in order:
 
-    crop:P          random crop after zero padding by P pixels           brightness:B    factor uniform in max(0, 1 − B) … 1 + B
-    flip            mirror with probability 1/2                          cutout:S        blacken a square of side S around a random pixel
-    autoaugment     the CIFAR-10 policy of Cubuk et al.                      resizedcrop:S   a random part of 8 to 100 % of the area, scaled to S × S
+    crop:P          random crop after zero padding by P pixels
+    brightness:B    factor uniform in max(0, 1 − B) … 1 + B
+    flip            mirror with probability 1/2
+    cutout:S        blacken a square of side S around a random pixel
+    autoaugment     the CIFAR-10 policy of Cubuk et al.
+    resizedcrop:S   a random part of 8 to 100 % of the area, scaled to S × S
 
 Decisions:
-    * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the distributions and the rounding of
-      torchvision's transforms of one image. Only `resizedcrop` changes the size, and scales bilinearly without antialiasing.
-    * Normalisation comes last. Evaluation does nothing else, except that images that are stored larger than the card's size are cropped around the centre.
+    * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the
+      distributions and the rounding of torchvision's transforms of one image. Only `resizedcrop` changes the
+      size, and scales bilinearly without antialiasing.
+    * Normalisation comes last. Evaluation does nothing else, except that stored images larger than the card's
+      size are cropped around the centre.
 """
 
 from __future__ import annotations
@@ -35,13 +40,15 @@ class Transform:
         augment: tokens to use instead of the card's.
 
     Raises:
-        ValueError: for a token that is unknown or has a bad number, or a card that does not normalise each of its channels.
+        ValueError: for a token that is unknown or has a bad number, or a card that does not normalise each of
+            its channels.
     """
 
     def __init__(self, card: DatasetCard, augment: tuple[str, ...] | None = None) -> None:
         if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
             raise ValueError(
-                f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and {card.std}"
+                f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and "
+                f"{card.std}"
             )
         self.card = card
         self.tokens = card.augment if augment is None else augment
@@ -85,7 +92,8 @@ def parse(token: str) -> Augmentation:
         return _PLAIN[name]
     if name not in _NUMBERED:
         raise ValueError(
-            f"unknown augmentation {token!r}; known: {', '.join([*_PLAIN, *(f'{known}:NUMBER' for known in _NUMBERED)])}"
+            f"unknown augmentation {token!r}; known: "
+            f"{', '.join([*_PLAIN, *(f'{known}:NUMBER' for known in _NUMBERED)])}"
         )
     make, number, low, high = _NUMBERED[name]
     try:
@@ -94,7 +102,8 @@ def parse(token: str) -> Augmentation:
         value = -1
     if not low <= value <= high:
         raise ValueError(
-            f"augmentation {token!r}: {name} takes {'a whole number' if number is int else 'a number'} in {low} … {high}, e.g. {name}:{low or 4}"
+            f"augmentation {token!r}: {name} takes {'a whole number' if number is int else 'a number'} in "
+            f"{low} … {high}, e.g. {name}:{low or 4}"
         )
     return make(value)
 
@@ -122,7 +131,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def brightness(strength: float) -> Augmentation:
-    """Multiply each image by a factor uniform in max(0, 1 − strength) … 1 + strength; fractions are cut off."""
+    """Multiply each image by a factor uniform in max(0, 1 − strength) … 1 + strength, rounding down."""
     low, high = max(0.0, 1 - strength), 1 + strength
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -135,7 +144,7 @@ def brightness(strength: float) -> Augmentation:
 
 
 def cutout(side: int) -> Augmentation:
-    """Blacken a square of `side` pixels around a uniformly drawn pixel; it is cut off at the border (DeVries and Taylor 2017)."""
+    """Blacken a square of `side` pixels around a random pixel (DeVries and Taylor 2017)."""
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
         batch, _, height, width = images.shape
@@ -160,7 +169,7 @@ _TRIES = 10
 
 
 def resized_crop(size: int) -> Augmentation:
-    """A random part of each image, scaled to `size` × `size`: the training augmentation of ImageNet (Szegedy et al. 2015)."""
+    """A random part of each image, scaled to `size` × `size` (Szegedy et al. 2015)."""
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
         height, width = images.shape[-2:]
@@ -175,7 +184,7 @@ Boxes = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def scaled_one_by_one(images: Tensor, boxes: Boxes, size: int) -> Tensor:
-    """The parts at `size` × `size`, one image after another in whole numbers: nearly three times as fast on a CPU."""
+    """The parts at `size` × `size`, one image at a time in integers: nearly three times as fast on a CPU."""
     result = images.new_empty((*images.shape[:2], size, size))
     for place, (top, left, high, wide) in enumerate(torch.stack(boxes, dim=1).int().tolist()):
         part = images[place : place + 1, :, top : top + high, left : left + wide]
@@ -188,7 +197,8 @@ def scaled_together(images: Tensor, boxes: Boxes, size: int) -> Tensor:
     height, width = images.shape[-2:]
     top, left, high, wide = boxes
     steps = (torch.arange(size, device=images.device) + 0.5) / size
-    # Pixel centres of the result in the part, kept inside of it, as the sampler counts positions: −1 … 1 over the whole image.
+    # Pixel centres of the result in the part, kept inside of it, as the sampler counts positions: −1 … 1 over
+    # the whole image.
     rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
     columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
     grid = torch.stack(
@@ -201,7 +211,11 @@ def scaled_together(images: Tensor, boxes: Boxes, size: int) -> Tensor:
 def crop_boxes(
     batch: int, height: int, width: int, generator: torch.Generator, device: torch.device
 ) -> Boxes:
-    """Top, left, height and width (B,) of random parts: area uniform in 8 … 100 %, log of the ratio uniform in ±log 4/3; after ten misfits the whole image."""
+    """Top, left, height and width (B,) of random parts.
+
+    The area is uniform in 8 … 100 %, the log of the ratio uniform in ±log 4/3. After ten misfits the part is the
+    whole image.
+    """
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.empty(shape, device=device).uniform_(low, high, generator=generator)

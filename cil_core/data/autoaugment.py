@@ -1,8 +1,9 @@
-"""AutoAugment with the policy its authors found for CIFAR-10 (Cubuk et al., CVPR 2019), for a whole batch at once.
+"""AutoAugment with the authors' policy for CIFAR-10 (Cubuk et al., CVPR 2019), for a whole batch at once.
 
-Each image draws one of 25 sub-policies: two operations, each applied with its own probability, some with a random sign. Images that draw the
-same operation are transformed together. Magnitudes are torchvision's. As in the code of the methods that cite the policy (PyCIL, PODNet),
-empty pixels are grey (128), shearing is bicubic as Pillow's, and translation and rotation take the nearest pixel.
+Each image draws one of 25 sub-policies: two operations, each applied with its own probability, some with a
+random sign. Images that draw the same operation are transformed together. Magnitudes are torchvision's. As in
+the code of the methods that cite the policy (PyCIL, PODNet), empty pixels are grey (128), shearing is bicubic
+as Pillow's, and translation and rotation take the nearest pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Operation = tuple[str, float, int]
 
 LEVELS = 9
 FURTHEST = 150 / 331
-"""Largest translation as a share of the side: 150 pixels of the 331 of the policy's original ImageNet images."""
+"""Largest translation as a share of the side: 150 pixels of the 331 of the policy's original ImageNet images.
+"""
 
 FILL = 128
 """Value of pixels that come from outside the image."""
@@ -99,7 +101,10 @@ def apply(name: str, images: Tensor, level: int, sign: int) -> Tensor:
 
 
 def _shear_y(images: Tensor, share: float) -> Tensor:
-    """Shift each column by its position times a slope. Columns stay whole, so that the interpolation is along them alone."""
+    """Shift each column by its position times a slope.
+
+    Columns stay whole, so the interpolation runs along them alone.
+    """
     height, width = images.shape[-2:]
     slope, device = math.copysign(SLOPES[round(abs(share) * LEVELS)], share), images.device
     rows = torch.arange(height, dtype=torch.float64, device=device)[:, None] + 0.5

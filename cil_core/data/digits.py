@@ -1,8 +1,9 @@
-"""Digits: the 1797 real 8×8 scans that scikit-learn ships, so that the engine runs anywhere without a download.
+"""Digits: the 1797 real 8 × 8 scans that scikit-learn ships, so the engine runs anywhere without a download.
 
 Decisions:
     * Pixel values 0 … 16 are scaled to 0 … 255.
-    * scikit-learn's set has no split of its own: 80 % of each class train and 20 % test, drawn once with a fixed seed.
+    * scikit-learn's set has no split of its own: 80 % of each class train and 20 % test, drawn once with a
+      fixed seed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def load(card: DatasetCard, data_root: Path) -> Source:  # noqa: ARG001 — come
 
 @cache
 def read() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Images (1797, 1, 8, 8), labels, and the rows of the training and of the test images; the file is read once a process."""
+    """Images (1797, 1, 8, 8), labels, and the rows of the training and of the test images.
+
+    The file is read once per process.
+    """
     pixels, labels = load_digits(return_X_y=True)
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     train, test = train_test_split(

@@ -1,6 +1,6 @@
-"""Downloads that can be interrupted: a partial file is carried on with, a complete one is checked, and nothing else is ever seen.
+"""Resumable downloads: a partial file is continued, a complete one is checked.
 
-The bytes arrive in `<file>.part`; only when its MD5 is the published one does it get its name.
+The bytes arrive in `<file>.part`; the file gets its name only when its MD5 is the published one.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Archive:
     folder: str = ""
 
     def path(self, root: Path) -> Path:
-        """Where it lies when it is there."""
+        """Path of the complete file."""
         return root / self.folder / self.url.rpartition("/")[2]
 
 
 class Progress(NamedTuple):
-    """How far a download or a decoding is; `total` is None where the server does not say."""
+    """Progress of a download or a decoding; `total` is None where the server does not say."""
 
     file: str
     done: int
@@ -50,10 +50,12 @@ class Progress(NamedTuple):
 
 
 def download(archive: Archive, root: Path) -> Iterator[Progress]:
-    """Fetch a file unless it is there already; carries on where an earlier call was interrupted, and as long as bytes keep arriving.
+    """Fetch a file if it is missing.
+
+    Resumes an interrupted download, and continues for as long as bytes keep arriving.
 
     Raises:
-        DataError: the host cannot be reached, the disk is full, or what arrived has another checksum.
+        DataError: the host cannot be reached, the disk is full, or the file has another checksum.
     """
     path = archive.path(root)
     if path.exists():

@@ -1,4 +1,4 @@
-"""`FeatureDataset`: features as training data, for classifiers on a frozen extractor. It is used like a dataset of images."""
+"""`FeatureDataset`: features as training data for classifiers on a frozen extractor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class FeatureDataset:
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
             raise ValueError(
-                f"features are (N, d) with labels (N,), not {tuple(self.features.shape)} with {tuple(self.labels.shape)}"
+                f"features are (N, d) with labels (N,), not {tuple(self.features.shape)} with "
+                f"{tuple(self.labels.shape)}"
             )
 
     def __len__(self) -> int:
@@ -42,7 +43,10 @@ class FeatureDataset:
         generator: torch.Generator | None = None,
         augment: bool = False,  # noqa: ARG002 - part of the interface
     ) -> Iterator[Batch]:
-        """One pass, shuffled by `generator` if given; features have no augmentation. `x` and `raw` of a batch are both the features (B, d)."""
+        """One pass, shuffled by `generator` if given; features have no augmentation.
+
+        `x` and `raw` of a batch are both the features (B, d).
+        """
         device = self.features.device
         order = (
             torch.randperm(len(self), generator=generator, device=device)

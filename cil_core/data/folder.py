@@ -1,14 +1,17 @@
 """`folder:<name>`: an operator's own images, registered once and then as fixed as any published dataset.
 
-    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg     or a split file with the columns path, class, split (train or test)
+    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg     or a split file with the columns path, class, split
+    (train or test)
 
 Decisions:
-    * Registering decodes every file and states class count, size, normalisation and augmentation on a card whose fingerprint covers the
-      pixels. Two machines agree on a track exactly if their fingerprints agree.
-    * The decoded arrays are kept; runs read them, not the files, so a file that changes later changes no result. `verify` compares.
-    * Classes are numbered in the order of their names: as numbers if all are, else as text. A registration keeps its numbering.
-    * The rules of listing and decoding may improve, but never for what is registered: without a background in its registration, a folder
-      is read as the version read it that had none.
+    * Registering decodes every file and states class count, size, normalisation and augmentation on a card
+      whose fingerprint covers the pixels. Two machines agree on a track exactly if their fingerprints agree.
+    * The decoded arrays are kept; runs read them, not the files, so a file that changes later changes no
+      result. `verify` compares.
+    * Classes are numbered in the order of their names: as numbers if all are, else as text. A registration
+      keeps its numbering.
+    * The rules of listing and decoding may improve, but never for what is registered: without a background in
+      its registration, a folder is read as the version read it that had none.
 """
 
 from __future__ import annotations
@@ -156,7 +159,8 @@ def verify(name: str, data_root: Path) -> Registration:
         changed = torch.nonzero((before != now).flatten(1).any(dim=1)).flatten().tolist()
         if changed:
             raise DataError(
-                f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} {split} images differ"
+                f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} "
+                f"{split} images differ"
             )
     _check_fingerprint(registered, found, registered.path)
     return registered
@@ -199,7 +203,8 @@ def _save(name: str, new: Registration, source: Source, data_root: Path) -> None
             old = registration(name, data_root)
             if old.card.fingerprint != new.card.fingerprint:
                 raise DataError(
-                    f"folder:{name} is already registered from {old.path} with other content; choose another name, "
+                    f"folder:{name} is already registered from {old.path} with other content; choose another "
+                    "name, "
                     f"or delete {file} if nothing depends on it"
                 )
         prepared.write(arrays, source.arrays)
@@ -239,7 +244,8 @@ def _found(registered: Registration) -> Found:
 def _check_fingerprint(registered: Registration, source: Source, place: str) -> None:
     if source.fingerprint != registered.card.fingerprint:
         raise DataError(
-            f"{place} is not what was registered as {registered.card.name}: fingerprint {source.fingerprint}, not {registered.card.fingerprint}"
+            f"{place} is not what was registered as {registered.card.name}: fingerprint "
+            f"{source.fingerprint}, not {registered.card.fingerprint}"
         )
 
 
@@ -295,7 +301,7 @@ def _card(
 
 
 def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel as fractions of 255, from exact counts of the 256 values."""
+    """Mean and standard deviation of each channel as fractions of 255, from exact counts."""
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = (
         torch.stack(

@@ -1,14 +1,16 @@
-"""ImageNet (ILSVRC 2012), which no program may download: read once from the operator's directory, kept as memory-mapped arrays.
+"""ImageNet (ILSVRC 2012): decoded once from a local directory, because no program may download it.
 
-    <data root>/imagenet/train/<wnid>/*.JPEG      the 1000 directories of the training set; may be a link to where they lie
-    <data root>/imagenet/val/<wnid>/*.JPEG        the validation images, sorted into directories likewise: the test set
+    <data root>/imagenet/train/<wnid>/*.JPEG      the 1000 directories of the training set; may be a link
+    <data root>/imagenet/val/<wnid>/*.JPEG        the validation images, sorted likewise: the test set
 
 Decisions:
-    * Images are kept as squares of 256 pixels: the shorter side scaled to 256, cropped around the centre. Decoding all of them once costs minutes to
-      hours; after that a batch is a copy out of mapped pages.
-    * ImageNet-100 is the subset of Hou et al. (UCIR, CVPR 2019): the first hundred of `RandomState(1993).permutation(1000)` of the sorted WordNet ids.
-      Its classes are numbered in the order of their ids; the track's class order then applies, as to any dataset.
-    * The files are written in place and get their name when they are complete: a dataset larger than memory is decoded, never held.
+    * Images are kept as squares of 256 pixels: the shorter side scaled to 256, cropped around the centre.
+      Decoding all of them once costs minutes to hours; after that a batch is a copy out of mapped pages.
+    * ImageNet-100 is the subset of Hou et al. (UCIR, CVPR 2019): the first hundred of
+      `RandomState(1993).permutation(1000)` of the sorted WordNet ids. Its classes are numbered in the order
+      of their ids; the track's class order then applies, as for any dataset.
+    * Files are written in place and renamed when they are complete: a dataset larger than memory is decoded
+      without being held.
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ Listing = list[tuple[Path, int]]
 
 
 def load(card: DatasetCard, data_root: Path) -> Source:
-    """ImageNet or a subset; decoded first if it has not been.
+    """ImageNet or a subset, decoded first if it has not been.
 
     Raises:
-        DataError: the operator's directory is not there or not what it should be, or what was decoded is damaged.
+        DataError: the local directory is missing or incomplete, or the decoded files are damaged.
     """
     for _ in fetch(card, data_root):
         pass
@@ -55,7 +57,7 @@ def load(card: DatasetCard, data_root: Path) -> Source:
 
 
 def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
-    """Decode the dataset unless that has been done; may be interrupted, and then begins anew.
+    """Decode the dataset if it has not been decoded; an interrupted decoding starts again.
 
     Raises:
         DataError: names the directory or the file that is missing or cannot be decoded.
@@ -86,8 +88,10 @@ def classes(root: Path) -> list[str]:
     found = sorted(path.name for path in (root / "train").glob("*") if path.is_dir())
     if len(found) != CLASSES:
         raise DataUnavailable(
-            f"{root / 'train'} has {len(found)} directories of classes, not {CLASSES}; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org "
-            f"and put it, or a link to it, there, with the validation images sorted into {root / 'val'}/<wnid>/"
+            f"{root / 'train'} has {len(found)} directories of classes, not {CLASSES}; ImageNet is not "
+            "downloaded: get ILSVRC 2012 from image-net.org "
+            f"and put it, or a link to it, there, with the validation images sorted into "
+            f"{root / 'val'}/<wnid>/"
         )
     return found
 
@@ -113,7 +117,7 @@ def listing(directory: Path, chosen: Sequence[str]) -> Listing:
 
 
 def counted(card: DatasetCard, train: int, test: int) -> DatasetCard:
-    """The card with the numbers of images that are there."""
+    """The card with the numbers of images found."""
     return card.model_copy(update={"train_images": train, "test_images": test})
 
 

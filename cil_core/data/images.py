@@ -1,4 +1,7 @@
-"""Image files to one uint8 tensor; a file that cannot be decoded, or has another size than the rest, is refused by name."""
+"""Image files to one uint8 tensor.
+
+A file that cannot be decoded, or differs in size from the rest, is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,8 @@ def side(path: Path) -> int:
         width, height = image.size
     if width != height:
         raise DataError(
-            f"{path} has {width} × {height} pixels; images are square, or a size is stated to which all are resized"
+            f"{path} has {width} × {height} pixels; images are square, or a size is stated to which all are "
+            "resized"
         )
     return width
 

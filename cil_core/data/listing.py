@@ -1,8 +1,10 @@
 """Which file is an image of which class and split: from directories, or from a split file.
 
 Decisions:
-    * What is not used is counted by kind and reported: hidden files at every depth, other files than pictures, folders that are reached twice.
-    * Links to files and folders are followed. Within a class each real folder is read once, so that a loop ends.
+    * What is not used is counted by kind and reported: hidden files at every depth, other files than
+      pictures, folders that are reached twice.
+    * Links to files and folders are followed. Within a class each real folder is read once, so that a loop
+      ends.
     * Class names are compared in Unicode's composed form (NFC): file systems differ in how they write é.
 """
 
@@ -29,7 +31,9 @@ _LEFTOVERS = frozenset(
 """Folders that network drives and other systems leave behind."""
 
 _NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that no class name may contain: control characters, line breaks, bytes that are not UTF-8."""
+"""Unicode categories that no class name may contain: control characters, line breaks, bytes that are not
+UTF-8.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ def list_images(path: Path, split_file: Path | None = None, *, as_before: bool =
 
     Args:
         path: holds `train/<class>/` and `test/<class>/`, with files at any depth below.
-        split_file: table with the columns path (below `path`), class, split (train or test); replaces the directories.
+        split_file: table with the columns path (below `path`), class, split (train or test); replaces the
+            directories.
         as_before: list directories as earlier versions did, for what they registered.
 
     Raises:
@@ -65,7 +70,10 @@ def list_images(path: Path, split_file: Path | None = None, *, as_before: bool =
 
 
 def numbered(names: Iterable[str], before: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Class names in the order of their numbers: as numbers if all are, else as text; as `before` if those are the same classes."""
+    """Class names in the order of their numbers: as numbers if all are numeric, otherwise as text.
+
+    `before` keeps its order if it names the same classes.
+    """
     distinct = set(names)
     if before is not None and set(before) == distinct:
         return before
@@ -198,7 +206,7 @@ def _from_table(path: Path, split_file: Path) -> Listing:
 
 
 def _listed_before(directory: Path) -> list[tuple[Path, str]]:
-    """As earlier versions did: links to folders are not followed, and hidden folders inside a class are read."""
+    """The listing of earlier versions: no links to folders, hidden folders inside a class included."""
     _check_directory(directory)
     return [
         (file, entry.name)

@@ -1,10 +1,13 @@
 """From a dataset to a stream of tasks: the class order, and each task's training and test images.
 
 Decisions:
-    * Labels are renamed to positions in the class order, so that the classes of a task are a contiguous slice.
-    * The order is numpy's legacy `RandomState(seed).permutation`, as in the field's published results; its stream never changes.
-    * With a holdout, a fixed share of each class's training images is the test set, and the real test set is not looked at. The choice
-      depends on the dataset alone, so all methods, orders and seeds are tuned on the same images.
+    * Labels are renamed to positions in the class order, so that the classes of a task are a contiguous
+      slice.
+    * The order is numpy's legacy `RandomState(seed).permutation`, as in the field's published results; its
+      stream never changes.
+    * With a holdout, a fixed share of each class's training images is the test set, and the real test set is
+      not looked at. The choice depends on the dataset alone, so all methods, orders and seeds are tuned on
+      the same images.
 """
 
 from __future__ import annotations
@@ -67,8 +70,8 @@ def task_stream(
     Args:
         source: the dataset.
         track: class order, protocol, holdout.
-        device: where batches are wanted.
-        resident_bytes: images of more bytes in all stay where they are, and batches are read from there.
+        device: of the batches.
+        resident_bytes: images of more bytes in all stay in their files, and batches are read from there.
 
     Raises:
         DataError: if a holdout would leave a class without training or test images.
@@ -104,7 +107,8 @@ def _held_out(source: Source, track: Track) -> Tensor:
         count = track.held_out(len(members))
         if not 0 < count < len(members):
             raise DataError(
-                f"{source.card.name}: holding out {track.holdout} % of the {len(members)} training images of class {label}"
+                f"{source.card.name}: holding out {track.holdout} % of the {len(members)} training images of "
+                f"class {label}"
                 f" leaves no image to {'train' if count else 'test'} on"
             )
         held_out[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True

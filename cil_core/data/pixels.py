@@ -1,9 +1,11 @@
 """One picture as 8-bit grey or colour: what is done to pixel formats, transparency and orientation.
 
 Decisions:
-    * A conversion loses nothing silently: deep grey is scaled by the range of its format, transparent pixels show a stated background,
-      EXIF orientation is applied, and each of these is reported. A format without a defined range is refused.
-    * Without a background Pillow's plain conversion applies, as to published datasets and to folders that earlier versions registered.
+    * A conversion loses nothing silently: deep grey is scaled by the range of its format, transparent pixels
+      show a stated background, EXIF orientation is applied, and each of these is reported. A format without a
+      defined range is refused.
+    * Without a background Pillow's plain conversion applies, as to published datasets and to folders that
+      earlier versions registered.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def converted(file: Image.Image, channels: int, background: Colour | None) -> tu
 
     Raises:
         ValueError: its pixels have no defined range.
-        Exception: whatever Pillow raises for malformed files.
+        Exception: any error that Pillow raises for malformed files.
     """
     if background is None:
         return file.convert(MODES[channels]), []
@@ -84,7 +86,7 @@ def _highest(file: Image.Image) -> int | None:
 
 
 def _shallow(image: Image.Image, highest: int) -> Image.Image:
-    """Deep grey in 8 bits; a value that stands for transparent becomes an alpha channel."""
+    """Deep grey in 8 bits; a value that means transparent becomes an alpha channel."""
     values = np.asarray(image).astype(np.float64)
     grey = Image.fromarray(np.rint(values.clip(0, highest) * (255 / highest)).astype(np.uint8))
     key = image.info.get("transparency")

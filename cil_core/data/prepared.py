@@ -3,7 +3,8 @@
 Decisions:
     * A directory appears complete or not at all: it is written beside its place and renamed.
     * Every reading compares every byte with the manifest, so a damaged file is named before any training.
-    * Processes that prepare the same dataset wait for each other on a lock file; the second one finds the work done.
+    * Processes that prepare the same dataset wait for each other on a lock file; the second one finds the
+      work done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cil_core.spec.errors import DataError, DataUnavailable
 
 
 def write(directory: Path, arrays: Arrays) -> None:
-    """Put arrays there, in place of what was there.
+    """Replace the directory with these arrays.
 
     Raises:
         DataUnavailable: the disk is full or read-only.
@@ -48,7 +49,7 @@ def begin(directory: Path) -> Path:
 
 
 def commit(directory: Path, arrays: Arrays) -> None:
-    """Finish what `begin` began: write the arrays that no file holds yet, and the manifest, and give it its name.
+    """Finish what `begin` began: write the remaining arrays and the manifest, and rename the directory.
 
     Raises:
         DataUnavailable: the disk is full or read-only.
@@ -66,7 +67,7 @@ def commit(directory: Path, arrays: Arrays) -> None:
 
 
 def read(directory: Path, card: DatasetCard) -> Source:
-    """The dataset that lies there.
+    """The dataset in a directory.
 
     Raises:
         DataError: names the file that is missing or damaged.
@@ -76,7 +77,8 @@ def read(directory: Path, card: DatasetCard) -> Source:
     for name, digest in arrays.digests.items():
         if digest != expected[name]:
             raise DataError(
-                f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; delete {directory} to prepare it again"
+                f"{directory / name}.npy is damaged: its SHA-256 is {digest}, not {expected[name]}; "
+                f"delete {directory} to prepare it again"
             )
     try:
         return Source(card, arrays)
@@ -85,7 +87,7 @@ def read(directory: Path, card: DatasetCard) -> Source:
 
 
 def lock(directory: Path) -> FileLock:
-    """Hold the right to prepare what lies in `directory`; other processes wait. Use it in a `with` statement."""
+    """The lock for preparing `directory`, for a `with` statement; other processes wait."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(directory.parent / f".{directory.name}.lock")
 

@@ -1,7 +1,8 @@
-"""`Published`: a dataset that is downloaded once, checked, decoded, and read as arrays ever after.
+"""`Published`: a dataset that is downloaded once, checked, decoded, and then read as arrays.
 
 Decisions:
-    * Archives are downloaded resumably and checked before anything looks into them. Whoever has no network puts them in place by hand.
+    * Downloads are resumable, and archives are checked before they are opened. Without a network, put the
+      archives in place by hand.
     * The decoded arrays are kept (`prepared`), so only the first run on a machine pays for decoding.
 """
 
@@ -45,7 +46,8 @@ class Published:
 
     Args:
         archives: everything to download.
-        splits: unpacks the archives in a directory and reads training and test images, at the size the card states.
+        splits: unpacks the archives in a directory and reads training and test images, at the size the card
+            states.
     """
 
     archives: tuple[Archive, ...]
@@ -62,7 +64,7 @@ class Published:
         return prepared.read(arrays_directory(card.name, data_root), card)
 
     def fetch(self, card: DatasetCard, data_root: Path) -> Iterator[Progress]:
-        """Download and decode the dataset unless that has been done; may be interrupted and called again.
+        """Download and decode the dataset if it is missing; may be interrupted and called again.
 
         Raises:
             DataError: a host cannot be reached, or a file is damaged.
@@ -80,6 +82,6 @@ class Published:
             train, test = self.splits(root, card)
         except UNREADABLE as error:
             raise DataError(
-                f"{root}: what was unpacked there is damaged ({error}); delete the unpacked files to have them unpacked anew"
+                f"{root}: the unpacked files are damaged ({error}); delete them to unpack the archives again"
             ) from error
         return Source(card, Arrays(*train, *test))

@@ -52,7 +52,8 @@ class Source:
         arrays: its images and labels.
 
     Raises:
-        DataError: if the arrays are not what the card says: another image size or number, a label out of range, a class without images.
+        DataError: if the arrays are not what the card says: another image size or number, a label out of
+            range, a class without images.
     """
 
     card: DatasetCard
@@ -88,7 +89,8 @@ class Source:
             )
         if labels.dtype != torch.int64 or not len(images) == len(labels) == count:
             raise DataError(
-                f"{name}: {len(images)} {split} images with {len(labels)} labels ({labels.dtype}); there are {count}, with int64 labels"
+                f"{name}: {len(images)} {split} images with {len(labels)} labels ({labels.dtype}); there are "
+                f"{count}, with int64 labels"
             )
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):

@@ -1,9 +1,10 @@
-"""Split files: tables that state class and split of each image. Every fault is reported with its line and column.
+"""Split files: tables that state class and split of each image; faults are reported by line and column.
 
 Decisions:
-    * Spreadsheets write what they like: UTF-8 with or without a byte-order mark, UTF-16 with one, commas, semicolons or tabs. The header
-      line tells which.
-    * A row with a missing or blank cell is a fault, never a guess: it is usually a file whose copy was interrupted.
+    * Spreadsheets write UTF-8 with or without a byte-order mark, or UTF-16 with one, and separate cells by
+      commas, semicolons or tabs. The header line decides.
+    * A row with a missing or blank cell is a fault, never a guess: usually the copy of the file was
+      interrupted.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def _delimiter(file: Path, header: str) -> str:
         if all(cells.count(name) == 1 for name in COLUMNS):
             return delimiter
     raise DataError(
-        f"{file}, line 1: the header is {header.strip()[:200]!r}; it must name each of the columns path, class"
+        f"{file}, line 1: the header is {header.strip()[:200]!r}; it must name each of the columns path, "
+        "class"
         " and split once, separated by commas, semicolons or tabs"
     )
 

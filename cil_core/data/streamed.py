@@ -1,9 +1,12 @@
-"""`StreamedDataset`: images that stay in memory-mapped files until a batch asks for them, for datasets that no device holds.
+"""`StreamedDataset`: images that stay in memory-mapped files until a batch reads them.
 
 Decisions:
-    * It is used as an `ArrayDataset`; selecting moves row numbers, never pixels. Exemplars, which live on the device, can be added to it.
-    * Reading a batch is a copy out of mapped pages. A few threads do it ahead of the consumer, so the device waits for neither disk nor page cache.
-    * Order and augmentation come from the same generators as of resident images: where the images lie changes no result.
+    * It is used as an `ArrayDataset`; selecting moves row numbers, never pixels. Exemplars, which live on the
+      device, can be added to it.
+    * Reading a batch is a copy out of mapped pages. A few threads do it ahead of the consumer, so the device
+      waits for neither disk nor page cache.
+    * Order and augmentation come from the same generators as for resident images: where the images are stored
+      changes no result.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 
 AHEAD = 4
-"""Batches that are read before they are asked for."""
+"""Batches read ahead of the consumer."""
 
 READERS = 2
 
@@ -48,11 +51,13 @@ class StreamedDataset(ArrayDataset):
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.device.type != "cpu":
             raise ValueError(
-                f"streamed images are uint8 (N, C, H, W) on the CPU, not {self.images.dtype} {tuple(self.images.shape)} on {self.images.device}"
+                f"streamed images are uint8 (N, C, H, W) on the CPU, not {self.images.dtype} "
+                f"{tuple(self.images.shape)} on {self.images.device}"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.rows.shape:
             raise ValueError(
-                f"labels are int64 ({len(self.rows)},) for {len(self.rows)} rows, not {self.labels.dtype} {tuple(self.labels.shape)}"
+                f"labels are int64 ({len(self.rows)},) for {len(self.rows)} rows, not {self.labels.dtype} "
+                f"{tuple(self.labels.shape)}"
             )
 
     @classmethod

@@ -1,10 +1,12 @@
-"""The published datasets, most of which torchvision can parse: which archives each one consists of, and how its images come out as arrays.
+"""The published datasets: the archives of each one, and how its images become arrays.
 
 Decisions:
-    * Addresses, checksums and file formats are torchvision's own; it finds the archives in place and unpacks them.
+    * Addresses, checksums and file formats are torchvision's own; it finds the archives in place and unpacks
+      them.
     * Photographs of mixed sizes are scaled to the card's size and cropped around the centre.
-    * EuroSAT comes without a split: 80 % of each class train and 20 % test, drawn once with a fixed seed. Flowers-102 trains on its training
-      and validation images together. EMNIST is the balanced split, turned upright.
+    * EuroSAT comes without a split: 80 % of each class train and 20 % test, drawn once with a fixed seed.
+      Flowers-102 trains on its training and validation images together. EMNIST is the balanced split, turned
+      upright.
 """
 
 from __future__ import annotations
@@ -166,7 +168,7 @@ def flowers102(kind: type[datasets.Flowers102] = datasets.Flowers102) -> Publish
 
 
 def tiny_imagenet() -> Published:
-    """ImageNet at 64 × 64: training images in directories of their class, the labelled validation images are the test set."""
+    """ImageNet at 64 × 64; the labelled validation images are the test set."""
 
     def splits(root: Path, card: DatasetCard) -> tuple[Split, Split]:
         base = root / "tiny-imagenet-200"

@@ -1,4 +1,7 @@
-"""The commands `cil data …`: the datasets of this machine. Light to import; what a command needs is imported when it runs."""
+"""The commands `cil data …`: the datasets of this machine.
+
+Light to import: a command imports what it needs when it runs.
+"""
 
 # ruff: noqa: PLC0415 - see above
 from __future__ import annotations
@@ -76,7 +79,7 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="Published datasets, e.g. cifar100.")],
     data_dir: DataDir = HERE,
 ) -> None:
-    """Download and decode datasets; interrupted downloads resume, and datasets on this machine stay as they are.
+    """Download and decode datasets that are missing; interrupted downloads resume.
 
     ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
     """
@@ -109,7 +112,7 @@ def add(
     path: Annotated[
         Path,
         typer.Argument(
-            help="Directory with train/<class>/ and test/<class>/, or the one that paths of the split file start from."
+            help="Directory with train/<class>/ and test/<class>/, or where paths of the split file start."
         ),
     ],
     data_dir: DataDir = HERE,
@@ -148,7 +151,7 @@ def add(
     citation: Annotated[str, typer.Option(help="Whose work the images are.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Under which terms they may be used.")] = "not stated",
 ) -> None:
-    """Register a directory of images: check every file, number the classes, fix the fingerprint. Idempotent."""
+    """Register a directory of images: check every file, number the classes, fix the fingerprint."""
     from cil_core.data.folder import Preparation, register
 
     with _refusals():
@@ -211,7 +214,8 @@ def verify(
 
 def _show(card: DatasetCard, registered: Registration | None) -> None:
     typer.echo(
-        f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test images"
+        f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test "
+        "images"
         f" of {card.size}×{card.size}×{card.channels}"
     )
     typer.echo("number    train     test  class")

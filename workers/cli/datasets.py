@@ -14,7 +14,7 @@ from cil_core.spec.errors import DataError
 
 
 def fetch(name: str, data_root: Path) -> Iterator[Progress]:
-    """Download and decode a published dataset if it is missing; ImageNet is decoded from the operator's directory.
+    """Download and decode a published dataset if it is missing; ImageNet is decoded from a local directory.
 
     Raises:
         DataError: it does not exist, a host cannot be reached, or a file is damaged or missing.
@@ -25,7 +25,9 @@ def fetch(name: str, data_root: Path) -> Iterator[Progress]:
 
 
 def verify(name: str, data_root: Path) -> str:
-    """Check a dataset byte for byte: a folder against its registration, a published one against what was decoded. Returns its fingerprint.
+    """Check a dataset byte for byte and return its fingerprint.
+
+    A folder is compared with its registration, a published dataset with its decoded arrays.
 
     Raises:
         DataError: names the file that is missing, damaged or changed.

@@ -33,7 +33,7 @@ def read(path: Path) -> tuple[RunSpec, ...]:
 
 
 def read_or_exit(path: Path, data_root: Path) -> tuple[RunSpec, ...]:
-    """The runs in a file, class names replaced by numbers; prints what is wrong with it and exits with code 2 otherwise."""
+    """The runs in a file, class names replaced by numbers; an invalid file exits with code 2."""
     try:
         return tuple(_resolved(spec, data_root) for spec in read(path))
     except ValidationError as error:
