@@ -28,8 +28,8 @@ WHY = (
     "A reader cannot tell which figure is right. Papers rarely state all that decides it: the class order, the"
     " preparation of the images, the exact weights behind a name, what the last accuracy averages, and whether"
     " a prediction depends on the other images of its batch.",
-    "This service answers that problem: a track fixes these choices, every run records them with its counts of"
-    " correct predictions, and anyone can reproduce it.",
+    "This service exists for that reason: a track fixes what methods must share, every run records its recipe"
+    " and its counts of correct predictions, and a second run can verify them.",
 )
 AS_REPORTED = "All figures below are in per cent, as their sources report them; none was measured here."
 
@@ -123,7 +123,8 @@ def _excess(last: Spreads) -> str:
 def _control(found: Disagreement) -> list[str]:
     """The spread of a method without training, whose last accuracy does not depend on the class order."""
     return [
-        f"{CONTROL}, which trains nothing, differs by at most {formats.spread(row.last.largest)}."
+        f"{CONTROL}, which trains nothing, differs by at most {formats.spread(row.last.largest)} points:"
+        " its last accuracy does not depend on the class order."
         for row in found.by_method
         if row.name == CONTROL
     ]
