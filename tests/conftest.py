@@ -1,12 +1,12 @@
-"""Databases for every test folder: each test gets its own, already migrated, on SQLite and on a real PostgreSQL.
+"""Databases for every test folder: each test gets a migrated one of its own, on SQLite and on PostgreSQL.
 
     database_url            a migrated, empty database: twice, once on each
     database                the same, opened
     empty_database_url      one without a schema
     postgresql_url          a migrated one on PostgreSQL alone; sqlite_url likewise
 
-The PostgreSQL server is started once a session, listens on a socket in a temporary directory, and is removed at the end. Databases are copies of a
-migrated template, and are emptied and used again.
+The PostgreSQL server starts once per session, listens on a socket in a temporary directory, and is removed at
+the end. Databases are copies of a migrated template, and are emptied and reused.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Postgres:
         return self.free.pop() if self.free else self.create(self.template)
 
     def give_back(self, database: str) -> None:
-        """Empty it for the next test, which is ten times faster than making one; whoever is still connected is not."""
+        """Close its connections and empty it for the next test: ten times faster than making a new one."""
         self.execute(
             "postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
         )
@@ -138,7 +138,7 @@ class Databases:
     @staticmethod
     @contextmanager
     def opened(url: str) -> Iterator[Database]:
-        """A database whose SQLite does not wait for the disk, which would only matter if the machine lost power during a test."""
+        """A database whose SQLite does not wait for the disk: tests need no safety from power cuts."""
         database = Database(url)
         if database.engine.dialect.name == "sqlite":
             event.listen(

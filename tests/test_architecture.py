@@ -1,4 +1,4 @@
-"""The house's rules that a type checker does not know. Formatting, types and import contracts run beside these in `make lint`."""
+"""Rules of this code base that a type checker cannot check. `make lint` checks format, types and imports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHOD_FILES = sorted((ROOT / "cil_core" / "methods").glob("*.py"))
 
 def loaded_by(statement: str) -> set[str]:
     """Top-level packages that a fresh interpreter has loaded after `statement`."""
-    code = f"{statement}; import sys; print(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    code = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     return set(
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -71,7 +71,10 @@ def normal(name: str) -> str:
 
 
 def code_lines(path: Path) -> list[str]:
-    """Lines that do something: no imports, docstrings, comments, blank lines, decorators, signatures or class attributes' annotations."""
+    """Lines that do something.
+
+    Skipped: imports, docstrings, comments, blank lines, decorators, signatures, class annotations.
+    """
     tree = ast.parse(path.read_text())
     skipped: set[int] = set()
     for node in ast.walk(tree):

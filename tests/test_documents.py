@@ -28,7 +28,7 @@ def test_generated_documents_are_current() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_readme_adds_a_method_by_copy_and_paste(tmp_path: Path) -> None:
-    """What the section says, done in a copy of the repository; the common suite then passes over the new method."""
+    """Follow the section in a copy of the repository; the common suite passes for the new method."""
     copy = tmp_path / "checkout"
     for name in run("git", "ls-files", cwd=ROOT).split("\n"):
         if name and not name.startswith("docs/screenshots"):

@@ -25,9 +25,9 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 CONTROL = "SimpleCIL"
 
 WHY = (
-    "A reader cannot tell which figure is right. Papers rarely state all that decides it: the class order, the"
-    " preparation of the images, the exact weights behind a name, what the last accuracy averages, and whether"
-    " a prediction depends on the other images of its batch.",
+    "A reader cannot tell which figure is right. Papers rarely state all that decides it: the class order,"
+    " the preparation of the images, the exact weights behind a name, what the last accuracy averages, and"
+    " whether a prediction depends on the other images of its batch.",
     "This service exists for that reason: a track fixes what methods must share, every run records its recipe"
     " and its counts of correct predictions, and a second run can verify them.",
 )
@@ -36,8 +36,8 @@ AS_REPORTED = "All figures below are in per cent, as their sources report them; 
 RULES = (
     "A cell is one method on one benchmark: the same dataset, protocol, pre-trained weights and exemplars."
     " Reports that do not state their weights belong to no cell.",
-    "A source is a team. The paper and the code of the same authors count once, with the mean of their reports,"
-    " which may cover several class orders.",
+    "A source is a team. The paper and the code of the same authors count once, with the mean of their"
+    " reports, which may cover several class orders.",
     "A second-hand report copies another source. It never counts and is hidden by default.",
     "A rerun that prints the same average and last accuracy as another team counts as a copy.",
     "A rerun may also be a copy of a source that is not listed. Such copies make the true spread larger than"
@@ -115,8 +115,8 @@ def headline(found: Disagreement) -> str:
 
 def _excess(last: Spreads) -> str:
     return (
-        f"In last accuracy, {last.over_1} of {last.cells} differ by more than 1 point, {last.over_5} by more than"
-        f" 5 and {last.over_10} by more than 10."
+        f"In last accuracy, {last.over_1} of {last.cells} differ by more than 1 point,"
+        f" {last.over_5} by more than 5 and {last.over_10} by more than 10."
     )
 
 

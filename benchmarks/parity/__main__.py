@@ -29,7 +29,7 @@ def main() -> int:
     pycil = Theirs(options.pycil)
     rows = []
     with (
-        mock.patch.object(torch.Tensor, "cuda", lambda tensor, *_: tensor),  # COIL's heads ask for a GPU
+        mock.patch.object(torch.Tensor, "cuda", lambda tensor, *_: tensor),  # COIL's heads move to a GPU
         mock.patch.object(nn.Module, "cuda", lambda module, *_: module),
     ):
         for name, compare in CASES.items():

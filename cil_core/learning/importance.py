@@ -167,7 +167,10 @@ def _labelled(
     shuffle: bool = False,
     training: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images with the labels that F is computed for; meanwhile the network is in evaluation mode unless `training`."""
+    """Images with the labels that F is computed for.
+
+    Meanwhile the network is in evaluation mode unless `training`.
+    """
     was_training = net.training
     net.train(training)
     for batch in data.batches(batch_size, generator if shuffle else None, augment=training):

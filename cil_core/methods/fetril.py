@@ -51,7 +51,7 @@ class FeTrIL(Method):
             data = with_translated(real, self.means, task.known, self.recipe.similarity)
             yield Phase("classifier", data, self.head_loss, self.recipe.head, self.net.head)
 
-    def head_loss(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — a phase's loss is told the step
+    def head_loss(self, batch: Batch, step: Step) -> Losses:  # noqa: ARG002 — every loss of a phase takes the step
         """Cross-entropy of the head on features."""
         return {"classification": F.cross_entropy(self.net.head(batch.x), batch.y)}
 

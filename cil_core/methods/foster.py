@@ -42,8 +42,8 @@ class FOSTER(Method):
     Paper: w are class weights by effective numbers, which make rare classes need larger logits; at test
         logits are left as they are.
     Differs: see the recipe; N_c are counts of the images trained on.
-    Reports: the compressed network, which alone goes on; the boosted one of two branches as a second curve,
-        beside which parameters and bytes are still those of the compressed one. Exemplars are herded by the
+    Reports: the compressed network, which later tasks build on; the boosted one of two branches as a second
+        curve, whose parameters and bytes are still those of the compressed one. Exemplars are herded by the
         boosted one's features.
     """
 

@@ -19,8 +19,8 @@ class GEM(Method):
     """Trains on new data; projects gradients that raise the loss on a past task's exemplars.
 
     Paper: a single online pass of plain SGD with margin 0.5 (preset `paper`).
-    Differs: the default trains offline without a margin, as PyCIL; exemplars are herded. Tasks are told apart
-        by the protocol's real boundaries. Momentum and weight decay act after the projection and may break a
+    Differs: the default trains offline without a margin, as PyCIL; exemplars are herded. The protocol's
+        real boundaries separate tasks. Momentum and weight decay act after the projection and may break a
         constraint.
     Reports: the linear head; the nearest mean of exemplars beside it.
     """

@@ -18,8 +18,8 @@ from cil_core.spec.recipes.expansion import MEMORecipe
 class MEMO(Method):
     """A new specialised block per task, a copy of the one before; CE, auxiliary CE, weight aligning.
 
-    Paper: the trunk goes on learning (`train_trunk`), so that the inputs of frozen blocks drift; or it is
-        fixed after the first task.
+    Paper: the trunk keeps training (`train_trunk`), so that the inputs of frozen blocks drift; or it is fixed
+        after the first task.
     Differs: the split is the backbone's: everything but its last stage is shared.
     Reports: the linear head; the nearest mean of exemplars beside it; the aligning factor as diagnostic
         `alignment`.

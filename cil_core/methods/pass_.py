@@ -26,7 +26,7 @@ class PASS(Method):
     Differs: prototypes and their spread are taken without augmentation, over all images; a step draws as many
         prototypes as images. `radius="seen"` averages the spread over all classes so far (PyCIL) instead of
         the first task's (paper). The backbone is the track's.
-    Reports: the unturned outputs of the linear head. One prototype and one spread a class are kept.
+    Reports: the unturned outputs of the linear head. One prototype and one spread are kept per class.
     """
 
     recipe: PASSRecipe
@@ -41,7 +41,7 @@ class PASS(Method):
         self.register_buffer("spreads", torch.zeros(0))
 
     def build(self, backbone: Backbone) -> IncrementalNet[RotationHead]:
-        """A backbone with four outputs a class."""
+        """A backbone with four outputs per class."""
         return IncrementalNet(backbone, RotationHead(backbone.feature_dim))
 
     def losses(self, batch: Batch, step: Step) -> Losses:

@@ -38,7 +38,7 @@ class UCIR(Method):
         return NearestMean(flip=self.recipe.nme_flip) if name == "nme" else super().classifier(name)
 
     def build(self, backbone: Backbone) -> IncrementalNet[ProxyHead]:
-        """A cosine head: one proxy a class."""
+        """A cosine head: one proxy per class."""
         return IncrementalNet(backbone, ProxyHead(backbone.feature_dim))
 
     def grow(self, task: Task) -> None:

@@ -44,7 +44,9 @@ def published(backbone: str) -> Weights:
 
 
 def fetch(weights: Weights, data_root: Path) -> Path:
-    """The file on this machine; downloaded if it is not here, or put in place by hand as `<data root>/weights/<name>`.
+    """The file on this machine, downloaded if it is missing.
+
+    Without internet access, put it in place by hand as `<data root>/weights/<name>`.
 
     Raises:
         DataError: it cannot be downloaded, or its checksum is another.
@@ -64,7 +66,8 @@ def fetch(weights: Weights, data_root: Path) -> Path:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not found.startswith(weights.sha256):
         raise DataError(
-            f"{file} is damaged: its SHA-256 begins with {found[: len(weights.sha256)]}, not {weights.sha256}; delete it to fetch it anew"
+            f"{file} is damaged: its SHA-256 begins with {found[: len(weights.sha256)]}, "
+            f"not {weights.sha256}; delete it to download it again"
         )
     return file
 
@@ -79,5 +82,5 @@ def load(backbone: nn.Module, file: Path) -> None:
 
     try:
         backbone.load_state_dict(vit.renamed(torch.load(file, map_location="cpu", weights_only=True)))
-    except Exception as error:  # whatever a file that holds something else makes the loader raise
+    except Exception as error:  # the loader raises many kinds for a file of another format
         raise DataError(f"{file} does not hold the weights of this backbone: {error}") from error

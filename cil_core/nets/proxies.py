@@ -27,7 +27,7 @@ class ProxyHead(nn.Module):
     Args:
         features: d, the input width.
         proxies: P, rows per class; with 1, ŷ is the similarity itself.
-        distance: whether features and proxies compare by 2 · cos − 2, minus the squared distance of their unit
+        distance: compare features and proxies by 2 · cos − 2, minus the squared distance of their unit
             vectors, instead of by cos.
     """
 

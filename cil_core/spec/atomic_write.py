@@ -1,8 +1,8 @@
 """Atomic, durable writes: a file holds either its old content or all of the new one, also after a power cut.
 
 Decisions:
-    * The new content is flushed to disk before it replaces the old one, and the folder is flushed after: without the first, a file can be
-      empty after a power cut; without the second, it can be the old one.
+    * The new content is flushed to disk before it replaces the old one: else a power cut can leave an empty
+      file. The folder is flushed afterwards: else a power cut can leave the old file.
     * The temporary file lies in the same folder, since a rename is atomic within one file system only.
 """
 

@@ -1,9 +1,10 @@
 """Everything the engine raises on purpose.
 
     EngineError
-    ├── InvalidSpec         the spec cannot be run: unknown name, increments that do not fit, a method on a track it cannot run
+    ├── InvalidSpec         the spec cannot be run: unknown name, increments that do not fit,
+    │                       a method on a track it cannot run
     ├── Diverged            a loss became NaN or infinite; says task, phase and epoch
-    ├── DataError           a fault of the data: damaged, too few images, or not the dataset that the track names
+    ├── DataError           a fault of the data: damaged, too few images, or another dataset than the track's
     │   └── DataUnavailable the data may be in order, but this machine cannot get it: host, disk or directory
     └── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
 
@@ -16,10 +17,11 @@ class EngineError(Exception):
 
 
 class InvalidSpec(EngineError):
-    """The spec asks for something that cannot be run.
+    """The spec cannot be run.
 
     Attributes:
-        field: where in the spec the fault lies, as a tuple of keys, e.g. `("track", "protocol", "increment")`.
+        field: where in the spec the fault lies, as a tuple of keys, e.g.
+            `("track", "protocol", "increment")`.
     """
 
     def __init__(self, message: str, field: tuple[str | int, ...] = ()) -> None:
@@ -36,7 +38,7 @@ class DataError(EngineError):
 
 
 class DataUnavailable(DataError):
-    """This machine cannot get the data now: a host does not answer, a disk is full, a directory is missing."""
+    """This machine cannot get the data now: a host does not answer, a disk is full, no such directory."""
 
 
 class CheckpointError(EngineError):

@@ -1,7 +1,7 @@
-"""What a run tells while it happens: frozen, torch-free, one JSON object each.
+"""Events that a run emits while it trains: frozen, torch-free, one JSON object each.
 
-Labels are positions in the class order; task indices start at 0. Events carry no time: whoever receives them
-has a clock.
+Labels are positions in the class order; task indices start at 0. Events carry no time: their
+receiver has a clock.
 """
 
 from __future__ import annotations

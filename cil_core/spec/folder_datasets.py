@@ -1,4 +1,4 @@
-"""Datasets that an operator registered from a directory of images: what is known of them without PyTorch and without the images.
+"""Datasets that an operator registered from a directory of images: their cards, without PyTorch or images.
 
 A registration is one file, `<data root>/folders/<name>.json`; jobs name the dataset `folder:<name>`.
 Registering and loading is `cil_core.data.folder`.
@@ -32,8 +32,8 @@ class Registration(Frozen):
     card: DatasetCard
     background: str | None = Field(
         default=None,
-        description="Colour for transparent pixels; None for a registration of an earlier version, whose files are listed and "
-        "decoded by that version's rules.",
+        description="Colour for transparent pixels; None for a registration of an earlier version, whose "
+        "files are listed and decoded by that version's rules.",
     )
     skipped: dict[str, int] = Field(default={}, description="What was not used, counted by kind.")
     converted: dict[str, int] = Field(default={}, description="Images whose pixels were converted, by kind.")

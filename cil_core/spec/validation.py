@@ -39,7 +39,7 @@ def check(
 
 
 def resolved(track: Track, datasets: Mapping[str, DatasetCard] = DATASETS) -> Track:
-    """The same track with the numbers of the classes in its explicit order, so that names and numbers have one hash.
+    """The same track with class names in its explicit order replaced by numbers, so that both have one hash.
 
     Raises:
         InvalidSpec: a name is unknown, or the order does not name each class once.
@@ -79,7 +79,7 @@ def check_track(
     """Refuse a track that no method could run on.
 
     Args:
-        track: what is asked for.
+        track: the track to check.
         datasets: the datasets that exist here.
         backbones: the backbones that exist.
 
@@ -124,7 +124,7 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
     protocol = track.protocol
     if protocol.first > dataset.classes:
         raise InvalidSpec(
-            f"the first task asks for {protocol.first} classes; {dataset.name} has {dataset.classes}",
+            f"the first task has {protocol.first} classes; {dataset.name} has only {dataset.classes}",
             ("track", "protocol", "first"),
         )
     left = dataset.classes - protocol.first

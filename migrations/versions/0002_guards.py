@@ -1,7 +1,7 @@
-"""What must never happen is refused by the database itself, whoever asks.
+"""The database itself refuses what must never happen, from every client.
 
-A terminal run or job never changes; the fencing number never falls; events are append-only; a task's result is inserted only by the attempt
-that holds the run, is never changed, and stays once the run has ended.
+A terminal run or job never changes; the fencing number never falls; events are append-only. Only the attempt
+that holds a run inserts a task's result, which never changes, and stays once the run has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ revision = "0002"
 down_revision = "0001"
 
 _ENDED = "('succeeded', 'failed', 'cancelled', 'dead')"
-_HOLDER = "EXISTS (SELECT 1 FROM runs WHERE runs.id = NEW.run_id AND runs.state = 'running' AND runs.attempt = NEW.attempt)"
+_HOLDER = (
+    "EXISTS (SELECT 1 FROM runs WHERE runs.id = NEW.run_id AND runs.state = 'running'"
+    " AND runs.attempt = NEW.attempt)"
+)
 _KEPT = f"EXISTS (SELECT 1 FROM runs WHERE runs.id = OLD.run_id AND runs.state IN {_ENDED})"  # noqa: S608 - constants only
 
 GUARDS = (
@@ -47,15 +50,17 @@ def upgrade() -> None:
 
 def _sqlite(name: str, operation: str, table: str, condition: str, reason: str) -> None:
     op.execute(
-        f"CREATE TRIGGER {name} BEFORE {operation} ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+        f"CREATE TRIGGER {name} BEFORE {operation} ON {table} WHEN {condition} "
+        f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
     )
 
 
 def _postgresql(name: str, operation: str, table: str, condition: str, reason: str) -> None:
-    # The condition stands in the function, for that of a PostgreSQL trigger must not ask another table.
+    # The function checks the condition: the WHEN clause of a PostgreSQL trigger cannot query another table.
     row = "OLD" if operation == "DELETE" else "NEW"
     op.execute(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF {condition} THEN RAISE EXCEPTION '{reason}' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN {row}; END $$"
+        f"IF {condition} THEN RAISE EXCEPTION '{reason}' USING ERRCODE = 'integrity_constraint_violation'; "
+        f"END IF; RETURN {row}; END $$"
     )
     op.execute(f"CREATE TRIGGER {name} BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")

@@ -1,4 +1,4 @@
-"""Roles of users, results that users report themselves, replays, idempotency keys of every kind of request, and indexes for counting what ended lately."""
+"""Roles of users, reported results, replays, idempotency keys of every request, indexes of recent endings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A failure class for faults of the data.
 
-SQLite changes the text of its CHECK constraints in place, as its documentation describes for changes that leave the
-stored rows valid. Rebuilding the tables would drop their triggers and the foreign keys that refer to them.
+SQLite changes the text of its CHECK constraints in place, as its documentation describes for changes that
+leave the stored rows valid. Rebuilding the tables would drop their triggers and the foreign keys that refer
+to them.
 """
 
 from __future__ import annotations

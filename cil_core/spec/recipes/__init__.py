@@ -1,6 +1,6 @@
 """One pydantic class per method: title, citation, family, every hyper-parameter and its source. Torch-free.
 
-`Recipe` here is the union of all of them, told apart by `name`. To add a method, write its class in the
+`Recipe` here is the union of all of them, discriminated by `name`. To add a method, write its class in the
 module of its family, add it to `RECIPES`, and write `cil_core/methods/<name>.py`.
 """
 

@@ -134,8 +134,7 @@ class EWCRecipe(Recipe):
         default=1e-4,
         gt=0,
         description="Upper bound of every importance (PyCIL's 1e-4, made for squared gradients of batches; "
-        "those of "
-        "images are up to the batch size larger); null: none (paper). Steps are stable while "
+        "those of images are up to the batch size larger); null: none (paper). Steps are stable while "
         "strength × bound × learning rate stays below 2.",
     )
 
@@ -158,10 +157,9 @@ class GEMRecipe(Recipe):
     )
     differs = (
         "Trains offline and without margin, as PyCIL; preset `paper` is the published single pass. "
-        "Exemplars are herded "
-        "in all presets. Gradients of the memory are taken without augmentation; PyCIL augments the memory "
-        "once per task. "
-        "Exemplars belong to their own task whatever its size; PyCIL assumes tasks of equal size."
+        "Exemplars are herded in all presets. Gradients of the memory are taken without augmentation; PyCIL "
+        "augments the memory once per task. Exemplars belong to their own task, of any size; PyCIL assumes "
+        "tasks of equal size."
     )
     presets = {
         "survey": {"first_task": SURVEY_FIRST_TASK},

@@ -70,8 +70,8 @@ class Cell(Frozen):
     weights: str
     exemplars: str
     average_spread: float | None = Field(
-        description="Largest minus smallest average accuracy of its sources, in points; None if fewer than two "
-        "print one."
+        description="Largest minus smallest average accuracy of its sources, in points; None if fewer than "
+        "two print one."
     )
     last_spread: float = Field(description="The same of last accuracy.")
     sources: tuple[Source, ...]

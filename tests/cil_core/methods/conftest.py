@@ -1,4 +1,4 @@
-"""`start(name, …)`: a method and its tasks on digits, to be walked through step by step as the engine would."""
+"""`start(name, …)`: a method and its tasks on digits, for tests that walk step by step as the engine does."""
 
 from __future__ import annotations
 

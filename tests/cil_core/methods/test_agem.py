@@ -19,7 +19,7 @@ WHOLE = 1000
 
 @pytest.fixture
 def walk(start: Any) -> Any:
-    """In the second task, in evaluation mode, exemplars unaugmented: the reference gradient can be computed again."""
+    """The second task in evaluation mode, exemplars unaugmented: the reference gradient is reproducible."""
     walk = start("agem", reference_batch=WHOLE, masks="none")
     walk.grown(1)
     method = walk.method

@@ -100,7 +100,7 @@ def test_stored_images_are_unaugmented_images_of_the_task_with_their_labels(star
 
 
 def test_stored_logits_are_charged(start: Any) -> None:
-    """60 images of 64 bytes with labels of 8; 4 logits of 4 bytes and their width each; the count of offers; the network."""
+    """60 images of 64 bytes, labels of 8, 4 logits of 4 bytes, their widths; count of offers; network."""
     method = start("derpp").finish(0)
     network = sum(value.numel() * value.element_size() for value in method.net.state_dict().values())
     assert measure(method).kept_bytes == network + 60 * (64 + 8) + 60 * (4 * 4 + 8) + 8

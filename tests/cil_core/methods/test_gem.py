@@ -34,7 +34,7 @@ def gradient_on(walk: Any, low: int, high: int) -> Tensor:
 
 
 def projected(walk: Any, task: Any, gradient: Tensor) -> Tensor:
-    """What the method makes of a batch's gradient. In evaluation mode, so that passes do not move batch-norm statistics."""
+    """The projection of a batch's gradient, in evaluation mode: passes leave batch-norm statistics alone."""
     method = walk.method
     method.net.eval()
     parameters = list(method.net.parameters())

@@ -36,7 +36,7 @@ def test_the_objective_is_the_published_one(start: Any) -> None:
 
 
 def test_right_after_growth_only_classification_pulls_and_not_on_old_rows(start: Any) -> None:
-    """The student still is the teacher: distillation has no gradient; cross-entropy never reaches old rows."""
+    """The student equals the teacher: distillation has no gradient; cross-entropy never reaches old rows."""
     walk = start("lwf")
     task = walk.grown(1)
     walk.method.net.eval()

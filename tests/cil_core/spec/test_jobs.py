@@ -43,7 +43,7 @@ def job(**fields: Any) -> dict[str, Any]:
     return {"method": {"name": "finetune"}, "track": DIGITS, "seeds": [1]} | fields
 
 
-# ---------------------------------------------------------------------------------------------------- slugs
+# ---------------------------------------------------------------------- slugs
 
 
 @given(tracks)
@@ -126,7 +126,7 @@ def test_a_slug_of_impossible_numbers_is_refused(slug: str) -> None:
         Track.from_slug(slug)
 
 
-# ---------------------------------------------------------------------------------------------------- protocols and budgets
+# ---------------------------------------------------------------------- protocols and budgets
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_budget_that_contradicts_itself_is_refused(kind: Any, amount: int) -> 
         MemoryBudget(kind=kind, amount=amount)
 
 
-# ---------------------------------------------------------------------------------------------------- canonical forms
+# ---------------------------------------------------------------------- canonical forms
 
 
 @given(tracks)
@@ -262,7 +262,7 @@ def test_json_has_no_nan(value: float) -> None:
         canonical_json({"value": value})
 
 
-# ---------------------------------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,8 @@ def test_a_bad_track_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_specs_are_read_without_pytorch() -> None:
-    modules = "cil_core.spec.jobs, cil_core.spec.events, cil_core.spec.metrics, cil_core.spec.validation, cil_core.spec.folder_datasets"
+    names = ("jobs", "events", "metrics", "validation", "folder_datasets")
+    modules = ", ".join(f"cil_core.spec.{name}" for name in names)
     subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"], check=True
     )

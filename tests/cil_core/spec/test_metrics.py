@@ -23,7 +23,7 @@ def matrices(draw: st.DrawFn, fewest: int = 1) -> tuple[Rows, list[int]]:
     return rows, totals
 
 
-# ---------------------------------------------------------------------------------------------------- worked by hand
+# ---------------------------------------------------------------------- worked by hand
 
 
 def test_three_equal_tasks_give_the_numbers_worked_out_by_hand() -> None:
@@ -75,9 +75,13 @@ def test_one_task_leaves_undefined_what_compares_tasks() -> None:
     result = summary([[7]], [10])
     assert result.average_accuracy == result.last_accuracy == result.new_accuracy == 0.7
     undefined = (
-        result.average_accuracy_without_base, result.forgetting, result.forgetting_clipped,
-        result.backward_transfer, result.old_accuracy, result.harmonic_accuracy,
-    )  # fmt: skip
+        result.average_accuracy_without_base,
+        result.forgetting,
+        result.forgetting_clipped,
+        result.backward_transfer,
+        result.old_accuracy,
+        result.harmonic_accuracy,
+    )
     assert undefined == (None,) * 6
 
 
@@ -112,7 +116,7 @@ def test_finetuning_that_knows_only_the_newest_task_forgets_everything(tasks: in
     assert (result.forgetting, result.backward_transfer) == (1.0, -1.0)
 
 
-# ---------------------------------------------------------------------------------------------------- for any matrix
+# ---------------------------------------------------------------------- for any matrix
 
 
 @given(matrices())
@@ -194,7 +198,7 @@ def test_showing_every_test_image_several_times_changes_nothing(
     assert often.model_dump(exclude=curves) == pytest.approx(once.model_dump(exclude=curves))
 
 
-# ---------------------------------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ def refusal(method: str, slug: str) -> InvalidSpec:
         (
             "finetune",
             "digits-b11-inc2-m0-convnet",
-            "the first task asks for 11 classes; digits has 10",
+            "the first task has 11 classes; digits has only 10",
             ("track", "protocol", "first"),
         ),
         (

@@ -12,9 +12,13 @@ from cil_core.spec.validation import check, resolved
 
 FEW = DATASETS["digits"].model_copy(
     update={
-        "name": "folder:few", "classes": 6, "class_names": tuple("abcdef"), "train_per_class": (17, 16, 1, 2, 40, 3), "test_per_class": (2,) * 6,
+        "name": "folder:few",
+        "classes": 6,
+        "class_names": tuple("abcdef"),
+        "train_per_class": (17, 16, 1, 2, 40, 3),
+        "test_per_class": (2,) * 6,
     }
-)  # fmt: skip
+)
 UNKNOWN = FEW.model_copy(update={"class_names": None, "train_per_class": None, "test_per_class": None})
 
 

@@ -202,9 +202,14 @@ class Histories(PromisedHistories):
 
 def run_histories(machine: type[Histories], examples: int) -> None:
     chosen = settings(
-        max_examples=examples, stateful_step_count=STEPS, deadline=None, database=None, print_blob=True,
-        phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
     run_state_machine_as_test(machine, settings=chosen)
 
 

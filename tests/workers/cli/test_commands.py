@@ -108,7 +108,7 @@ def test_cil_run_reports_the_reason_of_a_failure(tmp_path):
     )
     done = call("run", spec)
     assert done.returncode == 1
-    assert "seed 7: InvalidSpec: the first task asks for 20 classes" in " ".join(done.stderr.split())
+    assert "seed 7: InvalidSpec: the first task has 20 classes" in " ".join(done.stderr.split())
 
 
 def test_gc_deletes_only_with_free(workshop, recipes):
