@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cil_core.spec.cards import BackboneCard, ClassRow, DatasetCard
 from cil_core.spec.dataset_classes import CLASSES
 
