@@ -180,7 +180,7 @@ def test_announcing_names_what_was_announced(pictures: Path, tmp_path: Path, dat
 def test_a_worker_tells_the_service_of_the_folders_on_its_machine(pictures: Path, workshop, until) -> None:
     cil_data("add", "pets", pictures, "--data-dir", workshop.directory)
     worker = workshop.start_worker()
-    until(lambda: "registered folders of images here: folder:pets" in worker.output)
+    until(lambda: "registered folder datasets: folder:pets" in worker.output)
     with workshop.database.reading() as session:
         assert "folder:pets" in dataset_cards(session)
 
