@@ -27,6 +27,13 @@ from store.runs.submission import ensure_track, entry_id, run_key
 TASKS, IMAGES, SEEDS = 10, 1000, 5
 START = datetime(2026, 1, 1, tzinfo=UTC)
 METHODS = [name for name, recipe in BY_NAME.items() if recipe.ranked and "later_tasks" in recipe.model_fields]
+FOOTPRINT = {
+    "parameters": 470_000,
+    "backbone_parameters": 464_000,
+    "exemplars": 2000,
+    "counted_bytes": 8_000_000,
+    "kept_bytes": 8_100_000,
+}
 
 RUNS = (
     "id",
@@ -153,6 +160,18 @@ def _batches(slugs: Sequence[str], runs: int) -> Iterator[dict[str, list[Row]]]:
         yield batch
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One recipe on one track."""
+
+    id: str
+    slug: str
+    method: str
+    spec: RunSpec
+    began: datetime
+    ended: datetime
+
+
 def _entry(
     batch: dict[str, list[Row]], slug: str, number: int, variant: int, templates: Sequence[_Template]
 ) -> None:
@@ -160,68 +179,41 @@ def _entry(
     method = METHODS[variant % len(METHODS)]
     recipe = {"name": method, "later_tasks": {"lr": 0.1 + variant // len(METHODS) / 1000}}
     spec = RunSpec.model_validate({"method": recipe, "track": slug, "seed": 1})
-    entry = f"{entry_id(spec, ENGINE_VERSION, None)[:20]}{variant:08x}"
-    written, digest = json.dumps(spec.method.model_dump(mode="json")), spec.method.digest()
+    began = START + timedelta(seconds=20 * number)
+    id_ = f"{entry_id(spec, ENGINE_VERSION, None)[:20]}{variant:08x}"
+    entry = _Entry(id_, slug, method, spec, began, began + timedelta(seconds=15))
     classifier = BY_NAME[method].classifiers[0]
     (job,) = new_ids("job", 1)
-    began = START + timedelta(seconds=20 * number)
-    ended = began + timedelta(seconds=15)
-    batch["jobs"].append(
-        (
-            job,
-            slug,
-            method,
-            digest,
-            json.dumps({"method": recipe, "track": slug}),
-            None,
-            ENGINE_VERSION,
-            0,
-            False,
-            "succeeded",
-            40,
-            began,
-            ended,
-        )
-    )
+    batch["jobs"].append(_job_row(entry, job, json.dumps({"method": recipe, "track": slug})))
     for position, run in enumerate(new_ids("run", SEEDS)):
         template = templates[(7 * number + position) % len(templates)]
         key = f"{run_key(spec, ENGINE_VERSION, None)[:40]}{number:016x}{position:08x}"
-        batch["runs"].append(
-            (
-                run,
-                key,
-                entry,
-                slug,
-                method,
-                digest,
-                written,
-                position + 1,
-                ENGINE_VERSION,
-                "cifar100",
-                "cil",
-                0,
-                False,
-                "succeeded",
-                1,
-                1,
-                began,
-                False,
-                began,
-                began,
-                ended,
-                json.dumps([10] * TASKS),
-                json.dumps(list(range(100))),
-                "cuda:0",
-                json.dumps({"python": "3.11", "host": "gpu-1"}),
-                template.digest,
-            )
-        )
+        batch["runs"].append(_run_row(entry, run, key, position + 1, template.digest))
         batch["task_results"] += [
-            (run, task, classifier, *row, ended) for task, row in enumerate(template.results)
+            (run, task, classifier, *row, entry.ended) for task, row in enumerate(template.results)
         ]
         ranking, *numbers = template.summary
-        batch["summaries"].append((run, classifier, slug, entry, position + 1, ranking, True, *numbers))
+        batch["summaries"].append((run, classifier, slug, id_, position + 1, ranking, True, *numbers))
         batch["job_runs"].append((job, run, position, False, False))
+
+
+def _job_row(entry: _Entry, job: str, spec: str) -> Row:
+    return (
+        *(job, entry.slug, entry.method, entry.spec.method.digest(), spec, None, ENGINE_VERSION),
+        *(0, False, "succeeded", 40, entry.began, entry.ended),
+    )
+
+
+def _run_row(entry: _Entry, run: str, key: str, seed: int, digest: str) -> Row:
+    recipe = entry.spec.method
+    return (
+        *(run, key, entry.id, entry.slug, entry.method),
+        *(recipe.digest(), json.dumps(recipe.model_dump(mode="json")), seed, ENGINE_VERSION),
+        *("cifar100", "cil", 0, False, "succeeded", 1, 1),
+        *(entry.began, False, entry.began, entry.began, entry.ended),
+        *(json.dumps([10] * TASKS), json.dumps(list(range(100)))),
+        *("cuda:0", json.dumps({"python": "3.11", "host": "gpu-1"}), digest),
+    )
 
 
 def _template(number: int) -> _Template:
@@ -230,15 +222,7 @@ def _template(number: int) -> _Template:
         [IMAGES - 20 * (task - column) - 3 * number for column in range(task + 1)] for task in range(TASKS)
     ]
     top5 = [[IMAGES] * (task + 1) for task in range(TASKS)]
-    footprint = json.dumps(
-        {
-            "parameters": 470_000,
-            "backbone_parameters": 464_000,
-            "exemplars": 2000,
-            "counted_bytes": 8_000_000,
-            "kept_bytes": 8_100_000,
-        }
-    )
+    footprint = json.dumps(FOOTPRINT)
     results = [
         (
             1,

@@ -23,6 +23,18 @@ MethodName = Annotated[str | None, typer.Option("--method", "-m", help="A method
 TrackName = Annotated[
     str | None, typer.Option("--track", "-t", help="A track, e.g. digits-b0-inc2-m50-convnet.")
 ]
+SpecFile = Annotated[
+    Path | None,
+    typer.Argument(help="A file with the job as JSON, instead of options.", exists=True, dir_okay=False),
+]
+Seeds = Annotated[str | None, typer.Option(help=f"Seeds between commas. Default: {DEFAULT_SEEDS}.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A hyper-parameter as name=value, repeatable: --set temperature=3 --set later_tasks.lr=0.05",
+    ),
+]
 JobId = Annotated[str, typer.Argument(help="Id of a job (job_…).")]
 
 
@@ -51,23 +63,12 @@ def login(
 
 
 def submit(
-    spec: Annotated[
-        Path | None,
-        typer.Argument(help="A file with the job as JSON, instead of options.", exists=True, dir_okay=False),
-    ] = None,
+    spec: SpecFile = None,
     method: MethodName = None,
     track: TrackName = None,
-    seeds: Annotated[
-        str | None, typer.Option(help=f"Seeds between commas. Default: {DEFAULT_SEEDS}.")
-    ] = None,
+    seeds: Seeds = None,
     preset: Annotated[str | None, typer.Option(help="A named set of hyper-parameters, e.g. small.")] = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="A hyper-parameter as name=value, repeatable: --set temperature=3 --set later_tasks.lr=0.05",
-        ),
-    ] = None,
+    values: Assignments = None,
     name: Annotated[str | None, typer.Option(help="A note for people.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute finished runs again.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the job until it has ended.")] = False,

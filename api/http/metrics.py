@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from store.database.session import Database
 from store.queries import counts
-from store.queries.queues import queues
+from store.queries.queues import Queue, queues
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -67,20 +67,7 @@ class _Service(Collector):
                 counts.recently_ended_attempts(session),
                 counts.recent_memory_peaks(session),
             )
-        length = GaugeMetricFamily(
-            "cil_queue_runs", "Queued runs, including those that wait for a retry.", labels=["queue"]
-        )
-        ready = GaugeMetricFamily(
-            "cil_queue_ready_runs", "Queued runs that a worker could claim now.", labels=["queue"]
-        )
-        oldest = GaugeMetricFamily(
-            "cil_queue_oldest_seconds", "Waiting time of the oldest ready run.", labels=["queue"]
-        )
-        for queue in waiting:
-            length.add_metric([queue.name], queue.length)
-            ready.add_metric([queue.name], queue.ready)
-            oldest.add_metric([queue.name], queue.oldest_seconds or 0)
-        yield from (length, ready, oldest)
+        yield from _of_queues(waiting)
         states = {"queued": sum(queue.length for queue in waiting), "running": running, **ended}
         yield _labelled(
             "cil_runs",
@@ -91,14 +78,7 @@ class _Service(Collector):
         yield _labelled(
             "cil_attempts_ended", "Attempts that ended within the last hour, by outcome.", "outcome", attempts
         )
-        memory = GaugeMetricFamily(
-            "cil_run_peak_bytes",
-            "Peak memory of a run within the last hour, on the host and on its device.",
-            labels=["device", "memory"],
-        )
-        for device, kind, value in peaks:
-            memory.add_metric([device, kind], value)
-        yield memory
+        yield _of_memory(peaks)
         yield GaugeMetricFamily("cil_running_runs", "Runs leased to a worker.", value=running)
         yield GaugeMetricFamily(
             "cil_expired_leases", "Expired leases that are not reaped yet.", value=expired
@@ -107,6 +87,36 @@ class _Service(Collector):
         yield GaugeMetricFamily(
             "cil_event_streams", "Open event streams of this process.", value=self._streams()
         )
+
+
+def _of_queues(waiting: Iterable[Queue]) -> Iterable[GaugeMetricFamily]:
+    """Length, claimable runs and longest wait of each queue."""
+    length = GaugeMetricFamily(
+        "cil_queue_runs", "Queued runs, including those that wait for a retry.", labels=["queue"]
+    )
+    ready = GaugeMetricFamily(
+        "cil_queue_ready_runs", "Queued runs that a worker could claim now.", labels=["queue"]
+    )
+    oldest = GaugeMetricFamily(
+        "cil_queue_oldest_seconds", "Waiting time of the oldest ready run.", labels=["queue"]
+    )
+    for queue in waiting:
+        length.add_metric([queue.name], queue.length)
+        ready.add_metric([queue.name], queue.ready)
+        oldest.add_metric([queue.name], queue.oldest_seconds or 0)
+    return length, ready, oldest
+
+
+def _of_memory(peaks: Iterable[tuple[str, str, float]]) -> GaugeMetricFamily:
+    """The largest peak per device and kind of memory."""
+    family = GaugeMetricFamily(
+        "cil_run_peak_bytes",
+        "Peak memory of a run within the last hour, on the host and on its device.",
+        labels=["device", "memory"],
+    )
+    for device, kind, value in peaks:
+        family.add_metric([device, kind], value)
+    return family
 
 
 def _labelled(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

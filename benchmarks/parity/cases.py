@@ -154,23 +154,28 @@ def foster(stage: str) -> Callable[[Theirs], Comparison]:
         ours.net.train()
         boosted.eval()
         value = ours.loss(phases[-1].loss(ours.batch, ours.step).values())
-
-        def student() -> list[Link]:
-            return [
-                (ours.net.backbone, learner._snet.convnets[0].backbone),
-                *linear_head(ours.net.head, learner._snet.fc),
-            ]
-
-        def optimiser(*_: Any, **__: Any) -> Recorder:
-            copy_weights(student())
-            recorder.net = learner._snet
-            return recorder
-
-        with mock.patch("models.foster.optim", mock.Mock(SGD=optimiser)):
-            theirs = recorder.run(learner._feature_compression, data(ours.batch), None)
-        return value, theirs, difference(student())
+        return value, *_compressed(ours, learner, recorder)
 
     return compare
+
+
+def _compressed(ours: Ours, learner: Any, recorder: Recorder) -> tuple[float, float]:
+    """PyCIL's loss of FOSTER's compression, and how far the gradients of the students are apart."""
+
+    def student() -> list[Link]:
+        return [
+            (ours.net.backbone, learner._snet.convnets[0].backbone),
+            *linear_head(ours.net.head, learner._snet.fc),
+        ]
+
+    def optimiser(*_: Any, **__: Any) -> Recorder:
+        copy_weights(student())
+        recorder.net = learner._snet
+        return recorder
+
+    with mock.patch("models.foster.optim", mock.Mock(SGD=optimiser)):
+        theirs = recorder.run(learner._feature_compression, data(ours.batch), None)
+    return theirs, difference(student())
 
 
 def pass_terms(pycil: Theirs) -> Comparison:

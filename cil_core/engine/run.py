@@ -72,32 +72,52 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
     method = _create_method(spec, machine, card, tasks)
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
-    order, sizes = class_order(spec.track.protocol, card.classes), method.context.task_sizes
-    yield RunStarted(
-        engine_version=ENGINE_VERSION,
+    order = class_order(spec.track.protocol, card.classes)
+    yield _started(method, machine.device, identity, order, len(finished), skipped)
+    yield from finished
+    shared = FirstTasks(machine.first_tasks, fingerprint, order) if machine.first_tasks else None
+    for event in _remaining_tasks(method, tasks, len(finished), shared):
+        if isinstance(event, TaskEvaluated):
+            finished.append(event)
+            if checkpoints:
+                checkpoints.save(identity, method.state_dict(), finished)
+        yield event
+    counts = [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
+    yield RunFinished(matrix_digest=matrix_digest(counts))
+
+
+def _started(
+    method: Method,
+    device: str,
+    identity: Identity,
+    order: tuple[int, ...],
+    resumed_at: int,
+    skipped: tuple[str, ...],
+) -> RunStarted:
+    return RunStarted(
+        engine_version=identity.engine_version,
         spec_digest=identity.spec_digest,
-        device=machine.device,
-        dataset_fingerprint=fingerprint,
-        task_sizes=sizes,
+        device=device,
+        dataset_fingerprint=identity.dataset_fingerprint,
+        task_sizes=method.context.task_sizes,
         class_order=order,
-        resumed_at=len(finished),
+        resumed_at=resumed_at,
         skipped_checkpoints=skipped,
         compiled=bool(method.compiled_batches),
     )
-    yield from finished
-    shared = FirstTasks(machine.first_tasks, fingerprint, order) if machine.first_tasks else None
-    bounds = tuple(accumulate(sizes, initial=0))
-    for index in range(len(finished), len(tasks)):
+
+
+def _remaining_tasks(
+    method: Method, tasks: Sequence[TaskData], finished: int, shared: FirstTasks | None
+) -> Iterator[Event]:
+    """Learn and evaluate every task after the first `finished` ones."""
+    bounds = tuple(accumulate(method.context.task_sizes, initial=0))
+    for index in range(finished, len(tasks)):
         task = Task(index, bounds[: index + 2], tasks[index].train)
         yield from learn_task(method, task, shared)
         evaluated = _evaluated(method, task, tasks)
         method.finish_task()
-        finished.append(evaluated)
-        if checkpoints:
-            checkpoints.save(identity, method.state_dict(), finished)
         yield evaluated
-    counts = [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
-    yield RunFinished(matrix_digest=matrix_digest(counts))
 
 
 def _create_method(spec: RunSpec, machine: Machine, card: DatasetCard, tasks: Sequence[TaskData]) -> Method:

@@ -92,6 +92,12 @@ def check_track(
     dataset = _known("dataset", track.dataset, datasets)
     backbone = _known("backbone", track.backbone, backbones)
     _check_protocol(track, dataset)
+    _check_backbone(track, dataset, backbone)
+    return dataset, backbone
+
+
+def _check_backbone(track: Track, dataset: DatasetCard, backbone: BackboneCard) -> None:
+    """Refuse images of a size, or pre-trained weights, that the backbone does not take."""
     if dataset.size < backbone.min_size:
         raise InvalidSpec(
             f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has "
@@ -111,7 +117,6 @@ def check_track(
             f"has {known}, for 3"
         )
         raise InvalidSpec(reason, ("track", "pretrained"))
-    return dataset, backbone
 
 
 def _known(what: str, name: str, known: Mapping[str, Card]) -> Card:

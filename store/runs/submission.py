@@ -94,20 +94,23 @@ def submit(
     """
     ensure_track(session, spec.track)
     job = _new_job(spec, user_id=user_id, engine_version=engine_version, priority=priority, forced=force)
-    job.created_at = session.scalars(
-        _NOW
-    ).one()  # of all its runs too: they are claimed in the order of seeds
+    job.created_at = session.scalars(_NOW).one()  # of its runs too: workers claim them in the order of seeds
     session.add(job)
     for planned in sorted(_plan(spec, engine_version, dataset_fingerprint), key=lambda planned: planned.key):
         job.links.append(_place(session, planned, job, queue, dataset_fingerprint))
     session.flush()
     job.links.sort(key=lambda link: link.position)
+    _record_submission(session, job)
+    session.refresh(job, ["state", "last_sequence", "finished_at"])
+    return job
+
+
+def _record_submission(session: Session, job: Job) -> None:
+    """Append the event of a job's submission, and derive the state of a job with reused runs."""
     runs = [{"run": link.run_id, "seed": link.run.seed, "reused": link.reused} for link in job.links]
     append(session, [job.id], "job_submitted", {"runs": runs})
     if any(link.reused for link in job.links):  # new runs are queued, as the job is
         update_job_states(session, [job.id])
-    session.refresh(job, ["state", "last_sequence", "finished_at"])
-    return job
 
 
 def _new_job(spec: JobSpec, *, user_id: str | None, engine_version: str, priority: int, forced: bool) -> Job:

@@ -34,6 +34,12 @@ from store.database.session import Database
 
 DIGITS = "digits-b0-inc2-m50-convnet"
 LONG_TRACK = "cifar100-b50-inc10-m2000-resnet32-order1995"
+REPORT = {
+    "track": DIGITS,
+    "title": "A result",
+    "citation": "Someone 2026",
+    "curve": [0.9, 0.8, 0.7, 0.6, 0.5],
+}
 HOSTILE = "\x1b[31m[red]caf\u00e9\x07\u202e\u2028\x85\x9b2J\u200b end"
 """ANSI escapes, Rich markup, a bell, a bidirectional override, separators and an invisible character."""
 
@@ -198,16 +204,21 @@ class Busy:
     environment: dict[str, str]
 
 
+def submit_jobs(client: Client) -> None:
+    """Jobs of several methods on two tracks, and of one method with two recipes."""
+    for method in ("finetune", "icarl", "replay", "der-wa"):
+        client.submit({"name": method, "preset": "small"}, DIGITS, [1, 2, 3])
+    client.submit({"name": "icarl", "preset": "small", "temperature": 3}, DIGITS, [1, 2, 3])
+    client.submit("replay", "digits-b4-inc3-m50-convnet", [1])
+    client.submit("icarl", "digits-b4-inc3-m50-convnet", [1])
+
+
 @contextmanager
 def busy_service(database: Database, service_on: Any, serving_of: Any) -> Iterator[Busy]:
     service = service_on(database)
     _, token = service.add_user("grace", ("jobs:write", "results:write"))
     with serving_of(service) as served, Client(served.url, token) as client:
-        for method in ("finetune", "icarl", "replay", "der-wa"):
-            client.submit({"name": method, "preset": "small"}, DIGITS, [1, 2, 3])
-        client.submit({"name": "icarl", "preset": "small", "temperature": 3}, DIGITS, [1, 2, 3])
-        client.submit("replay", "digits-b4-inc3-m50-convnet", [1])
-        client.submit("icarl", "digits-b4-inc3-m50-convnet", [1])
+        submit_jobs(client)
         service.complete_all()
         client.submit("lwf", LONG_TRACK, [1993, 1994], name="a name")
         service.fail(service.claim(), HOSTILE)
@@ -227,14 +238,7 @@ def busy_service(database: Database, service_on: Any, serving_of: Any) -> Iterat
                 {},
             )
         service.claim()
-        client.report(
-            {
-                "track": DIGITS,
-                "title": "A result",
-                "citation": "Someone 2026",
-                "curve": [0.9, 0.8, 0.7, 0.6, 0.5],
-            }
-        )
+        client.report(REPORT)
         with database.transaction() as session:
             session.execute(update(Job).where(Job.method == "lwf").values(name=HOSTILE))
             session.execute(update(ReportedResult).values(title=HOSTILE, citation=HOSTILE))

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cil_core.spec.events import EpochFinished
 from store import runs
 from store.database.session import Database
 
 TRACKS = ("digits-b0-inc2-m50-convnet", "digits-b0-inc2-m100-convnet")
+PAGES = (
+    "/",
+    "/jobs?user=ada&state=succeeded",
+    "/compare",
+    "/methods",
+    "/methods/icarl",
+    "/datasets",
+    "/datasets/digits",
+    "/workers",
+    "/api",
+)
 
 
 def test_every_page_opens(postgresql_url, databases, serving_of, a_job, service_on):
@@ -18,39 +31,29 @@ def test_every_page_opens(postgresql_url, databases, serving_of, a_job, service_
                     job = client.post("/api/v1/jobs", json=a_job(method, (1, 2, 3), track)).json()
             run_with_an_epoch(service, database)
             service.complete_all()
-            entries = [
-                entry["id"] for entry in client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]
-            ]
-            run = job["runs"][0]["id"]
-            client.post(f"/api/v1/runs/{run}/replay")
-            compared, both = (
-                "&".join(f"entry={entry}" for entry in entries),
-                "&".join(f"track={track}" for track in TRACKS),
-            )
-            addresses = [
-                "/",
-                f"/tracks/{TRACKS[0]}",
-                f"/tracks/{TRACKS[0]}/pareto.svg",
-                f"/compare?{compared}",
-                f"/ranks?{both}",
-                f"/runs/{run}",
-                f"/runs/{run}/curves.csv",
-                f"/jobs/{job['id']}",
-                "/jobs?user=ada&state=succeeded",
-                f"/submit?job={job['id']}",
-                "/compare",
-                "/methods",
-                "/methods/icarl",
-                "/datasets",
-                "/datasets/digits",
-                "/workers",
-                "/api",
-            ]
+            client.post(f"/api/v1/runs/{job['runs'][0]['id']}/replay")
+            board = client.get(f"/api/v1/leaderboards/{TRACKS[0]}").json()["items"]
             statuses = {
                 address: client.get(address, headers={"Accept": "text/html"}).status_code
-                for address in addresses
+                for address in (*PAGES, *pages_of(job, [entry["id"] for entry in board]))
             }
     assert set(statuses.values()) == {200}, statuses
+
+
+def pages_of(job: dict[str, Any], entries: list[str]) -> list[str]:
+    """Addresses of the pages that show the job, the entries or the tracks."""
+    run = job["runs"][0]["id"]
+    compared = "&".join(f"entry={entry}" for entry in entries)
+    return [
+        f"/tracks/{TRACKS[0]}",
+        f"/tracks/{TRACKS[0]}/pareto.svg",
+        f"/compare?{compared}",
+        "/ranks?" + "&".join(f"track={track}" for track in TRACKS),
+        f"/runs/{run}",
+        f"/runs/{run}/curves.csv",
+        f"/jobs/{job['id']}",
+        f"/submit?job={job['id']}",
+    ]
 
 
 def run_with_an_epoch(service, database: Database) -> None:
