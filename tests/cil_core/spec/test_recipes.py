@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cil_core.spec.catalog import BACKBONES, DATASETS
-from cil_core.spec.errors import InvalidSpec
-from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import BY_NAME, RECIPES, Recipe, base
 from cil_core.spec.schedule import Schedule
-from cil_core.spec.validation import check
 
 EVERY = pytest.mark.parametrize("kind", RECIPES, ids=BY_NAME)
 ANY: TypeAdapter[base.Recipe] = TypeAdapter(Recipe)
@@ -213,7 +209,7 @@ def test_der_s_official_first_task_of_fifty_classes_has_no_warm_up() -> None:
     assert recipe.later_tasks == read(name="der", preset="official").later_tasks  # type: ignore[attr-defined]
 
 
-# ------------------------------------------------------------------------------------ fields that came later
+# ---------------------------------------------------------------------- fields that came later
 
 STORED = {
     ("bic", "default"): "65aa8591004e790b2c860b8d1eafa9df7936fe084f34077f25a2d48bb2fcfbd8",
@@ -262,102 +258,3 @@ def test_a_later_field_comes_back_from_json_and_shows_in_the_variant(
     recipe = read(name=name, **{field: value})
     assert read(**recipe.model_dump(mode="json")) == recipe
     assert recipe.variant == f"{field}={value}"
-
-
-# ------------------------------------------------------------------------------------------ recipes on tracks
-
-
-def refusal(method: str, slug: str) -> InvalidSpec:
-    with pytest.raises(InvalidSpec) as refused:
-        check(read(name=method), Track.from_slug(slug))
-    return refused.value
-
-
-@pytest.mark.parametrize(
-    ("method", "slug", "says", "field"),
-    [
-        (
-            "finetune",
-            "digit-b0-inc2-m0-convnet",
-            "unknown dataset 'digit'; known: cifar10, ",
-            ("track", "dataset"),
-        ),
-        (
-            "finetune",
-            "digits-b0-inc2-m0-convnot",
-            "unknown backbone 'convnot'; known: convnet, ",
-            ("track", "backbone"),
-        ),
-        (
-            "finetune",
-            "digits-b11-inc2-m0-convnet",
-            "the first task has 11 classes; digits has only 10",
-            ("track", "protocol", "first"),
-        ),
-        (
-            "finetune",
-            "digits-b6-inc5-m0-convnet",
-            "after 6 classes digits has 4 left, fewer than one increment of 5",
-            ("track", "protocol", "increment"),
-        ),
-        (
-            "finetune",
-            "digits-b0-inc2-m0-resnet18",
-            "resnet18 needs images of at least 16 pixels; digits has 8",
-            ("track", "backbone"),
-        ),
-        (
-            "replay",
-            "digits-b0-inc2-m9-convnet",
-            "at least 1 exemplar(s) of each of the 10 classes of digits; a budget of 9 (total) leaves 0",
-            ("track", "memory", "amount"),
-        ),
-        (
-            "replay",
-            "digits-b0-inc2-m639b-convnet",
-            "a budget of 639 (bytes) leaves 0",
-            ("track", "memory", "amount"),
-        ),
-        (
-            "icarl",
-            "digits-b0-inc2-m0-convnet",
-            "a budget of 0 (none) leaves 0",
-            ("track", "memory", "amount"),
-        ),
-    ],
-)
-def test_what_cannot_be_run_is_refused_at_its_place(
-    method: str, slug: str, says: str, field: tuple[str, ...]
-) -> None:
-    error = refusal(method, slug)
-    assert says in str(error)
-    assert error.field == field
-
-
-def test_an_order_of_the_wrong_length_is_refused_at_its_place() -> None:
-    track = Track.from_slug("digits-b0-inc2-m0-convnet")
-    track = track.model_copy(
-        update={"protocol": track.protocol.model_copy(update={"class_order": (1, 0, 2)})}
-    )
-    with pytest.raises(InvalidSpec, match="the class order names 3 classes; digits has 10"):
-        check(read(name="finetune"), track)
-
-
-def test_exactly_enough_memory_is_enough() -> None:
-    for slug in (
-        "digits-b0-inc2-m10-convnet",
-        "digits-b0-inc2-m640b-convnet",
-        "digits-b0-inc2-m1pc-convnet",
-        "digits-b8-inc2-m10-convnet",
-    ):
-        check(read(name="replay"), Track.from_slug(slug))
-
-
-def test_a_method_without_memory_runs_on_a_track_that_has_some() -> None:
-    check(read(name="finetune"), Track.from_slug("digits-b0-inc2-m50-convnet"))
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_every_dataset_has_a_backbone_that_takes_it(dataset: str) -> None:
-    fitting = [name for name, card in BACKBONES.items() if card.min_size <= DATASETS[dataset].size]
-    assert {"convnet", "resnet32"} <= set(fitting)

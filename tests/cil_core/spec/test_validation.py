@@ -1,10 +1,10 @@
-"""What image counts and class names say about a job, before it runs."""
+"""Checks of a recipe on a track before it runs: names, sizes, memory, image counts and class orders."""
 
 from __future__ import annotations
 
 import pytest
 
-from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.catalog import BACKBONES, DATASETS, DatasetCard
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import BY_NAME
@@ -93,3 +93,99 @@ def test_counts_of_built_in_datasets_add_up(name: str) -> None:
     card = DATASETS[name]
     assert (len(card.class_rows), sum(card.train_per_class or ())) == (card.classes, card.train_images)
     assert card.test_per_class is None or sum(card.test_per_class) == card.test_images
+
+
+def refusal(method: str, slug: str) -> InvalidSpec:
+    with pytest.raises(InvalidSpec) as refused:
+        check(BY_NAME[method].model_validate({}), Track.from_slug(slug))
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("method", "slug", "says", "field"),
+    [
+        (
+            "finetune",
+            "digit-b0-inc2-m0-convnet",
+            "unknown dataset 'digit'; known: cifar10, ",
+            ("track", "dataset"),
+        ),
+        (
+            "finetune",
+            "digits-b0-inc2-m0-convnot",
+            "unknown backbone 'convnot'; known: convnet, ",
+            ("track", "backbone"),
+        ),
+        (
+            "finetune",
+            "digits-b11-inc2-m0-convnet",
+            "the first task has 11 classes; digits has only 10",
+            ("track", "protocol", "first"),
+        ),
+        (
+            "finetune",
+            "digits-b6-inc5-m0-convnet",
+            "after 6 classes digits has 4 left, fewer than one increment of 5",
+            ("track", "protocol", "increment"),
+        ),
+        (
+            "finetune",
+            "digits-b0-inc2-m0-resnet18",
+            "resnet18 needs images of at least 16 pixels; digits has 8",
+            ("track", "backbone"),
+        ),
+        (
+            "replay",
+            "digits-b0-inc2-m9-convnet",
+            "at least 1 exemplar(s) of each of the 10 classes of digits; a budget of 9 (total) leaves 0",
+            ("track", "memory", "amount"),
+        ),
+        (
+            "replay",
+            "digits-b0-inc2-m639b-convnet",
+            "a budget of 639 (bytes) leaves 0",
+            ("track", "memory", "amount"),
+        ),
+        (
+            "icarl",
+            "digits-b0-inc2-m0-convnet",
+            "a budget of 0 (none) leaves 0",
+            ("track", "memory", "amount"),
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_its_place(
+    method: str, slug: str, says: str, field: tuple[str, ...]
+) -> None:
+    error = refusal(method, slug)
+    assert says in str(error)
+    assert error.field == field
+
+
+def test_an_order_of_the_wrong_length_is_refused_at_its_place() -> None:
+    track = Track.from_slug("digits-b0-inc2-m0-convnet")
+    track = track.model_copy(
+        update={"protocol": track.protocol.model_copy(update={"class_order": (1, 0, 2)})}
+    )
+    with pytest.raises(InvalidSpec, match="the class order names 3 classes; digits has 10"):
+        check(BY_NAME["finetune"].model_validate({}), track)
+
+
+def test_exactly_enough_memory_is_enough() -> None:
+    for slug in (
+        "digits-b0-inc2-m10-convnet",
+        "digits-b0-inc2-m640b-convnet",
+        "digits-b0-inc2-m1pc-convnet",
+        "digits-b8-inc2-m10-convnet",
+    ):
+        check(BY_NAME["replay"].model_validate({}), Track.from_slug(slug))
+
+
+def test_a_method_without_memory_runs_on_a_track_that_has_some() -> None:
+    check(BY_NAME["finetune"].model_validate({}), Track.from_slug("digits-b0-inc2-m50-convnet"))
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_dataset_has_a_backbone_that_takes_it(dataset: str) -> None:
+    fitting = [name for name, card in BACKBONES.items() if card.min_size <= DATASETS[dataset].size]
+    assert {"convnet", "resnet32"} <= set(fitting)
