@@ -26,7 +26,7 @@ def test_a_registered_dataset_joins_the_built_in_ones(database: Database) -> Non
         assert fingerprint_of(session, "digits") is None
 
 
-def test_a_name_stands_for_one_set_of_images(database: Database) -> None:
+def test_a_name_means_one_set_of_images(database: Database) -> None:
     register(database)
     with pytest.raises(AlreadyExists, match="under another name"):
         register(database, fingerprint="b" * 64)

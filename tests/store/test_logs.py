@@ -56,7 +56,7 @@ def test_a_line_is_json_with_what_is_bound_and_what_is_given(root: logging.Logge
 
 
 @pytest.mark.parametrize("written", logs.FORMATS)
-def test_no_token_and_no_password_is_written_wherever_it_stands(root: logging.Logger, written: str) -> None:
+def test_tokens_and_passwords_are_redacted_everywhere(root: logging.Logger, written: str) -> None:
     def stumble() -> None:
         try:
             raise RuntimeError(f"cannot reach postgresql+psycopg://cil:geheim@db/cil with {TOKEN}")

@@ -33,7 +33,7 @@ class TestCatalogue:
             jsonschema_rs.validate(card["json_schema"], values)
             assert BY_NAME[name].model_validate(values).name == name
 
-    def test_an_unknown_method_is_told_the_known_ones(self, client):
+    def test_an_unknown_method_is_answered_with_the_known_ones(self, client):
         answer = client.get("/api/v1/methods/nope")
         assert (answer.status_code, "icarl" in answer.json()["detail"]) == (404, True)
 

@@ -32,7 +32,7 @@ def test_the_held_out_set_is_balanced_and_apart_from_the_rest(start: Any, memory
     assert set(train.labels.tolist()) == set(range(7))
 
 
-def test_the_split_is_drawn_anew_for_every_task_and_repeatable(start: Any) -> None:
+def test_every_task_draws_its_own_reproducible_split(start: Any) -> None:
     walk = start("bic")
     task = walk.grown(1)
     assert rows(walk.method.split(task)[1]) == rows(walk.method.split(task)[1])

@@ -66,7 +66,7 @@ def test_exemplars_are_chosen_as_the_recipe_says(start: Any, selection: str) -> 
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_it_ranks_by_the_nearest_mean_with_flips_if_asked_for(start: Any, flip: bool) -> None:
+def test_it_ranks_by_the_nearest_mean_with_optional_flips(start: Any, flip: bool) -> None:
     walk = start("icarl", nme_flip=flip)
     method = walk.finish(0)
     assert isinstance(method.classifiers[0], NearestMean)

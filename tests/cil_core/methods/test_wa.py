@@ -101,7 +101,7 @@ def test_without_clipping_some_weights_are_negative(start: Any) -> None:
     assert start("wa", clip_weights=False).finish(0).net.head.weight.min() < 0
 
 
-def test_there_is_no_bias_unless_asked_for_and_aligning_leaves_it_alone(start: Any, differing: Any) -> None:
+def test_the_head_has_no_bias_by_default_and_aligning_keeps_a_bias(start: Any, differing: Any) -> None:
     assert start("wa").method.net.head.bias is None
     walk = start("wa", bias=True)
     task = trained(walk, 1)

@@ -59,7 +59,7 @@ def test_an_unknown_field_is_refused(kind: type[base.Recipe]) -> None:
 @pytest.mark.parametrize(
     ("kind", "preset"), PRESETS, ids=lambda value: value if isinstance(value, str) else value.__name__
 )
-def test_a_preset_is_the_values_it_stands_for(kind: type[base.Recipe], preset: str) -> None:
+def test_a_preset_equals_its_values(kind: type[base.Recipe], preset: str) -> None:
     name = kind.model_fields["name"].default
     recipe = read(name=name, preset=preset)
     assert recipe == kind.from_preset(preset)

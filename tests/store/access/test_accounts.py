@@ -45,7 +45,7 @@ def test_a_name_that_cannot_be_shown_on_one_line_is_refused(database: Database, 
         accounts.create_user(session, name)
 
 
-def test_a_token_stands_for_its_user_with_the_scopes_it_was_given(database: Database, ada: str) -> None:
+def test_a_token_authenticates_its_user_with_its_scopes(database: Database, ada: str) -> None:
     issued = issue(database, ada, "jobs:write", "tokens:write")
     principal = who(database, issued.plain)
     assert principal == accounts.Principal(
@@ -76,9 +76,7 @@ def test_a_role_limits_what_tokens_can_be_given(database: Database, ada: str) ->
         issue(database, ada)
 
 
-def test_whoever_is_no_administrator_any_more_loses_that_with_every_token(
-    database: Database, ada: str
-) -> None:
+def test_a_former_administrator_loses_the_role_with_every_token(database: Database, ada: str) -> None:
     change_role(database, ada, Role.admin)
     token = issue(database, ada, "admin", "jobs:write").plain
     change_role(database, ada, Role.submitter)
@@ -138,7 +136,7 @@ def test_a_revoked_token_is_refused_and_stays_revoked(database: Database, ada: s
         assert [token.revoked_at for token in accounts.list_tokens(session, ada)] == [revoked_at]
 
 
-def test_nobody_revokes_anothers_token(database: Database, ada: str) -> None:
+def test_a_user_cannot_revoke_the_token_of_another(database: Database, ada: str) -> None:
     issued = issue(database, ada)
     with pytest.raises(NotFound, match="no token"), database.transaction() as session:
         accounts.revoke_token(session, accounts.create_user(session, "eve").id, issued.id)

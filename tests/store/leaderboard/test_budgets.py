@@ -40,7 +40,7 @@ def filled(scenario: Scenario) -> None:
         session.execute(update(Summary).where(*larger).values(counted_bytes=3600 + 2 * MEGABYTE))
 
 
-def test_a_method_stands_with_its_best_entry_on_every_budget(scenario: Scenario) -> None:
+def test_a_method_appears_with_its_best_entry_on_every_budget(scenario: Scenario) -> None:
     filled(scenario)
     with scenario.database.reading() as session:
         answer = budgets(session, [SLUG.format(100), SLUG.format(50)])

@@ -54,6 +54,6 @@ def test_orders_that_differ_no_more_than_seeds_do_have_no_spread_of_their_own(sc
     )
 
 
-def test_a_track_nobody_submitted_to_has_no_orders(scenario: Scenario) -> None:
+def test_a_track_without_jobs_has_no_orders(scenario: Scenario) -> None:
     with scenario.database.reading() as session:
         assert order_sensitivity(session, "nope") == ()

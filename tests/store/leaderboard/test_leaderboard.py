@@ -103,7 +103,7 @@ def test_fewer_than_three_seeds_have_no_interval(filled: Scenario) -> None:
     }
 
 
-def test_a_classifier_can_be_asked_for(filled: Scenario) -> None:
+def test_a_classifier_can_be_selected(filled: Scenario) -> None:
     assert {entry.method for entry in board(filled, "nme")} == {"icarl", "replay"}
     linear = {entry.method: entry for entry in board(filled, "linear")}
     assert set(linear) == {"icarl", "replay", "finetune", "joint"}
@@ -182,7 +182,7 @@ def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scena
     assert {entry.method: len(entry.runs) for entry in board(scenario)} == {"icarl": 2, "finetune": 1}
 
 
-def test_the_entries_kept_are_those_asked_for_last(filled: Scenario) -> None:
+def test_the_cache_keeps_the_entries_queried_last(filled: Scenario) -> None:
     first, second, third = board(filled)[:3]
     recent: SharedCache[tuple[str], Entry] = SharedCache(most=2)
     recent.keep(("first",), first)
@@ -271,7 +271,7 @@ def test_intransigence_is_there_once_joint_training_has_run(scenario: Scenario) 
     assert entry.metrics["intransigence"].mean == pytest.approx(joint - own)
 
 
-def test_the_frontier_is_what_nobody_dominates(filled: Scenario) -> None:
+def test_the_frontier_is_every_entry_that_none_dominates(filled: Scenario) -> None:
     ranking = board(filled)
     costs = {
         entry.method: (-entry.metrics["average_accuracy"].mean, entry.kept_bytes, entry.train_seconds.mean)

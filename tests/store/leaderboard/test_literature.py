@@ -27,7 +27,7 @@ def test_a_row_is_what_the_paper_states_with_its_curve_and_where_it_stands() -> 
     assert icarl.method == "icarl"
 
 
-def test_without_a_stated_average_the_mean_of_the_curve_stands() -> None:
+def test_without_a_stated_average_the_mean_of_the_curve_is_shown() -> None:
     joint = row("cifar100-b50-inc25-m2000-resnet32", "WA")
     assert joint.curve is not None
     assert joint.average_accuracy == pytest.approx(sum(joint.curve) / len(joint.curve), abs=1e-6)

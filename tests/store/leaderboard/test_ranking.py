@@ -30,7 +30,7 @@ def contender(
 
 
 @given(st.lists(st.tuples(few, few, few), max_size=12))
-def test_the_frontier_is_what_nobody_dominates(costs: list[Costs]) -> None:
+def test_the_frontier_is_every_entry_that_none_dominates(costs: list[Costs]) -> None:
     named = {str(place): cost for place, cost in enumerate(costs)}
     undominated = {
         name
@@ -108,7 +108,7 @@ def test_ranks_are_those_of_scipy(scores: list[float]) -> None:
     ).tolist()
 
 
-def test_on_a_track_for_tuning_only_the_frontier_is_told() -> None:
+def test_a_track_for_tuning_reports_only_the_frontier() -> None:
     found = placements(
         [contender("a", 0.9, kept_bytes=10), contender("b", 0.8, kept_bytes=20)], ranked=False, banded=True
     )

@@ -28,7 +28,7 @@ def test_queued_runs_are_cancelled_at_once(scenario: Scenario) -> None:
     assert scenario.try_claim() is None
 
 
-def test_a_running_run_is_asked_to_stop_and_cancelled_when_it_has(scenario: Scenario) -> None:
+def test_a_running_run_is_cancelled_once_it_has_stopped(scenario: Scenario) -> None:
     job_id = scenario.submit(scenario.spec(seeds=(1, 2)))
     claim = scenario.claim()
     job = scenario.cancel(job_id)

@@ -79,7 +79,7 @@ def test_a_run_in_back_off_waits(scenario: Scenario) -> None:
     assert (second.run_id, second.attempt, second.previous_attempts) == (first.run_id, 2, (1,))
 
 
-def test_a_spec_this_software_cannot_read_fails_and_stops_nobody(scenario: Scenario) -> None:
+def test_an_unreadable_spec_fails_and_stops_no_other_run(scenario: Scenario) -> None:
     job_id = scenario.submit(scenario.spec(seeds=(1, 2)))
     with scenario.database.transaction() as session:
         session.execute(

@@ -145,7 +145,7 @@ def test_a_drained_run_is_not_charged_and_goes_on_at_once(scenario: Scenario, cl
     assert scenario.lose(claim) is RunState.queued
 
 
-def test_a_worker_cannot_cancel_what_nobody_asked_to_cancel(scenario: Scenario, claim: runs.Claim) -> None:
+def test_a_worker_cannot_cancel_a_run_without_a_request(scenario: Scenario, claim: runs.Claim) -> None:
     with pytest.raises(ValueError, match="no cancellation of run_"):
         scenario.fail(claim, FailureClass.cancelled)
     assert scenario.run(claim.run_id).state is RunState.running

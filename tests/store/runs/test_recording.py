@@ -87,7 +87,7 @@ def test_events_tell_the_story_in_order(scenario: Scenario, claim: runs.Claim) -
     assert {event.payload["attempt"] for event in events[1:]} == {1}
 
 
-def test_the_same_result_told_again_changes_nothing(scenario: Scenario, claim: runs.Claim) -> None:
+def test_recording_the_same_result_again_changes_nothing(scenario: Scenario, claim: runs.Claim) -> None:
     scenario.start(claim)
     scenario.evaluate(claim, 0)
     before = scenario.count(Event), scenario.count(TaskResult)

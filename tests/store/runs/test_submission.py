@@ -27,7 +27,7 @@ def test_a_job_has_one_queued_run_for_each_seed_claimed_in_their_order(scenario:
     assert [scenario.claim().spec.seed for _ in range(3)] == [7, 3, 5]
 
 
-def test_the_first_event_tells_what_was_asked_for(scenario: Scenario) -> None:
+def test_the_first_event_lists_the_submitted_runs(scenario: Scenario) -> None:
     job_id = scenario.submit(scenario.spec(seeds=(1, 2)))
     (event,) = scenario.events(job_id)
     assert (event.sequence, event.kind, event.run_id) == (1, "job_submitted", None)
@@ -76,7 +76,7 @@ def test_sharing_a_queued_run_raises_its_priority_and_never_lowers_it(scenario: 
     assert job.links[0].run.priority == 5
 
 
-def test_force_executes_anew(scenario: Scenario) -> None:
+def test_force_executes_finished_runs_again(scenario: Scenario) -> None:
     scenario.submit(scenario.spec(seeds=(1,)))
     scenario.complete_all()
     forced = [scenario.submit(scenario.spec(seeds=(1,)), force=True) for _ in range(2)]
@@ -105,7 +105,7 @@ def test_a_run_about_to_be_cancelled_is_not_shared(scenario: Scenario) -> None:
     [({}, {"engine_version": "2"}), ({}, {"dataset_fingerprint": "a" * 64}), ({"temperature": 3.0}, {})],
     ids=["another engine", "other data", "another recipe"],
 )
-def test_what_changes_a_result_is_executed_anew(
+def test_a_change_that_affects_results_needs_a_new_run(
     scenario: Scenario, recipe: dict[str, object], options: dict[str, object]
 ) -> None:
     scenario.submit(scenario.spec(seeds=(1,)))
