@@ -213,8 +213,8 @@ def crop_boxes(
 ) -> Boxes:
     """Top, left, height and width (B,) of random parts.
 
-    The area is uniform in 8 … 100 %, the log of the ratio uniform in ±log 4/3. After ten misfits the part is the
-    whole image.
+    The area is uniform in 8 … 100 %, the log of the ratio uniform in ±log 4/3. After ten misfits the part
+    is the whole image.
     """
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

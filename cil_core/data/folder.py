@@ -94,6 +94,25 @@ def register(
         raise DataError(
             f"{path} has images of {len(class_names)} classes, not {preparation.classes}: {names}"
         )
+    source, notes = _prepared(name, found, class_names, preparation, background)
+    new = Registration(
+        path=str(path.resolve()),
+        split_file=str(split_file.resolve()) if split_file else None,
+        resize=preparation.size is not None,
+        class_names=class_names,
+        card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
+        background=_hexadecimal(background),
+        skipped=dict(sorted(found.skipped.items())),
+        converted=dict(sorted(notes.items())),
+    )
+    _save(name, new, source, data_root)
+    return new
+
+
+def _prepared(
+    name: str, found: Found, class_names: tuple[str, ...], preparation: Preparation, background: Colour
+) -> tuple[Source, Counter[str]]:
+    """The decoded images with their card, and how often each conversion was applied."""
     size = preparation.size or side(found.files["train"][0][0])
     notes: Counter[str] = Counter()
     arrays = _decoded(
@@ -108,19 +127,7 @@ def register(
     card = _card(name, preparation, arrays, class_names, size)
     if notes[TRANSPARENT]:
         card = card.model_copy(update={"background": _hexadecimal(background)})
-    source = Source(card, arrays)
-    new = Registration(
-        path=str(path.resolve()),
-        split_file=str(split_file.resolve()) if split_file else None,
-        resize=preparation.size is not None,
-        class_names=class_names,
-        card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
-        background=_hexadecimal(background),
-        skipped=dict(sorted(found.skipped.items())),
-        converted=dict(sorted(notes.items())),
-    )
-    _save(name, new, source, data_root)
-    return new
+    return Source(card, arrays), notes
 
 
 def load(name: str, data_root: Path) -> Source:

@@ -37,6 +37,40 @@ DatabaseUrl = Annotated[
         help="Of the service; by default that of `cil up` on --data-dir.",
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        help="Side in pixels to which all images are resized; without it they must all have one size."
+    ),
+]
+Augment = Annotated[
+    str,
+    typer.Option(
+        help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none."
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default."),
+]
+SplitFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table with the columns path, class, split (train or test), instead of train/ and test/."
+    ),
+]
+Classes = Annotated[
+    int | None, typer.Option(help="How many classes are expected; another number is refused.")
+]
+Background = Annotated[
+    str, typer.Option(help="Colour on which transparent pixels are placed, e.g. black or #8080ff.")
+]
+Pictures = Annotated[
+    Path,
+    typer.Argument(
+        help="Directory with train/<class>/ and test/<class>/, or where paths of the split file start."
+    ),
+]
 HERE = Path("var")
 
 
@@ -109,44 +143,17 @@ def fetch(
 @data.command()
 def add(
     name: Annotated[str, typer.Argument(help="Jobs will name the dataset folder:NAME.")],
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="Directory with train/<class>/ and test/<class>/, or where paths of the split file start."
-        ),
-    ],
+    path: Pictures,
     data_dir: DataDir = HERE,
     database: DatabaseUrl = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Side in pixels to which all images are resized; without it they must all have one size."
-        ),
-    ] = None,
+    size: Size = None,
     grey: Annotated[bool, typer.Option("--grey", help="One channel instead of three.")] = False,
-    augment: Annotated[
-        str,
-        typer.Option(
-            help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none."
-        ),
-    ] = "flip",
-    mean: Annotated[
-        str | None,
-        typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default."),
-    ] = None,
+    augment: Augment = "flip",
+    mean: Mean = None,
     std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    split_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table with the columns path, class, split (train or test), instead of train/ and test/."
-        ),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="How many classes are expected; another number is refused.")
-    ] = None,
-    background: Annotated[
-        str, typer.Option(help="Colour on which transparent pixels are placed, e.g. black or #8080ff.")
-    ] = "white",
+    split_file: SplitFile = None,
+    classes: Classes = None,
+    background: Background = "white",
     title: Annotated[str | None, typer.Option(help="By default the name.")] = None,
     citation: Annotated[str, typer.Option(help="Whose work the images are.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Under which terms they may be used.")] = "not stated",

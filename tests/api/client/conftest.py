@@ -175,12 +175,15 @@ def connected(served, monkeypatch: pytest.MonkeyPatch, cil: Callable[..., Outcom
     return cil
 
 
+ROOT = Path(__file__).parents[3]
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`cil` as a process in an empty directory and home; keyword arguments are its environment."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": os.environ["PYTHONPATH"]}
+        known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         return subprocess.run(
             [sys.executable, "-m", "api.client", *arguments],
             cwd=tmp_path,

@@ -13,7 +13,7 @@ from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
 from cil_core.spec.catalog import DatasetCard
 
-from .formats import Site
+from .formats import Site, draw
 
 CARD = DatasetCard(
     name="toy",
@@ -58,3 +58,22 @@ def site(tmp_path: Path) -> Iterator[Site]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three classes of JPEGs and PNGs: four for training, two for testing."""
+    directory = tmp_path / "pictures"
+    for label, name in enumerate(("ant", "bee", "cat")):
+        for split, count in (("train", 4), ("test", 2)):
+            for number in range(count):
+                draw(
+                    directory / split / name / f"{number}.{'png' if number % 2 else 'jpg'}",
+                    seed=100 * label + 10 * (split == "test") + number,
+                )
+    return directory
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    return tmp_path / "data"

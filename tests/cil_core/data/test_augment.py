@@ -15,7 +15,7 @@ from .conftest import CARD
 
 DRAWS = 4000
 SIGNIFICANCE = 1e-4
-"""Seeds are fixed, so a test passes always or never; a wrong distribution of this many draws has far smaller p-values."""
+"""Seeds are fixed, so a test always or never passes; a wrong distribution has far smaller p values."""
 
 
 def batched(token: str, image: Tensor, draws: int = DRAWS, seed: int = 1) -> Tensor:

@@ -46,10 +46,20 @@ class OneByOne(v2.AutoAugment):
 
 THEIRS = OneByOne()
 NAMES = {
-    "ShearY": "shear_y", "TranslateX": "translate_x", "TranslateY": "translate_y", "Rotate": "rotate", "Brightness": "brightness",
-    "Color": "color", "Contrast": "contrast", "Sharpness": "sharpness", "Posterize": "posterize", "Solarize": "solarize",
-    "AutoContrast": "autocontrast", "Equalize": "equalize", "Invert": "invert",
-}  # fmt: skip
+    "ShearY": "shear_y",
+    "TranslateX": "translate_x",
+    "TranslateY": "translate_y",
+    "Rotate": "rotate",
+    "Brightness": "brightness",
+    "Color": "color",
+    "Contrast": "contrast",
+    "Sharpness": "sharpness",
+    "Posterize": "posterize",
+    "Solarize": "solarize",
+    "AutoContrast": "autocontrast",
+    "Equalize": "equalize",
+    "Invert": "invert",
+}
 IMAGES = torch.stack([picture(size=32, seed=seed) for seed in range(6)])
 
 

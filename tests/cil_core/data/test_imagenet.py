@@ -90,7 +90,8 @@ def test_a_run_streams_it(data_root: Path) -> None:
 def test_a_directory_that_is_not_imagenet_is_refused_with_what_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"has 0 directories of classes, not 1000; ImageNet is not downloaded: get ILSVRC 2012 from image-net.org",
+        match=r"has 0 directories of classes, not 1000; ImageNet is not downloaded: "
+        r"get ILSVRC 2012 from image-net.org",
     ):
         load(tmp_path)
 

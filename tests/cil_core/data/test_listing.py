@@ -151,7 +151,7 @@ def test_what_earlier_versions_registered_is_listed_as_they_did(tree: Path, tmp_
     assert of(list_images(tree, as_before=True), "train", "ant") == ["1.png", "0.png"]
 
 
-# ---------------------------------------------------------------------------------------------------- split files
+# ------------------ split files
 
 ROWS = [(f"{split}/{name}/0.png", name, split) for split in ("train", "test") for name in ("ant", "bee")]
 

@@ -110,7 +110,8 @@ def tiny_imagenet_files() -> dict[str, bytes]:
         "tiny-imagenet-200/train/n02/images/n02_0.JPEG": picture(210),
         "tiny-imagenet-200/val/images/val_0.JPEG": picture(220),
         "tiny-imagenet-200/val/images/val_1.JPEG": picture(20),
-        "tiny-imagenet-200/val/val_annotations.txt": b"val_0.JPEG\tn02\t0\t0\t1\t1\nval_1.JPEG\tn01\t0\t0\t1\t1\n",
+        "tiny-imagenet-200/val/val_annotations.txt": b"val_0.JPEG\tn02\t0\t0\t1\t1\n"
+        b"val_1.JPEG\tn01\t0\t0\t1\t1\n",
     }
 
 

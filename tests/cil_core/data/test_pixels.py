@@ -127,9 +127,15 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, name: str
     upright = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     upright[: SIZE // 2, : SIZE // 3] = 255
     backwards = {
-        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: np.rot90(np.flipud(a), -1),
-        6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(np.flipud(a), 1), 8: lambda a: np.rot90(a, -1),
-    }[orientation]  # fmt: skip
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: np.rot90(np.flipud(a), -1),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(np.flipud(a), 1),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation]
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     lossless = {"lossless": True} if name == "x.webp" else {"quality": 100} if name == "x.avif" else {}

@@ -1,4 +1,4 @@
-"""The readers of published datasets, on small archives of the true formats: written here, served over HTTP, fetched as any other."""
+"""The readers of published datasets, on small archives of the true formats that are served over HTTP."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ from cil_core.spec.errors import DataError
 
 from .formats import Site, idx, md5, pixels, small, tarred, zipped
 
-# ---------------------------------------------------------------------------------------------------- CIFAR
+# ------------------ CIFAR
 
 
 def cifar_files(images: NDArray[np.uint8], labels: list[int]) -> dict[str, bytes]:
@@ -129,15 +129,17 @@ def test_the_real_cifar_has_its_published_address_and_checksum(
     assert archive.url.startswith("https://www.cs.toronto.edu/~kriz/cifar-10")
 
 
-# ---------------------------------------------------------------------------------------------------- IDX, MATLAB, raw bytes
+# ------------------ IDX, MATLAB, raw bytes
 
 
 def test_mnists_idx_files_are_read(site: Site, tmp_path: Path) -> None:
     train, test, labels = pixels(6, 28, 28), pixels(3, 28, 28), np.array([0, 1, 2], dtype=np.uint8)
     contents = {
-        "train-images-idx3-ubyte": idx(train), "train-labels-idx1-ubyte": idx(np.tile(labels, 2)),
-        "t10k-images-idx3-ubyte": idx(test), "t10k-labels-idx1-ubyte": idx(labels),
-    }  # fmt: skip
+        "train-images-idx3-ubyte": idx(train),
+        "train-labels-idx1-ubyte": idx(np.tile(labels, 2)),
+        "t10k-images-idx3-ubyte": idx(test),
+        "t10k-labels-idx1-ubyte": idx(labels),
+    }
 
     class Small(datasets.MNIST):
         mirrors = [site.url]
@@ -208,8 +210,12 @@ def test_svhns_matrices_are_read_and_its_ten_is_a_zero(site: Site, tmp_path: Pat
 def test_stl10s_columns_become_rows(site: Site, tmp_path: Path) -> None:
     train, test = pixels(3, 3, 96, 96), pixels(2, 3, 96, 96)
     files = {
-        "train_X.bin": train.tobytes(), "train_y.bin": bytes([1, 2, 1]), "test_X.bin": test.tobytes(), "test_y.bin": bytes([2, 1]), "unlabeled_X.bin": b"",
-    }  # fmt: skip
+        "train_X.bin": train.tobytes(),
+        "train_y.bin": bytes([1, 2, 1]),
+        "test_X.bin": test.tobytes(),
+        "test_y.bin": bytes([2, 1]),
+        "unlabeled_X.bin": b"",
+    }
 
     class Small(datasets.STL10):
         url = site.url + "stl10_binary.tar.gz"
