@@ -109,7 +109,7 @@ def test_a_job_is_cancelled_once(connected) -> None:
     assert json.loads(connected("cancel", job_id, "--json").out)["state"] == "cancelled"
     again = connected("cancel", job_id)
     assert again.code == 3
-    assert "ended already" in again.err
+    assert "already ended" in again.err
 
 
 def test_a_leaderboard_is_printed_in_every_form(connected, finished) -> None:
