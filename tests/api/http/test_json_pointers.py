@@ -53,7 +53,7 @@ BAD = {
     "a first task that does not fit": (
         changed("track/protocol/first", 11),
         "/track/protocol/first",
-        "digits has 10",
+        "digits has only 10",
     ),
     "an increment that does not fit": (
         changed("track/protocol/increment", 9),
