@@ -63,7 +63,7 @@ MUTATIONS = (
     Mutation(
         "a revoked job runs all the same: cancellation is a column",
         "store/runs/cancellation.py",
-        "_let_go(session, job_id, [run for run in runs if not run.state.is_terminal])",
+        "_withdraw(session, job_id, [run for run in runs if not run.state.is_terminal])",
         "pass",
         SERVICE + "test_a_run_cancelled_without_a_worker_never_runs",
     ),
