@@ -36,7 +36,6 @@ lint: setup   ## formatting, style, types, import contracts, generated documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/python -m cil_core.spec.fidelity --check
 	$(BIN)/pip check
 
 audit: setup  ## known vulnerabilities of what is pinned; asks a public advisory database, so it is not part of `make test`
@@ -47,9 +46,8 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup   ## write what documents quote from the code: settings, snippets
+docs: setup   ## write what documents show of the code: settings, fidelity, snippets
 	@$(BIN)/python docs/generate.py
-	@$(BIN)/python -m cil_core.spec.fidelity
 
 bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
 	@missed=; for each in engine methods loader precision service startup drain gpu; do \

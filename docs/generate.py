@@ -1,4 +1,4 @@
-"""Writes what documents show of the code: the settings table and quoted files.
+"""Writes what documents show of the code: the settings and fidelity tables, and quoted files.
 
     python docs/generate.py           write
     python docs/generate.py --check   exit with 1 if a document is out of date
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from api.settings import Settings
+from cil_core.spec import fidelity
 from workers.parent.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ def quoted(text: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Each generated document with its current text."""
-    pages = {ROOT / "docs" / "settings.md": settings_page()}
+    pages = {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "fidelity.md": fidelity.page()}
     return pages | {ROOT / name: quoted((ROOT / name).read_text()) for name in QUOTING}
 
 

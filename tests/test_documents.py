@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ def run(*command: str, cwd: Path) -> str:
 
 def test_generated_documents_are_current() -> None:
     run(sys.executable, "docs/generate.py", "--check", cwd=ROOT)
+
+
+def test_a_document_that_is_out_of_date_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys, tmp_path
+) -> None:
+    spec = spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    old = tmp_path / "fidelity.md"
+    old.write_text("# How closely")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "documents", lambda: {old: "# How closely each method follows its source"})
+    for arguments, code in ((["--check"], 1), ([], 0), (["--check"], 0)):
+        monkeypatch.setattr(sys, "argv", ["generate.py", *arguments])
+        assert generate.main() == code
+    assert "fidelity.md is out of date: run `make docs`" in capsys.readouterr().err
 
 
 @pytest.mark.slow
