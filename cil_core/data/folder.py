@@ -1,7 +1,6 @@
 """`folder:<name>`: an operator's own images, registered once and then as fixed as any published dataset.
 
-    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg     or a split file with the columns path, class, split
-    (train or test)
+    PATH/train/<class>/….jpg   PATH/test/<class>/….jpg     or a split file: path, class, train or test
 
 Decisions:
     * Registering decodes every file and states class count, size, normalisation and augmentation on a card

@@ -105,8 +105,9 @@ class FOSTER(Method):
     def augmented(self, data: Any) -> ArrayDataset:
         """With AutoAugment and Cutout, if the recipe wants them."""
         images: ArrayDataset = data
-        tokens = ("autoaugment", "cutout:16") if self.recipe.autoaugment else ()
-        return images.augmented_by(*images.transform.tokens, *tokens) if tokens else images
+        if not self.recipe.autoaugment:
+            return images
+        return images.augmented_by(*images.transform.tokens, "autoaugment", "cutout:16")
 
     def boosting_losses(self, batch: Batch, step: Step) -> Losses:
         """Logits alignment, feature enhancement, distillation."""

@@ -153,9 +153,7 @@ class Town:
         if chance < 0.04:  # dies
             return True
         if chance < 0.08:
-            time.sleep(
-                1.5 * LEASE.total_seconds()
-            )  # stalls past its lease, and goes on as if nothing had happened
+            time.sleep(1.5 * LEASE.total_seconds())  # stalls past its lease, then continues
         elif chance < 0.12:
             self.scenario.release(claim)
             return True
