@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
+from cil_core.learning.phase import Batch, Losses, ParameterGroup, Phase, Step, Task
 from cil_core.learning.seeding import Randomness
 from cil_core.spec.errors import Diverged
 from cil_core.spec.schedule import Schedule
@@ -54,7 +54,7 @@ def train(phase: Phase, task: Task, randomness: Randomness, number: int = 0) -> 
     for epoch in range(schedule.epochs):
         lr = schedule.lr_at(epoch)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_factor"]
         phase.model.train()
         generator = randomness.on_device("batches", task.index, number, epoch)
         totals: dict[str, Tensor] = {}
@@ -75,23 +75,29 @@ def make_optimizer(phase: Phase) -> torch.optim.Optimizer:
     Raises:
         ValueError: if the phase has no parameter to train.
     """
+    extra = [ParameterGroup(phase.undecayed, weight_decay=0.0), *phase.groups]
+    others = [list(group.params) for group in extra]
+    taken = {parameter for params in others for parameter in params}
     params = (
         list(phase.params)
         if phase.params is not None
-        else [p for p in phase.model.parameters() if p.requires_grad]
+        else [p for p in phase.model.parameters() if p.requires_grad and p not in taken]
     )
-    if not params:
+    if not params and not taken:
         raise ValueError(f"phase {phase.name!r} has no parameter to train")
-    groups: list[dict[str, Any]] = [{"params": params}]
-    undecayed = list(phase.undecayed)
-    if undecayed:
-        groups.append({"params": undecayed, "weight_decay": 0.0})
+    groups: list[dict[str, Any]] = [{"params": params, "lr_factor": 1.0}] if params else []
+    for group, members in zip(extra, others, strict=True):
+        decay = phase.schedule.weight_decay if group.weight_decay is None else group.weight_decay
+        if members:
+            groups.append({"params": members, "lr_factor": group.lr_factor, "weight_decay": decay})
     return _optimizer(phase.schedule, groups)
 
 
 def _optimizer(schedule: Schedule, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if schedule.optimizer == "adam":
         return torch.optim.Adam(params, lr=schedule.lr, weight_decay=schedule.weight_decay)
+    if schedule.optimizer == "adamw":
+        return torch.optim.AdamW(params, lr=schedule.lr, weight_decay=schedule.weight_decay)
     return torch.optim.SGD(
         params, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
     )
@@ -103,6 +109,9 @@ def _step(phase: Phase, optimizer: torch.optim.Optimizer, batch: Batch, step: St
     torch.stack(list(losses.values())).sum().backward()
     if phase.after_backward:
         phase.after_backward(batch, step)
+    if phase.schedule.clip_norm:
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, phase.schedule.clip_norm)
     optimizer.step()
     if phase.after_step:
         phase.after_step(batch, step)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cil_core.data.arrays import ArrayDataset, Batch
 from cil_core.spec.schedule import Schedule
 
-__all__ = ["Batch", "Losses", "Phase", "Step", "Task", "TrainingData"]
+__all__ = ["Batch", "Losses", "ParameterGroup", "Phase", "Step", "Task", "TrainingData"]
 
 Losses = dict[str, Tensor]
 """Named, weighted scalar terms; their sum is minimised."""
@@ -88,6 +88,21 @@ class TrainingData(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ParameterGroup:
+    """Parameters with a learning rate and a weight decay of their own.
+
+    Args:
+        params: what the optimiser updates.
+        lr_factor: multiplies the schedule's learning rate in every epoch.
+        weight_decay: replaces the schedule's; None keeps it.
+    """
+
+    params: Iterable[nn.Parameter]
+    lr_factor: float = 1.0
+    weight_decay: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """One optimisation run inside a task.
@@ -98,8 +113,10 @@ class Phase:
         loss: the terms of the objective for one batch.
         schedule: epochs, batch size, optimiser, learning-rate curve.
         model: the module that is put into training mode.
-        params: what the optimiser updates; by default the parameters of `model` that require gradients.
+        params: what the optimiser updates; by default the parameters of `model` that require gradients and
+            are in no other group.
         undecayed: further parameters that it updates, without weight decay.
+        groups: further parameters that it updates, each group with its own rate and weight decay.
         after_backward: called before every optimiser step, for gradient surgery.
         after_step: called after every optimiser step, for constraints and records.
     """
@@ -111,5 +128,6 @@ class Phase:
     model: nn.Module
     params: Iterable[nn.Parameter] | None = None
     undecayed: Iterable[nn.Parameter] = ()
+    groups: Iterable[ParameterGroup] = ()
     after_backward: Callable[[Batch, Step], None] | None = None
     after_step: Callable[[Batch, Step], None] | None = None

@@ -1,5 +1,7 @@
 """`Frozen`, the base of values that cross a process boundary; `Submitted`, of what users write; and `Line`.
 
+`Before` marks fields that were added after values were stored.
+
 Decisions:
     * `Frozen` is immutable, refuses unknown fields, NaN and infinity, and has one canonical JSON form: equal
       values have equal hashes.
@@ -14,6 +16,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -61,6 +64,26 @@ class Submitted(BaseModel):
         schema = handler(source)
         _refuse_conversions(schema)
         return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The value that held before a field existed; pass it to `Field(exclude_if=…)`."""
+
+    value: Any
+
+    def __call__(self, value: Any) -> bool:
+        """Whether the JSON leaves `value` out."""
+        return bool(value == self.value)
+
+
+def values_before_fields(model: type[BaseModel]) -> dict[str, Any]:
+    """By field, the value that held before it existed; fields that always existed are missing."""
+    return {
+        name: field.exclude_if.value
+        for name, field in model.model_fields.items()
+        if isinstance(field.exclude_if, Before)
+    }
 
 
 def canonical_json(value: Any) -> str:

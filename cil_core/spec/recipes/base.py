@@ -19,13 +19,12 @@ Decisions:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import to_jsonable_python
 
-from cil_core.spec.base import Frozen, Submitted
+from cil_core.spec.base import Frozen, Submitted, values_before_fields
 from cil_core.spec.catalog import BACKBONES, BackboneCard, DatasetCard
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.schedule import Schedule
@@ -71,17 +70,6 @@ SURVEY_FIRST_TASK = Schedule(epochs=200, lr=0.1, curve="cosine", weight_decay=5e
 
 SMALL = Schedule(epochs=20, batch_size=32, lr=0.05, milestones=(12, 17), weight_decay=5e-4)
 """For datasets of a few thousand small images, such as digits: a few hundred steps a task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """The value that held before a field existed; pass it to `Field(exclude_if=…)`."""
-
-    value: Any
-
-    def __call__(self, value: Any) -> bool:
-        """Whether the JSON leaves `value` out."""
-        return bool(value == self.value)
 
 
 class Recipe(Submitted, Frozen):
@@ -133,7 +121,7 @@ class Recipe(Submitted, Frozen):
             for name, field in cls.model_fields.items()
             if isinstance(field.default, Schedule)
         }
-        later = cls._values_before_fields()
+        later = values_before_fields(cls)
         if later and cls.model_fields.keys() - later.keys() <= values.keys():
             base |= later
         if "preset" in values:
@@ -147,17 +135,8 @@ class Recipe(Submitted, Frozen):
         given = {name: value for name, value in values.items() if name != "preset"}
         for name, value in given.items():
             if isinstance(value, dict) and isinstance(base.get(name), Schedule):
-                given[name] = {**base[name].model_dump(), **value}
+                given[name] = base[name].completed(value)
         return {**base, **given}
-
-    @classmethod
-    def _values_before_fields(cls) -> dict[str, Any]:
-        """By field, the value that held before it existed; fields that always existed are missing."""
-        return {
-            name: field.exclude_if.value
-            for name, field in cls.model_fields.items()
-            if isinstance(field.exclude_if, Before)
-        }
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -201,7 +180,11 @@ class Recipe(Submitted, Frozen):
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON, those included that the canonical form leaves out."""
-        return {name: to_jsonable_python(getattr(self, name)) for name in type(self).model_fields}
+        return {
+            name: to_jsonable_python(value.values() if isinstance(value, Schedule) else value)
+            for name in type(self).model_fields
+            for value in (getattr(self, name),)
+        }
 
     def backbone_on(self, backbone: str) -> str:
         """The backbone on a track that names `backbone`; a cosine head gets the one without final ReLU."""

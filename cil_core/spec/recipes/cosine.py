@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from cil_core.spec.base import Before
 from cil_core.spec.catalog import BackboneCard, DatasetCard
-from cil_core.spec.recipes.base import SMALL, Before, Citation, Recipe
+from cil_core.spec.recipes.base import SMALL, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 REBALANCING = Schedule(epochs=160, milestones=(80, 120), weight_decay=5e-4)

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cil_core.spec.recipes.base import FIRST_TASK, SMALL, SURVEY_FIRST_TASK, Before, Citation, Recipe
+from cil_core.spec.base import Before
+from cil_core.spec.recipes.base import FIRST_TASK, SMALL, SURVEY_FIRST_TASK, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 LONG = Schedule(epochs=250, milestones=(100, 150, 200), weight_decay=2e-4)

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cil_core.spec.recipes.base import SMALL, SURVEY_FIRST_TASK, Before, Citation, Recipe
+from cil_core.spec.base import Before
+from cil_core.spec.recipes.base import SMALL, SURVEY_FIRST_TASK, Citation, Recipe
 from cil_core.spec.schedule import Schedule
 
 ONE_PASS = Schedule(epochs=1, batch_size=10, lr=0.1, momentum=0.0, weight_decay=0.0)

@@ -34,6 +34,12 @@ def test_a_recipe_comes_back_from_its_json(kind: type[base.Recipe]) -> None:
     assert ANY.validate_json(recipe.canonical_json()).digest() == recipe.digest()
 
 
+def test_a_newer_option_of_a_schedule_is_a_change_and_comes_back() -> None:
+    recipe = read(name="finetune", later_tasks={"clip_norm": 2.0})
+    assert recipe.changes() == ["later_tasks.clip_norm=2.0"]
+    assert ANY.validate_json(recipe.canonical_json()) == recipe
+
+
 @EVERY
 def test_a_recipe_can_be_shown(kind: type[base.Recipe]) -> None:
     assert kind.title
