@@ -74,7 +74,7 @@ class Schedule(Submitted, Frozen):
         gt=0,
         le=1e6,
         exclude_if=Before(None),
-        description="The largest norm of the gradient of all trained parameters; longer ones are scaled down. "
+        description="The largest norm of the gradient of all trained parameters; longer ones are scaled. "
         "None clips nothing.",
     )
 
