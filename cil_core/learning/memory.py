@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cil_core.data.arrays import ArrayDataset
+from cil_core.data.arrays import ArrayDataset, Batch
 from cil_core.data.augment import Transform
 from cil_core.learning.selection import SELECTIONS
 
@@ -52,6 +52,12 @@ class Memory(nn.Module):
             torch.nonzero(self.labels == label).flatten()[:quota] for label in self.labels.unique().tolist()
         ]
         return self.data.select(torch.cat(kept)) if kept else self.data
+
+    def draw(self, count: int, generator: torch.Generator) -> Batch:
+        """At most `count` random exemplars, drawn without replacement and augmented by `generator`."""
+        index = torch.randperm(len(self), generator=generator, device=generator.device)[:count]
+        raw = self.images[index]
+        return Batch(self.transform.train(raw, generator), self.labels[index], index, raw)
 
     def replace(self, data: ArrayDataset) -> None:
         """Replace the exemplars by a copy of `data`, in its order."""

@@ -1,6 +1,6 @@
 """`Reservoir`: an online memory that is always a uniform sample of all images offered to it (Vitter 1985).
 
-Each image is stored with the logits recorded when it was offered (DER++).
+Each image may be stored with the logits recorded when it was offered (DER++).
 
 Decisions:
     * Images and labels live in the method's `Memory`; this module adds the logits and the count of offers,
@@ -50,7 +50,12 @@ class Reservoir(nn.Module):
         self.register_buffer("offered", torch.zeros((), dtype=torch.long))
 
     def offer(
-        self, memory: Memory, data: ArrayDataset, logits: Tensor, places: int, generator: torch.Generator
+        self,
+        memory: Memory,
+        data: ArrayDataset,
+        logits: Tensor | None,
+        places: int,
+        generator: torch.Generator,
     ) -> None:
         """Offer images to the memory one by one.
 
@@ -60,22 +65,23 @@ class Reservoir(nn.Module):
         Args:
             memory: changed.
             data: the images.
-            logits: of these images, (B, n); n never decreases.
+            logits: of these images, (B, n); n never decreases. None stores no logits, and must do so always.
             places: number of places; see `capacity`.
             generator: a CPU generator.
         """
         chosen = self._places(len(data), len(memory), places, generator)
         if not chosen:
             return
-        here = torch.tensor(list(chosen), device=logits.device)
-        source = torch.tensor(list(chosen.values()), device=logits.device)
-        size = max(len(memory), max(chosen) + 1)
         kept = memory.data
+        here = torch.tensor(list(chosen), device=kept.labels.device)
+        source = torch.tensor(list(chosen.values()), device=kept.labels.device)
+        size = max(len(memory), max(chosen) + 1)
         images, labels = _extended(kept.images, size), _extended(kept.labels, size)
-        self.logits = _extended(self.logits, size, logits.shape[1])
-        self.widths = _extended(self.widths, size)
         images[here], labels[here] = data.select(source).pixels(), data.labels[source]
-        self.logits[here], self.widths[here] = logits[source], logits.shape[1]
+        if logits is not None:
+            self.logits = _extended(self.logits, size, logits.shape[1])
+            self.widths = _extended(self.widths, size)
+            self.logits[here], self.widths[here] = logits[source], logits.shape[1]
         memory.replace(ArrayDataset(images, labels, data.transform))
 
     def _places(self, offers: int, filled: int, places: int, generator: torch.Generator) -> dict[int, int]:

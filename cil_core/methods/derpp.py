@@ -55,8 +55,8 @@ class DERpp(Method):
 
     def rehearse(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Places of at most `count` stored images, drawn without replacement and augmented; their logits."""
-        drawn = torch.randperm(len(self.memory), generator=generator, device=generator.device)[:count]
-        return drawn, self.net(self.transform.train(self.memory.images[drawn], generator)).logits
+        drawn = self.memory.draw(count, generator)
+        return drawn.index, self.net(drawn.x).logits
 
     def record(self, batch: Batch, step: Step) -> None:
         """After the step: offer the batch to the reservoir."""
