@@ -67,6 +67,11 @@ class Importance(nn.Module):
                 total[: len(self.get(name))].add_(self.get(name))
             self.register_buffer(_key(name), total)
 
+    def limit(self, largest: float) -> None:
+        """F ← min(F, largest)."""
+        for value in self.buffers():
+            value.clamp_(max=largest)
+
     def penalty(self, model: nn.Module, anchor: nn.Module) -> Tensor:
         """The penalty (1/2) Σ F_i (θ_i − θ*_i)², a scalar.
 
@@ -84,6 +89,18 @@ class Importance(nn.Module):
             for name, parameter in known
         ]
         return torch.stack(terms).sum() / 2
+
+    @torch.no_grad()
+    def pull(self, model: nn.Module, anchor: nn.Module) -> dict[str, Tensor]:
+        """The gradient of `penalty` with respect to θ, F_i (θ_i − θ*_i), by parameter name; 0 on new rows."""
+        fixed = dict(anchor.named_parameters())
+        pulls = {}
+        for name, parameter in model.named_parameters():
+            if self._knows(name):
+                rows = len(self.get(name))
+                pulls[name] = torch.zeros_like(parameter)
+                pulls[name][:rows] = self.get(name) * (parameter[:rows] - fixed[name][:rows])
+        return pulls
 
     def _knows(self, name: str) -> bool:
         return _key(name) in self._buffers

@@ -24,6 +24,10 @@ COIL = "MM21-Coil f4ebcc1"
 PASS = "CVPR21_PASS 8b79993"  # noqa: S105 - a method's name
 FETRIL = "FeTrIL e3b139c"
 ACIL = "Analytic-continual-learning 0afd6bf"
+MAS = "MAS-Memory-Aware-Synapses c3e6a85"
+FACIL = "FACIL e09d2c8"
+AML = "AML 7c92936"
+SSIL = "SS-IL-Official 8c32381"
 PAPER = "the paper"
 OURS = "this project"
 
@@ -80,6 +84,30 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "pycil": Evidence(source=PYCIL, compared="Read and run: penalty and Fisher of one batch agree."),
         "survey": _survey(),
     },
+    "mas": {
+        "default": Evidence(
+            source=PAPER,
+            compared="The definition of Ω; strength and merge from the official code. Paper not read.",
+            differs="Schedules are those of EWC in PyCIL.",
+        ),
+        "batch": Evidence(
+            source=f"{MAS}; {FACIL} has the same estimate of ‖z‖",
+            compared="Read: the gradient of a batch, its absolute value, the penalty.",
+            differs="Evaluation mode, bound, L2 weight decay and the schedules, as stated above.",
+        ),
+        "unbounded": Evidence(
+            source=f"{MAS}, {FACIL}",
+            compared="Read: neither code bounds Ω.",
+            differs="Ω per image and the schedules, as stated above.",
+        ),
+    },
+    "si": {
+        "default": Evidence(
+            source=FACIL,
+            compared="Read: path integral, importance and penalty.",
+            differs="Schedules are those of EWC in PyCIL.",
+        )
+    },
     "gem": {
         "default": Evidence(source=PYCIL, compared="Read and run: losses and projected gradients agree."),
         "paper": Evidence(source=GEM, compared=READ, differs="Exemplars are herded, not the last ones seen."),
@@ -90,6 +118,26 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "paper": Evidence(source=PAPER, compared="The single pass; the paper's code was not read."),
     },
     "derpp": {"default": Evidence(source=MAMMOTH, compared="Read: loss, reservoir and schedule.")},
+    "er-ace": {
+        "default": Evidence(
+            source=f"{MAMMOTH}, {AML}",
+            compared="Read: both losses, reservoir and order of steps.",
+            differs="Schedule of DER++ in mammoth.",
+        ),
+        "online": Evidence(
+            source=MAMMOTH,
+            compared="Read: the single pass over CIFAR-10.",
+            differs="Backbone, head and normalisation, as stated above.",
+        ),
+    },
+    "ss-il": {
+        "default": Evidence(
+            source=SSIL,
+            compared="Read: both losses and the sizes of batches.",
+            differs="Schedules are those of replay in PyCIL.",
+        ),
+        "imagenet": Evidence(source=SSIL, compared="Read: the schedule for ImageNet-1000."),
+    },
     "icarl": {
         "default": Evidence(source=PYCIL, compared=RUN),
         "paper": Evidence(source=ICARL, compared="Read: loss, schedule, herding and class means."),

@@ -16,9 +16,11 @@ from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayR
 from cil_core.spec.recipes.boosting import FOSTERRecipe
 from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
+from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
+from cil_core.spec.recipes.rehearsal import ERACERecipe, SSILRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (
     FinetuneRecipe,
@@ -26,9 +28,13 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     ReplayRecipe,
     LwFRecipe,
     EWCRecipe,
+    MASRecipe,
+    SIRecipe,
     GEMRecipe,
     AGEMRecipe,
     DERppRecipe,
+    ERACERecipe,
+    SSILRecipe,
     ICaRLRecipe,
     BiCRecipe,
     WARecipe,
@@ -62,6 +68,7 @@ __all__ = [
     "DERRecipe",
     "DERWARecipe",
     "DERppRecipe",
+    "ERACERecipe",
     "EWCRecipe",
     "FOSTERRecipe",
     "FeTrILRecipe",
@@ -70,11 +77,14 @@ __all__ = [
     "ICaRLRecipe",
     "JointRecipe",
     "LwFRecipe",
+    "MASRecipe",
     "MEMORecipe",
     "PASSRecipe",
     "PODNetRecipe",
     "Recipe",
     "ReplayRecipe",
+    "SIRecipe",
+    "SSILRecipe",
     "SimpleCILRecipe",
     "UCIRRecipe",
     "WARecipe",
