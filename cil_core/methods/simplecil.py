@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import torch
-from torch import Tensor
 
-from cil_core.learning.method import Method
-from cil_core.learning.phase import Phase, Task
+from cil_core.data.features import FeatureDataset
+from cil_core.learning.frozen import FrozenBackbone
+from cil_core.learning.phase import Task
 from cil_core.learning.prototypes import mean_features
 from cil_core.nets.backbones import Backbone
 from cil_core.nets.heads import CosineHead
@@ -16,7 +14,7 @@ from cil_core.nets.incremental import IncrementalNet, freeze
 from cil_core.spec.recipes import SimpleCILRecipe
 
 
-class SimpleCIL(Method):
+class SimpleCIL(FrozenBackbone):
     """Trains extractor and cosine head on the first task; then all rows are mean features of their classes.
 
     Paper: with a pre-trained extractor nothing is trained at all; so it is on a pretrained track.
@@ -31,21 +29,15 @@ class SimpleCIL(Method):
         """A backbone with a cosine head."""
         return IncrementalNet(backbone, CosineHead(backbone.feature_dim))
 
-    def learn(self, task: Task) -> Iterator[Phase]:
-        """The first task's training, unless the extractor is pre-trained; later nothing."""
-        if task.is_first and self.context.weights is None:
-            yield self.standard_phase(task)
-
-    def consolidate(self, task: Task) -> None:
-        """Overwrite the new rows by class means, and freeze everything."""
-        means = mean_features(self.raw_features(task.train), task.train.labels, task.known, task.seen)
+    def absorb(self, task: Task, data: FeatureDataset) -> None:
+        """Overwrite the new rows by class means."""
         with torch.no_grad():
-            self.net.head.weight[task.known :] = means
-        freeze(self.net)
+            self.net.head.weight[task.known :] = mean_features(
+                data.features, data.labels, task.known, task.seen
+            )
 
-    def match_structure(self, state: Mapping[str, Tensor]) -> None:
-        """After a checkpoint nothing is trained."""
-        super().match_structure(state)
+    def settle(self) -> None:
+        """Freeze the whole network: nothing is trained from here on."""
         freeze(self.net)
 
 
