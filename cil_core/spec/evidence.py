@@ -23,6 +23,7 @@ MEMO = "ICLR23-MEMO d261c11"
 COIL = "MM21-Coil f4ebcc1"
 PASS = "CVPR21_PASS 8b79993"  # noqa: S105 - a method's name
 FETRIL = "FeTrIL e3b139c"
+RANPAC = "RanPAC 012927f"
 ACIL = "Analytic-continual-learning 0afd6bf"
 MAS = "MAS-Memory-Aware-Synapses c3e6a85"
 FACIL = "FACIL e09d2c8"
@@ -240,6 +241,13 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             compared="Read and run: losses and gradients agree without the random prototypes.",
             differs="Number of prototypes per step and backbone, as stated above.",
         ),
+    },
+    "ranpac": {
+        "default": Evidence(
+            source=RANPAC, compared="Read: projection, sums, choice of the ridge and linear head."
+        ),
+        "compact": Evidence(source=OURS, compared="The default with 32 MB of sums instead of 800."),
+        "no-projection": Evidence(source=RANPAC, compared="Read: the ablation without a projection."),
     },
 }
 """By method and preset; presets named `small…` are ours and follow no source."""

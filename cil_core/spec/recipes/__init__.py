@@ -11,6 +11,7 @@ from typing import Annotated, Union
 from pydantic import Field
 
 from cil_core.spec.recipes import base
+from cil_core.spec.recipes.analytic import RanPACRecipe
 from cil_core.spec.recipes.base import Citation
 from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
 from cil_core.spec.recipes.boosting import FOSTERRecipe
@@ -49,6 +50,7 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     FeTrILRecipe,
     ACILRecipe,
     PASSRecipe,
+    RanPACRecipe,
 )
 """Every method, in the order in which the catalogue lists them."""
 
@@ -81,6 +83,7 @@ __all__ = [
     "MEMORecipe",
     "PASSRecipe",
     "PODNetRecipe",
+    "RanPACRecipe",
     "Recipe",
     "ReplayRecipe",
     "SIRecipe",

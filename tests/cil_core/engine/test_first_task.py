@@ -47,12 +47,15 @@ PLAIN = sorted(
 
 
 def test_several_methods_start_alike() -> None:
-    assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa"} <= set(PLAIN)
+    assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa", "ranpac"} <= set(PLAIN)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
-    fields: dict[str, object] = {"wa": {"clip_weights": False, "bias": True}}.get(name, {})
+    fields: dict[str, object] = {
+        "wa": {"clip_weights": False, "bias": True},
+        "ranpac": {"expansion": 100},
+    }.get(name, {})
     other = "finetune" if name != "finetune" else "replay"
     assert not was_shared(events_of(other, tmp_path))
     taken = events_of(name, tmp_path, **fields)

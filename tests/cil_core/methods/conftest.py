@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -47,6 +48,11 @@ class Walk:
         self.bounds = tuple(accumulate(context.task_sizes, initial=0))
         self.randomness = context.randomness
         self.method: Any = create(self.recipe, context)
+
+    def with_weights(self) -> Walk:
+        """The same walk on a track that brings weights: the backbone's own, drawn ones."""
+        self.method.context = dataclasses.replace(self.method.context, weights=Path("/brought/by/the/track"))
+        return self
 
     def task(self, index: int) -> Task:
         return Task(index, self.bounds[: index + 2], self.stream[index].train)
