@@ -21,7 +21,7 @@ from cil_core.data import prepared
 from cil_core.data.download import Archive, Progress, download
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
-from cil_core.spec.data_root import arrays_directory, is_local
+from cil_core.spec.data_root import arrays_directory, files_directory, is_local
 from cil_core.spec.errors import DataError
 
 Split = tuple[Tensor, Tensor]
@@ -69,7 +69,7 @@ class Published:
         Raises:
             DataError: a host cannot be reached, or a file is damaged.
         """
-        root, arrays = data_root / card.name, arrays_directory(card.name, data_root)
+        root, arrays = files_directory(card.name, data_root), arrays_directory(card.name, data_root)
         with prepared.lock(arrays):
             if is_local(card.name, data_root):
                 return

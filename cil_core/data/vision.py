@@ -198,6 +198,7 @@ def _photographs(samples: Iterable[tuple[Path, int]], card: DatasetCard) -> tupl
 PUBLISHED: dict[str, Published] = {
     "cifar10": cifar(datasets.CIFAR10),
     "cifar100": cifar(datasets.CIFAR100),
+    "cifar224": cifar(datasets.CIFAR100),
     "mnist": mnist(datasets.MNIST),
     "fashion_mnist": mnist(datasets.FashionMNIST),
     "kmnist": mnist(datasets.KMNIST),

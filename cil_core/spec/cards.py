@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from cil_core.spec.base import Frozen
+from cil_core.spec.pixels import Pixels
 
 
 class ClassRow(Frozen):
@@ -30,8 +31,8 @@ class DatasetCard(Frozen):
     size: int = Field(ge=4, description="Height and width in pixels, as the network sees them.")
     stored: int | None = Field(
         default=None,
-        description="Height and width in pixels as images are kept, where they are kept larger: training "
-        "crops them at random, testing around the centre.",
+        description="Height and width in pixels as images are kept, where it differs: training crops larger "
+        "ones at random, testing around the centre; smaller ones need pre-trained weights.",
     )
     train_images: int
     test_images: int
@@ -65,6 +66,12 @@ class DatasetCard(Frozen):
         exclude_if=_is_unknown,
         description="Colour on which transparent pixels were placed, if images have any.",
     )
+    pixels: Pixels | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="How images become inputs of pre-trained weights; `size` and `stored` then say what the "
+        "network sees and what is kept.",
+    )
     warnings: tuple[str, ...] | None = Field(
         default=None,
         exclude_if=_is_unknown,
@@ -95,8 +102,12 @@ class DatasetCard(Frozen):
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of one image as an exemplar: uint8, height × width × channels, as the network sees it."""
-        return self.size * self.size * self.channels
+        """Bytes of one image as an exemplar: uint8, height × width × channels.
+
+        The side is what the network sees, or what is stored where that is less.
+        """
+        side = min(self.size, self.stored or self.size)
+        return side * side * self.channels
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -121,6 +132,9 @@ class BackboneCard(Frozen):
     )
     pretrained: tuple[str, ...] = Field(
         default=(), description="Published weights that a track may start from."
+    )
+    only_pretrained: bool = Field(
+        default=False, description="Whether a track has to name published weights of it."
     )
     stages: int = Field(description="Stages whose outputs can be distilled; 0 if it has none.")
     splittable: bool = Field(

@@ -1,14 +1,17 @@
-"""The built-in datasets and backbones.
+"""The built-in datasets; beside them, the built-in backbones and weights of two other modules.
 
 `cil_core.data` loads datasets and `cil_core.nets` builds backbones; a test checks that cards and code agree.
 """
 
 from __future__ import annotations
 
+from cil_core.spec.backbone_cards import BACKBONES
 from cil_core.spec.cards import BackboneCard, ClassRow, DatasetCard
 from cil_core.spec.dataset_classes import CLASSES
+from cil_core.spec.weights import WeightsCard
+from cil_core.spec.weights_cards import WEIGHTS
 
-__all__ = ["BACKBONES", "DATASETS", "BackboneCard", "ClassRow", "DatasetCard"]
+__all__ = ["BACKBONES", "DATASETS", "WEIGHTS", "BackboneCard", "ClassRow", "DatasetCard", "WeightsCard"]
 
 _CIFAR = {
     "channels": 3,
@@ -74,6 +77,14 @@ DATASETS: dict[str, DatasetCard] = {
             mean=(0.5071, 0.4867, 0.4408),
             std=(0.2675, 0.2565, 0.2761),
             **_CIFAR,
+        ),
+        DatasetCard(
+            name="cifar224",
+            title="CIFAR-100 (for networks that see 224×224)",
+            classes=100,
+            mean=(0.5071, 0.4867, 0.4408),
+            std=(0.2675, 0.2565, 0.2761),
+            **{**_CIFAR, "size": 224, "stored": 32},
         ),
         DatasetCard(
             name="mnist",
@@ -232,84 +243,3 @@ DATASETS: dict[str, DatasetCard] = {
     )
 }
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""
-
-
-def _backbone(
-    name: str, title: str, plain: tuple[int, int], cosine: tuple[int, int], **fields: int
-) -> tuple[BackboneCard, BackboneCard]:
-    """A backbone and its variant for cosine heads, whose features have both signs.
-
-    Args:
-        name: of the plain backbone.
-        title: likewise.
-        plain: its parameters, in all and of the last stage.
-        cosine: those of the variant.
-        fields: the other fields of both cards.
-    """
-    card = BackboneCard(
-        name=name, title=title, parameters=plain[0], last_stage_parameters=plain[1], splittable=True, **fields
-    )
-    changes = {
-        "name": f"cosine_{name}",
-        "title": f"{title} for cosine heads",
-        "parameters": cosine[0],
-        "last_stage_parameters": cosine[1],
-        "signed": True,
-    }
-    return card, card.model_copy(update=changes)
-
-
-_SMALL = {"feature_dim": 64, "min_size": 8, "stages": 3}
-_CIFAR_RESNET = {**_SMALL, "channel_parameters": 144}
-_LARGE = {"feature_dim": 512, "stages": 4}
-
-BACKBONES: dict[str, BackboneCard] = {
-    card.name: card
-    for card in (
-        *_backbone(
-            "convnet",
-            "ConvNet (3 blocks, 32-64-64)",
-            (56_480, 36_992),
-            (56_480, 36_992),
-            channel_parameters=288,
-            **_SMALL,
-        ),
-        *_backbone("resnet14", "ResNet-14 (CIFAR)", (171_856, 129_536), (174_608, 131_712), **_CIFAR_RESNET),
-        *_backbone("resnet20", "ResNet-20 (CIFAR)", (269_072, 203_520), (271_824, 205_696), **_CIFAR_RESNET),
-        *_backbone("resnet26", "ResNet-26 (CIFAR)", (366_288, 277_504), (369_040, 279_680), **_CIFAR_RESNET),
-        *_backbone("resnet32", "ResNet-32 (CIFAR)", (463_504, 351_488), (466_256, 353_664), **_CIFAR_RESNET),
-        *_backbone(
-            "resnet18",
-            "ResNet-18 (CIFAR stem)",
-            (11_168_832, 8_393_728),
-            (11_168_832, 8_393_728),
-            min_size=16,
-            channel_parameters=576,
-            **_LARGE,
-        ),
-        *_backbone(
-            "resnet18_imagenet",
-            "ResNet-18 (ImageNet stem)",
-            (11_176_512, 8_393_728),
-            (11_176_512, 8_393_728),
-            min_size=64,
-            channel_parameters=3_136,
-            **_LARGE,
-        ),
-        BackboneCard(
-            name="vit_b16",
-            title="ViT-B/16",
-            feature_dim=768,
-            parameters=85_798_656,
-            last_stage_parameters=7_089_408,
-            channel_parameters=196_608,
-            min_size=224,
-            max_size=224,
-            stages=0,
-            splittable=False,
-            signed=True,
-            pretrained=("imagenet1k",),
-        ),
-    )
-}
-"""Every backbone; a test checks each card against the network it describes."""

@@ -14,13 +14,20 @@ PREFIX = "folder:"
 MANIFEST = "manifest.json"
 INCLUDED = frozenset({"digits"})
 """Datasets that come with the installation."""
+SAME_IMAGES = {"cifar224": "cifar100"}
+"""Datasets that differ from another one in preparation alone; both share the files."""
 
 
 def arrays_directory(dataset: str, data_root: Path) -> Path:
     """Where the decoded images of a dataset are kept; `dataset` as a track names it."""
     if dataset.startswith(PREFIX):
         return data_root / "folders" / dataset.removeprefix(PREFIX)
-    return data_root / dataset / "arrays"
+    return files_directory(dataset, data_root) / "arrays"
+
+
+def files_directory(dataset: str, data_root: Path) -> Path:
+    """Where the archives of a published dataset are kept."""
+    return data_root / SAME_IMAGES.get(dataset, dataset)
 
 
 def registration_file(name: str, data_root: Path) -> Path:

@@ -38,6 +38,7 @@ CLASSES: dict[str, Mapping[str, tuple[str, ...] | tuple[int, ...]]] = {
         **_even(10, 5000, 1000),
     },
     "cifar100": _even(100, 500, 100),
+    "cifar224": _even(100, 500, 100),
     "fashion_mnist": _even(10, 6000, 1000),
     "kmnist": _even(10, 6000, 1000),
     "emnist": _even(47, 2400, 400),

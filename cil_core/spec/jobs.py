@@ -17,8 +17,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cil_core.spec.base import PRINTABLE, Frozen, Submitted
+from cil_core.spec.base import PRINTABLE, Before, Frozen, Submitted
 from cil_core.spec.recipes import Recipe
+from cil_core.spec.weights import RESERVED, WEIGHTS_NAME, weights_key
 
 DEFAULT_CLASS_ORDER = 1993
 """The field's customary order: `numpy.random.RandomState(1993).permutation(classes)`."""
@@ -28,7 +29,7 @@ _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
     rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)"
     r"(?:-order(?P<order>\d{1,10}))?(?:-holdout(?P<holdout>\d{1,2}))?"
-    r"(?:-(?P<pretrained>imagenet1k))?(?:-(?P<precision>bf16))?"
+    rf"(?:-(?P<pretrained>{WEIGHTS_NAME}))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -141,11 +142,13 @@ class Track(Submitted, Frozen):
         description="Per cent of each class's training images held out as the test set, for tuning; "
         "0 tests on the real test set.",
     )
-    pretrained: Literal["none", "imagenet1k"] = Field(
+    pretrained: str = Field(
         default="none",
-        exclude_if=lambda pretrained: pretrained == "none",
-        description="Weights that every backbone starts from: random, or torchvision's, trained on "
-        "ImageNet-1000.",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=40,
+        exclude_if=Before("none"),
+        description="Published weights of the backbone by the name on their card, e.g. augreg_in21k; they "
+        "also decide how images are prepared. With none, weights are random.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
@@ -153,6 +156,18 @@ class Track(Submitted, Frozen):
         description="The type in which backbones compute: float32 (convolutions on GPUs multiply it as TF32, "
         "PyTorch's default), or bfloat16 under autocast. Parameters, heads and losses are always float32.",
     )
+
+    @field_validator("pretrained")
+    @classmethod
+    def _names_weights(cls, name: str) -> str:
+        if name != "none" and RESERVED.fullmatch(name):
+            raise ValueError(f"{name!r} is a word of slugs and names no weights")
+        return name
+
+    @property
+    def weights_key(self) -> str | None:
+        """The key of its weights in `WEIGHTS`; None without weights."""
+        return None if self.pretrained == "none" else weights_key(self.backbone, self.pretrained)
 
     def held_out(self, images: int) -> int:
         """How many of a class's training images the holdout takes."""

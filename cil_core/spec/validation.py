@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from cil_core.spec.aligned_budgets import effective_budget
-from cil_core.spec.catalog import BACKBONES, DATASETS, BackboneCard, DatasetCard
+from cil_core.spec.catalog import BACKBONES, DATASETS, WEIGHTS, BackboneCard, DatasetCard, WeightsCard
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import base
@@ -20,6 +20,7 @@ def check(
     track: Track,
     datasets: Mapping[str, DatasetCard] = DATASETS,
     backbones: Mapping[str, BackboneCard] = BACKBONES,
+    weights: Mapping[str, WeightsCard] = WEIGHTS,
 ) -> None:
     """Refuse a recipe and track that cannot be run together.
 
@@ -28,11 +29,13 @@ def check(
         track: where it would run.
         datasets: the datasets that exist here: the built-in ones and the operator's folders.
         backbones: the backbones that exist.
+        weights: the weights that exist, by key.
 
     Raises:
         InvalidSpec: says what was given and what is allowed; `field` locates it in the job.
     """
-    dataset, backbone = check_track(track, datasets, backbones)
+    dataset, backbone = check_track(track, datasets, backbones, weights)
+    _check_pretrained(recipe, track)
     _check_memory(recipe, track, dataset)
     _check_images(recipe, track, dataset)
     recipe.check_track(dataset, backbone)
@@ -75,6 +78,7 @@ def check_track(
     track: Track,
     datasets: Mapping[str, DatasetCard] = DATASETS,
     backbones: Mapping[str, BackboneCard] = BACKBONES,
+    weights: Mapping[str, WeightsCard] = WEIGHTS,
 ) -> tuple[DatasetCard, BackboneCard]:
     """Refuse a track that no method could run on.
 
@@ -82,9 +86,10 @@ def check_track(
         track: the track to check.
         datasets: the datasets that exist here.
         backbones: the backbones that exist.
+        weights: the weights that exist, by key.
 
     Returns:
-        The cards of its dataset and of its backbone.
+        The card of its dataset, with images as the network sees them, and that of its backbone.
 
     Raises:
         InvalidSpec: as for `check`.
@@ -92,12 +97,51 @@ def check_track(
     dataset = _known("dataset", track.dataset, datasets)
     backbone = _known("backbone", track.backbone, backbones)
     _check_protocol(track, dataset)
-    _check_backbone(track, dataset, backbone)
+    card = _weights(track, dataset, backbone, weights)
+    if card is not None:
+        dataset = card.prepared(dataset)
+    _check_size(dataset, backbone)
     return dataset, backbone
 
 
-def _check_backbone(track: Track, dataset: DatasetCard, backbone: BackboneCard) -> None:
-    """Refuse images of a size, or pre-trained weights, that the backbone does not take."""
+def _weights(
+    track: Track, dataset: DatasetCard, backbone: BackboneCard, weights: Mapping[str, WeightsCard]
+) -> WeightsCard | None:
+    """The card of a track's weights; refuses weights of another backbone or for other channels."""
+    field = ("track", "pretrained")
+    key = track.weights_key
+    if key is None and backbone.only_pretrained:
+        raise InvalidSpec(
+            f"{backbone.name} runs with published weights only: {', '.join(backbone.pretrained)}",
+            field,
+        )
+    if key is None:
+        return None
+    card = weights.get(key)
+    known = ", ".join(sorted(one.name for one in weights.values() if one.backbone == backbone.name)) or "none"
+    if card is None or card.backbone != backbone.name:
+        raise InvalidSpec(
+            f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); "
+            f"it has {known}, for 3",
+            field,
+        )
+    repeats = card.pixels is not None and dataset.channels == 1
+    if dataset.channels != card.channels and not repeats:
+        raise InvalidSpec(
+            f"the weights {card.key} take {card.channels} channels; {dataset.name} has {dataset.channels}",
+            field,
+        )
+    return card
+
+
+def _check_size(dataset: DatasetCard, backbone: BackboneCard) -> None:
+    """Refuse images of a size that the backbone does not take, or that only weights can prepare."""
+    if dataset.pixels is None and dataset.stored is not None and dataset.stored < dataset.size:
+        raise InvalidSpec(
+            f"images of {dataset.name} are stored at {dataset.stored} pixels, and pre-trained weights say "
+            f"how they become {dataset.size}; the track names none",
+            ("track", "pretrained"),
+        )
     if dataset.size < backbone.min_size:
         raise InvalidSpec(
             f"{backbone.name} needs images of at least {backbone.min_size} pixels; {dataset.name} has "
@@ -110,13 +154,22 @@ def _check_backbone(track: Track, dataset: DatasetCard, backbone: BackboneCard) 
             f"{dataset.size}",
             ("track", "backbone"),
         )
-    if track.pretrained != "none" and (track.pretrained not in backbone.pretrained or dataset.channels != 3):
-        known = ", ".join(backbone.pretrained) or "none"
-        reason = (
-            f"{backbone.name} has no weights {track.pretrained!r} for {dataset.channels} channel(s); it "
-            f"has {known}, for 3"
+
+
+def _check_pretrained(recipe: base.Recipe, track: Track) -> None:
+    """Refuse a method that needs published weights without them, or the reverse."""
+    if recipe.pretrained == "required" and track.pretrained == "none":
+        raise InvalidSpec(
+            f"{recipe.title} starts from pre-trained weights; the track names none, for example "
+            "vit_b16-augreg_in21k",
+            ("track", "pretrained"),
         )
-        raise InvalidSpec(reason, ("track", "pretrained"))
+    if recipe.pretrained == "refused" and track.pretrained != "none":
+        raise InvalidSpec(
+            f"{recipe.title} trains its own network from random weights; the track starts from "
+            f"{track.pretrained}",
+            ("track", "pretrained"),
+        )
 
 
 def _known(what: str, name: str, known: Mapping[str, Card]) -> Card:

@@ -89,6 +89,9 @@ class Recipe(Submitted, Frozen):
         grows: what it adds to its network with every later task and keeps; decides what it may keep on a
             memory-aligned track.
         signed_features: whether its cosine head needs features without a final ReLU.
+        needs: what it needs of the network on a pre-trained track: features of images that never change,
+            places inside a transformer, or the whole network to train.
+        pretrained: whether a track has to name published weights, may, or must not.
         presets: named sets of values, besides the defaults.
     """
 
@@ -106,6 +109,8 @@ class Recipe(Submitted, Frozen):
     ranked: ClassVar[bool] = True
     grows: ClassVar[Literal["nothing", "last stage", "backbone"]] = "nothing"
     signed_features: ClassVar[bool] = False
+    needs: ClassVar[Literal["frozen features", "sites", "whole network"]] = "whole network"
+    pretrained: ClassVar[Literal["required", "optional", "refused"]] = "optional"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {"first_task": SMALL, "later_tasks": SMALL}}
 
     name: str
@@ -187,8 +192,13 @@ class Recipe(Submitted, Frozen):
         }
 
     def backbone_on(self, backbone: str) -> str:
-        """The backbone on a track that names `backbone`; a cosine head gets the one without final ReLU."""
-        return f"cosine_{backbone}" if self.signed_features and not BACKBONES[backbone].signed else backbone
+        """The backbone on a track that names `backbone`.
+
+        A cosine head gets the one without final ReLU, where that exists.
+        """
+        return (
+            variant if self.signed_features and (variant := f"cosine_{backbone}") in BACKBONES else backbone
+        )
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:
         """Refuse a track this method cannot run on.

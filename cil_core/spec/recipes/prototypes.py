@@ -21,6 +21,7 @@ class SimpleCILRecipe(Recipe):
     family = "prototype"
     summary = "Trains on the first task only; later classes are added as their mean features."
     signed_features = True
+    needs = "frozen features"
     citation: ClassVar[Citation | None] = Citation(
         key="zhou2023revisiting",
         title="Revisiting Class-Incremental Learning with Pre-Trained Models: "

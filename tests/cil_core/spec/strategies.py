@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from cil_core.spec.jobs import MemoryBudget, Protocol, Track
+from cil_core.spec.weights import RESERVED
 
 names = st.from_regex(r"[a-z0-9_]{1,10}(-[a-z0-9_]{1,10}){0,3}", fullmatch=True)
 orders = st.integers(0, 2**32 - 1) | st.integers(2, 12).flatmap(
@@ -16,6 +17,9 @@ protocols = st.builds(
 budgets = st.just(MemoryBudget(kind="none")) | st.builds(
     MemoryBudget, kind=st.sampled_from(["total", "per_class", "bytes"]), amount=st.integers(1, 10**15)
 )
+weights_names = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True).filter(
+    lambda name: not RESERVED.fullmatch(name)
+)
 tracks = st.builds(
     Track,
     dataset=names | names.map("folder:{}".format),
@@ -23,4 +27,6 @@ tracks = st.builds(
     memory=budgets,
     backbone=st.from_regex(r"[a-z0-9_]{1,20}", fullmatch=True),
     holdout=st.integers(0, 50),
+    pretrained=st.just("none") | weights_names,
+    precision=st.sampled_from(["fp32", "bf16"]),
 )

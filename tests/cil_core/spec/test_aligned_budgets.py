@@ -56,7 +56,8 @@ def test_a_cosine_backbone_counts_its_own_parameters() -> None:
 
 
 def test_grey_images_need_a_smaller_stem() -> None:
-    for name, card in BACKBONES.items():
+    own = {name: card for name, card in BACKBONES.items() if not card.only_pretrained}
+    for name, card in own.items():
         built = build_backbone(name, 1, torch.Generator().manual_seed(0))
         assert sum(parameter.numel() for parameter in built.parameters()) == card.parameters_for(1)
         assert (
