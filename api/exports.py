@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from api.shared.csv import safe_cell
+from api.shared.numbers import MISSING, percent_interval
 from api.shared.variants import titled
 from cil_core.spec.metrics import METRIC, METRICS
 from cil_core.spec.recipes import BY_NAME
@@ -120,18 +121,11 @@ def _printed(entry: Entry) -> list[str]:
     name = titled(entry.title, entry.variant)
     metrics = [_percent(entry.metrics.get(metric.name)) for metric in _PRINTED]
     size = [f"{entry.counted_bytes / 1e6:.2f}", f"{entry.parameters / 1e6:.2f}"]
-    return ["–" if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]
+    return [MISSING if entry.rank is None else str(entry.rank), name, *metrics, *size, str(len(entry.runs))]
 
 
 def _percent(statistic: Statistic | None) -> str:
-    if statistic is None:
-        return "–"
-    mean = f"{100 * statistic.mean:.2f}"
-    return (
-        mean
-        if statistic.interval is None
-        else f"{mean} ± {100 * (statistic.interval[1] - statistic.mean):.2f}"
-    )
+    return MISSING if statistic is None else percent_interval(statistic.mean, statistic.interval, digits=2)
 
 
 def _csv_row(entry: Entry, slug: str) -> list[str | int | float | None]:

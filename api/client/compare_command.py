@@ -10,6 +10,7 @@ import typer
 
 from api.client import output
 from api.client.options import AsJson, Server, connect
+from api.shared.numbers import MISSING, p_value, points
 from api.shared.variants import titled
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def _differences(answer: dict[str, Any]) -> Listing:
             table.add(
                 names[difference["entry"]],
                 heading,
-                _points(test["mean"]),
+                points(test["mean"]),
                 _interval(test["interval"]),
-                _p(test["t_p_holm"]),
+                p_value(test["t_p_holm"]),
                 _wilcoxon(test),
                 str(len(test["seeds"])),
             )
@@ -95,7 +96,7 @@ def _ranks(answer: dict[str, Any]) -> Listing:
         title=f"ranks over {len(answer['tracks'])} tracks",
         notes=[
             f"Differences of ranks below {ranking['critical_difference']:.2f} are not significant "
-            f"(Nemenyi test); Friedman p {_p(ranking['friedman_p'])}."
+            f"(Nemenyi test); Friedman p {p_value(ranking['friedman_p'])}."
         ],
     )
     for name, rank in zip(ranking["names"], ranking["average_ranks"], strict=True):
@@ -104,21 +105,13 @@ def _ranks(answer: dict[str, Any]) -> Listing:
 
 
 def _wilcoxon(test: dict[str, Any]) -> str:
-    return "–" if test["wilcoxon_p"] is None else f"{_p(test['wilcoxon_p'])} ({_p(test['wilcoxon_least_p'])})"
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.2f}"
+    if test["wilcoxon_p"] is None:
+        return MISSING
+    return f"{p_value(test['wilcoxon_p'])} ({p_value(test['wilcoxon_least_p'])})"
 
 
 def _interval(values: Sequence[float] | None) -> str:
-    return "–" if values is None else f"{_points(values[0])} … {_points(values[1])}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return MISSING if values is None else f"{points(values[0])} … {points(values[1])}"
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (compare,)

@@ -12,6 +12,7 @@ import typer
 
 from api.client import output
 from api.client.options import AsJson, Server, Token, connect, read_json
+from api.shared.numbers import percent
 
 
 def leaderboard(
@@ -108,7 +109,7 @@ def report(
     if as_json:
         output.show_json(answer)
         return
-    average = f"{100 * answer['average_accuracy']:.2f} % average accuracy"
+    average = f"{percent(answer['average_accuracy'], 2)} % average accuracy"
     output.say(f"{answer['id']}: {answer['title']} on {answer['track']}, {average}, as reported")
 
 
@@ -198,7 +199,7 @@ def _verdict(verdict: dict[str, Any]) -> str:
     if verdict["bitwise"]:
         return "reproduced: every count is equal"
     agreement = "agrees" if verdict["agrees"] else "does NOT agree"
-    largest = f"{100 * verdict['largest_difference']:.2f} percentage points"
+    largest = f"{percent(verdict['largest_difference'], 2)} percentage points"
     return f"{agreement}: the curves differ by at most {largest}"
 
 

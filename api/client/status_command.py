@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.client import output
 from api.client.options import AsJson, Server, connect
+from api.shared.numbers import age
 
 if TYPE_CHECKING:
     from api.client.listing import Listing
@@ -101,16 +102,6 @@ def _lease_name(lease: dict[str, Any]) -> str:
 
 def _left(seconds: float) -> str:
     return f"{age(seconds)} left" if seconds > 0 else f"expired {age(-seconds)} ago"
-
-
-def age(seconds: float | None) -> str:
-    """A duration in its largest useful unit; a dash for none."""
-    if seconds is None:
-        return "–"
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (status,)

@@ -16,6 +16,7 @@ from api.client.output import progress_line
 from api.client.polling import Pauses
 from api.client.sdk import Client
 from api.client.tables import leaderboard_table, reported_table
+from api.shared.numbers import duration, percent
 from cil_core.spec.suites import Suite
 
 MAX_PAGE = 200
@@ -45,7 +46,7 @@ class Cost:
             return f"{self.runs} runs, all of them finished"
         parts = [f"{self.runs} runs, {left} to execute"]
         if left > self.unknown:
-            parts.append(f"about {_duration(self.seconds)} of computing for {left - self.unknown} of them")
+            parts.append(f"about {duration(self.seconds)} of computing for {left - self.unknown} of them")
         if self.unknown:
             parts.append(f"no estimate for {self.unknown} (recipes without a finished run here)")
         return "; ".join(parts)
@@ -165,12 +166,6 @@ def _line(job: Job, several: bool) -> str:
         f"{job.method:12}",
         job.track if several else "",
         f"{job.state}{' (as before)' if job.reused else ''}",
-        f"average accuracy {100 * sum(accuracies) / len(accuracies):.1f} %" if accuracies else "",
+        f"average accuracy {percent(sum(accuracies) / len(accuracies))} %" if accuracies else "",
     ]
     return "  " + "  ".join(part for part in parts if part)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest} s"

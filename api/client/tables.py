@@ -12,10 +12,10 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 from api.client.listing import GAP, Column, Listing, stacked
 from api.client.models import Classifier, Entry, Job, Leaderboard, Run, Statistic
+from api.shared.numbers import MISSING, percent, percent_interval, points
 from api.shared.variants import brief
 
 BARS = "▁▂▃▄▅▆▇█"
-MISSING = "–"
 _LEGEND = (
     "Accuracies in %; ± half the 95 % interval over n seeds; upper bounds have no rank; "
     "✓✓: a second run reproduced the results."
@@ -28,13 +28,9 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[min(int(value * len(BARS)), len(BARS) - 1)] for value in values)
 
 
-def percent(statistic: Statistic | None) -> str:
+def over_seeds(statistic: Statistic | None) -> str:
     """A mean in per cent, with half its 95 % interval if it has one."""
-    if statistic is None:
-        return MISSING
-    if statistic.interval is None:
-        return f"{100 * statistic.mean:.1f}"
-    return f"{100 * statistic.mean:.1f} ± {50 * (statistic.interval[1] - statistic.interval[0]):.1f}"
+    return MISSING if statistic is None else percent_interval(statistic.mean, statistic.interval)
 
 
 def local_time(moment: datetime) -> str:
@@ -65,7 +61,7 @@ def leaderboard_table(board: Leaderboard) -> Listing:
     ]
     table = Listing(columns, title=board.slug, notes=[_LEGEND])
     for entry in board.items:
-        sorted_by = [percent(entry.metrics.get(extra))] if extra else []
+        sorted_by = [over_seeds(entry.metrics.get(extra))] if extra else []
         curve = sparkline([point.mean for point in entry.curve])
         table.add(*_result_cells(entry), *sorted_by, *_cost_cells(entry), curve)
     return table
@@ -85,10 +81,9 @@ def reported_table(board: Leaderboard) -> Listing:
         notes=[*dict.fromkeys(f"{row.source}. {row.caveat}" for row in board.reported)],
     )
     for row in board.reported:
-        our_average = MISSING if row.gap is None else f"{100 * (row.average_accuracy + row.gap):.2f}"
-        gap = MISSING if row.gap is None else f"{100 * row.gap:+.2f}"
-        reported = (f"{100 * row.average_accuracy:.2f}", f"{100 * row.last_accuracy:.2f}")
-        table.add(row.title, *reported, our_average, gap)
+        ours = None if row.gap is None else row.average_accuracy + row.gap
+        accuracies = [percent(value, 2) for value in (row.average_accuracy, row.last_accuracy, ours)]
+        table.add(row.title, *accuracies, points(row.gap))
     return table
 
 
@@ -128,10 +123,7 @@ def job_table(job: Job) -> Listing:
         title=f"{job.id}: {job.method} on {job.track}, {job.state}{position}",
     )
     for run in job.runs:
-        accuracies = [
-            MISSING if value is None else f"{100 * value:.2f}"
-            for value in (run.average_accuracy, run.last_accuracy)
-        ]
+        accuracies = [percent(value, 2) for value in (run.average_accuracy, run.last_accuracy)]
         note = run.message or ("reused" if run.reused else "")
         table.add(run.id, str(run.seed), run.state, str(run.attempt), *accuracies, note)
     return table
@@ -174,7 +166,7 @@ def _result_cells(entry: Entry) -> list[str]:
     variant = "" if entry.variant == "default" else brief(entry.variant)
     rank = MISSING if entry.rank is None else str(entry.rank)
     metrics = ("average_accuracy", "last_accuracy", "forgetting")
-    values = [percent(entry.metrics.get(name)) for name in metrics]
+    values = [over_seeds(entry.metrics.get(name)) for name in metrics]
     return [rank, title, variant, *values, str(len(entry.runs))]
 
 
@@ -214,7 +206,7 @@ class Matrix:
         if is_last:
             table.columns = [*table.columns, Column("A_t", right=True)]
         for after, row in enumerate(self.found.correct):
-            average = f"{100 * sum(row) / sum(self.found.test_images[: len(row)]):.2f}"
+            average = percent(sum(row) / sum(self.found.test_images[: len(row)]), 2)
             cells = [_accuracy(row, self.found.test_images, task) for task in shown]
             table.add(f"task {after + 1}", *cells, *([average] if is_last else []))
         return table
@@ -222,4 +214,4 @@ class Matrix:
 
 def _accuracy(correct: Sequence[int], images: Sequence[int], task: int) -> str:
     """In per cent; empty for a task that was not learned yet."""
-    return f"{100 * correct[task] / images[task]:.1f}" if task < len(correct) else ""
+    return percent(correct[task] / images[task]) if task < len(correct) else ""

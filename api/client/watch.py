@@ -15,6 +15,7 @@ from api.client.models import Event, Job
 from api.client.output import progress_line
 from api.client.sdk import Client
 from api.client.tables import sparkline
+from api.shared.numbers import percent
 
 
 @dataclass
@@ -123,7 +124,7 @@ def describe(event: Event) -> str:
             epoch = f"epoch {payload['epoch'] + 1} of {payload['epochs']}"
             return f"task {payload['task'] + 1}, {payload['phase']}: {epoch}, {losses}"
         case "task_evaluated":
-            results = ", ".join(f"{name} {value:.1%}" for name, value in accuracies(event).items())
+            results = ", ".join(f"{name} {percent(value)} %" for name, value in accuracies(event).items())
             return f"task {payload['task'] + 1}: {results}"
         case "job_finished":
             return str(payload["state"])

@@ -1,7 +1,7 @@
 r"""Values as text: the filters of the templates.
 
 Decisions:
-    * A missing value is an en dash, never an empty cell or a zero.
+    * Numbers have the digits of `api.shared.numbers`, with a minus sign in place of the hyphen-minus.
     * Text from users may hold control characters and bidirectional overrides, which would hide or reorder
       what follows. Pages show them as escapes (`\x1b`, `\u202e`).
 """
@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from api.shared import numbers
+from api.shared.numbers import MISSING
 from api.shared.printable import printable_lines
 from api.shared.variants import brief
 from store.leaderboard.statistics import Statistic
-
-MISSING = "–"
 
 _HOUR = 3600
 _UNITS = (("years", 31_557_600), ("months", 2_629_800), ("days", 86_400), ("h", _HOUR), ("min", 60))
@@ -31,9 +31,13 @@ def visible(value: object) -> object:
     return printable_lines(value)
 
 
+def _typographic(number: str) -> str:
+    return number.replace("-", "−")
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction in per cent without the sign: 0.8712 is 87.1, -0.01 is −1.0."""
-    return MISSING if value is None else f"{100 * value:.{digits}f}".replace("-", "−")
+    return _typographic(numbers.percent(value, digits))
 
 
 def printed(value: float | None) -> str:
@@ -50,27 +54,17 @@ def spread(value: float | None) -> str:
 
 def points(value: float | None, digits: int = 2) -> str:
     """A difference of two fractions in percentage points, with its sign: 0.012 is +1.20."""
-    return MISSING if value is None else f"{'+' if value >= 0 else '−'}{percent(abs(value), digits)}"
-
-
-def p_value(value: float | None) -> str:
-    """A p value with three digits; small ones as `< 0.001`."""
-    if value is None:
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3g}"
+    return _typographic(numbers.points(value, digits))
 
 
 def effect_size(value: float | None) -> str:
     """An effect size with two decimals: -0.5 is −0.50."""
-    return MISSING if value is None else f"{value:.2f}".replace("-", "−")
+    return MISSING if value is None else _typographic(f"{value:.2f}")
 
 
 def over_seeds(statistic: Statistic, digits: int = 1) -> str:
     """A mean in per cent, with half its 95 % interval if it has one."""
-    mean = percent(statistic.mean, digits)
-    if statistic.interval is None:
-        return mean
-    return f"{mean} ± {percent(statistic.interval[1] - statistic.mean, digits)}"
+    return _typographic(numbers.percent_interval(statistic.mean, statistic.interval, digits))
 
 
 def megabytes(value: float | None) -> str:
@@ -88,16 +82,6 @@ def millions(value: float | None) -> str:
 def thousands(value: int) -> str:
     """A whole number in groups of three digits: 60 000."""
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds for people: 42 s, 3 min 20 s, 5 h 10 min."""
-    if seconds is None:
-        return MISSING
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def moment(when: datetime | None) -> str:
@@ -148,7 +132,7 @@ def plain(value: object) -> str:
         return ", ".join(map(plain, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return _typographic(f"{value:.6g}") if isinstance(value, float) else str(value)
 
 
 def variant(text: str) -> str | Markup:

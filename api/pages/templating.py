@@ -23,6 +23,7 @@ from api.http.links import path_of, url
 from api.live.ringer import Ringer
 from api.pages import formats, wording
 from api.pages.snippets import as_command, as_curl
+from api.shared import numbers
 
 FOLDER = Path(__file__).parent
 
@@ -32,13 +33,13 @@ _FILTERS = (
     formats.printed,
     formats.spread,
     formats.points,
-    formats.p_value,
+    numbers.p_value,
     formats.effect_size,
     formats.over_seeds,
     formats.megabytes,
     formats.millions,
     formats.thousands,
-    formats.duration,
+    numbers.duration,
     formats.moment,
     formats.ago,
     formats.counted,

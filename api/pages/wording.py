@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from api.pages import formats
+from api.shared import numbers
 from cil_core.spec.jobs import MemoryBudget, Protocol
 from cil_core.spec.metrics import Summary
 from store.leaderboard.entries import Entry
@@ -156,7 +157,9 @@ def friedman(p: float | None) -> str:
     if p is None:
         return ""
     finding = "a" if p < ALPHA else "no"
-    return f"Friedman's test finds {finding} significant difference among the methods (p = {p:.3g})."
+    size = numbers.p_value(p)
+    relation = size if size.startswith("<") else f"= {size}"
+    return f"Friedman's test finds {finding} significant difference among the methods (p {relation})."
 
 
 def outlook(workers: int, seconds_per_run: float | None, position: int) -> str:
@@ -172,8 +175,8 @@ def outlook(workers: int, seconds_per_run: float | None, position: int) -> str:
     online = f"{formats.counted(workers, 'worker')} {'is' if workers == 1 else 'are'} online"
     if seconds_per_run is None:
         return f"{online}."
-    start = formats.duration(position * seconds_per_run / workers)
-    took = formats.duration(seconds_per_run)
+    start = numbers.duration(position * seconds_per_run / workers)
+    took = numbers.duration(seconds_per_run)
     return f"{online}; runs of the last hour took {took} each. Expected start: in {start}."
 
 
@@ -222,12 +225,12 @@ def lease(attempt: int, seconds_left: float) -> str:
     """The state of a worker's lease on a run."""
     if seconds_left <= 0:
         return f"attempt {attempt}, lease expired"
-    return f"attempt {attempt}, lease expires in {formats.duration(seconds_left)}"
+    return f"attempt {attempt}, lease expires in {numbers.duration(seconds_left)}"
 
 
 def queue_status(length: int, ready: int, oldest_seconds: float | None) -> str:
     """The state of a queue."""
-    oldest = "" if oldest_seconds is None else f", the oldest for {formats.duration(oldest_seconds)}"
+    oldest = "" if oldest_seconds is None else f", the oldest for {numbers.duration(oldest_seconds)}"
     return f"{length} queued, {ready} ready{oldest}"
 
 
@@ -235,5 +238,5 @@ def cost(runs: int, title: str, seconds_per_run: float | None) -> str:
     """The number of runs of a job, and the duration of earlier runs of its method."""
     if seconds_per_run is None:
         return f"{formats.counted(runs, 'run')}."
-    took = formats.duration(seconds_per_run)
+    took = numbers.duration(seconds_per_run)
     return f"{formats.counted(runs, 'run')}; earlier runs of {title} on this track took {took} each."

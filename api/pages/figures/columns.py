@@ -20,6 +20,7 @@ from api.http import problems
 from api.http.problems import Fault, Problem
 from api.pages import formats
 from api.pages.figures import svg
+from api.shared import numbers
 from api.shared.printable import printable
 from api.shared.variants import brief
 from cil_core.spec.recipes import BY_NAME
@@ -142,7 +143,7 @@ def _noted(value: object, note: str, css_class: str = "") -> Markup:
 
 def _metric(metric: Metric) -> Column:
     """The column of a metric."""
-    nothing = _noted(formats.MISSING, metric.undefined or "not defined")
+    nothing = _noted(numbers.MISSING, metric.undefined or "not defined")
 
     def cell(entry: Entry, _: PageContext) -> str:
         statistic = entry.metrics.get(metric.name)
@@ -154,7 +155,7 @@ def _metric(metric: Metric) -> Column:
 
 def _median_rank(entry: Entry, _: PageContext) -> str:
     if entry.median_rank is None:
-        return _noted(formats.MISSING, "not ranked")
+        return _noted(numbers.MISSING, "not ranked")
     return f"{entry.median_rank:g}"
 
 
@@ -174,8 +175,8 @@ def _parameters(entry: Entry, _: PageContext) -> str:
 def _time(entry: Entry, _: PageContext) -> str:
     devices = printable(", ".join(entry.devices))
     if entry.train_seconds is None:
-        return _noted(formats.MISSING, f"not recorded {devices}")
-    return _noted(formats.duration(entry.train_seconds.mean), devices)
+        return _noted(numbers.MISSING, f"not recorded {devices}")
+    return _noted(numbers.duration(entry.train_seconds.mean), devices)
 
 
 def _seeds(entry: Entry, context: PageContext) -> str:

@@ -73,7 +73,7 @@ def test_progress_of_a_watched_job_is_on_standard_error(connected, service) -> N
     assert done.code == 0
     assert json.loads(done.out)["state"] == "succeeded"
     assert done.err.count("task_evaluated") == 15
-    assert "linear 94.0%" in done.err
+    assert "linear 94.0 %" in done.err
     again = connected(*SUBMIT, "--wait")
     assert (again.code, "reused" in again.out) == (0, True)
 

@@ -35,7 +35,7 @@ def test_a_view_follows_each_run(progress: JobProgress) -> None:
     assert (first.state, first.tasks, len(first.curve)) == ("succeeded", 5, 5)
     assert first.curve[0] == pytest.approx(0.94)
     assert (second.state, len(second.curve)) == ("running", 1)
-    assert second.note == "task 1: linear 93.0%, nme 92.0%"
+    assert second.note == "task 1: linear 93.0 %, nme 92.0 %"
 
 
 def test_a_view_is_a_table_with_a_curve_for_each_run(progress: JobProgress) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.pages import formats, wording
+from api.shared import numbers
 from cil_core.spec.jobs import MemoryBudget, Protocol
 
 
@@ -84,7 +85,7 @@ def test_differences_have_a_sign(value, text):
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0004, "< 0.001"), (0.04567, "0.0457")])
 def test_small_p_values_are_bounds(value, text):
-    assert formats.p_value(value) == text
+    assert numbers.p_value(value) == text
 
 
 @pytest.mark.parametrize(
