@@ -26,7 +26,7 @@ OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 
 
 @pytest.fixture
-def told(scenario: Scenario) -> list[dict[str, Any]]:
+def exported(scenario: Scenario) -> list[dict[str, Any]]:
     """The snapshot of a service, as it comes over the wire.
 
     It has two methods, a replay, a failed run and a reported result.
@@ -47,10 +47,10 @@ def told(scenario: Scenario) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def elsewhere(databases: Any, database: Database) -> Any:
+def other_database(databases: Any, database: Database) -> Any:
     """An empty database of the other kind."""
-    with databases.url(OTHER[database.engine.dialect.name]) as url, databases.opened(url) as other:
-        yield other
+    with databases.url(OTHER[database.engine.dialect.name]) as url, databases.opened(url) as other_database:
+        yield other_database
 
 
 def load_into(database: Database, found: list[dict[str, Any]]) -> dict[str, int]:
@@ -81,87 +81,89 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
         ]
 
 
-def test_what_was_told_stands_elsewhere_as_it_was(
-    scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database
+def test_an_imported_snapshot_equals_the_exported_one(
+    scenario: Scenario, exported: list[dict[str, Any]], other_database: Database
 ) -> None:
-    assert told[-1] == {
+    assert exported[-1] == {
         "kind": "end",
         "counts": {"dataset": 0, "track": 1, "run": 5, "reported": 1, "entry": 2},
     }
-    assert load_into(elsewhere, told) == {"dataset": 0, "track": 1, "run": 5, "reported": 1}
-    assert board(elsewhere) == board(scenario.database)
-    assert board(elsewhere)[0]["trust"] == "replayed"
-    assert rows(elsewhere) == rows(scenario.database)
-    assert json.loads(json.dumps(list(records(elsewhere))))[1:] == told[1:]
+    assert load_into(other_database, exported) == {"dataset": 0, "track": 1, "run": 5, "reported": 1}
+    assert board(other_database) == board(scenario.database)
+    assert board(other_database)[0]["trust"] == "replayed"
+    assert rows(other_database) == rows(scenario.database)
+    assert json.loads(json.dumps(list(records(other_database))))[1:] == exported[1:]
 
 
 def test_an_imported_name_that_is_refused_today_still_loads(
-    told: list[dict[str, Any]], elsewhere: Database
+    exported: list[dict[str, Any]], other_database: Database
 ) -> None:
-    next(record for record in told if record["kind"] == "reported")["user"] = "ada\nlovelace"
-    assert load_into(elsewhere, told)["reported"] == 1
+    next(record for record in exported if record["kind"] == "reported")["user"] = "ada\nlovelace"
+    assert load_into(other_database, exported)["reported"] == 1
 
 
-def test_loading_again_changes_nothing(told: list[dict[str, Any]], elsewhere: Database) -> None:
-    load_into(elsewhere, told)
-    before = board(elsewhere)
-    assert set(load_into(elsewhere, told).values()) == {0}
-    assert board(elsewhere) == before
+def test_loading_again_changes_nothing(exported: list[dict[str, Any]], other_database: Database) -> None:
+    load_into(other_database, exported)
+    before = board(other_database)
+    assert set(load_into(other_database, exported).values()) == {0}
+    assert board(other_database) == before
 
 
 def test_a_later_run_of_a_seed_goes_before_an_imported_one(
-    scenario: Scenario, told: list[dict[str, Any]], elsewhere: Database, scenario_of: type[Scenario]
+    scenario: Scenario, exported: list[dict[str, Any]], other_database: Database, scenario_of: type[Scenario]
 ) -> None:
-    other = scenario_of(elsewhere)
+    other = scenario_of(other_database)
     other.submit(other.spec("icarl"))
     other.complete_all()
-    own = {run["run_id"] for run in board(elsewhere)[0]["runs"]}
-    load_into(elsewhere, told)
-    counted = next(entry for entry in board(elsewhere) if entry["method"] == "icarl")
+    own = {run["run_id"] for run in board(other_database)[0]["runs"]}
+    load_into(other_database, exported)
+    counted = next(entry for entry in board(other_database) if entry["method"] == "icarl")
     assert {run["run_id"] for run in counted["runs"]} == own
-    with elsewhere.reading() as session:
+    with other_database.reading() as session:
         assert len(session.scalars(select(Summary.run_id).where(Summary.counted, Summary.ranking)).all()) == 4
 
 
 @pytest.mark.parametrize("forge", ["counts", "entry", "digest"])
 def test_a_run_that_contradicts_itself_is_refused_and_nothing_is_written(
-    told: list[dict[str, Any]], elsewhere: Database, forge: str
+    exported: list[dict[str, Any]], other_database: Database, forge: str
 ) -> None:
-    run = next(record for record in told if record["kind"] == "run")
+    run = next(record for record in exported if record["kind"] == "run")
     if forge == "counts":
         run["results"][0]["correct"][0] += 1
     else:
         run |= {"entry": {"entry": "ent_" + "0" * 24}, "digest": {"matrix_digest": "0" * 64}}[forge]
     with pytest.raises(ResultConflict, match="contradicts itself"):
-        load_into(elsewhere, told)
-    with elsewhere.reading() as session:
+        load_into(other_database, exported)
+    with other_database.reading() as session:
         assert session.scalars(select(Run)).all() == []
 
 
 def test_a_run_that_is_here_with_other_results_is_refused(
-    told: list[dict[str, Any]], elsewhere: Database
+    exported: list[dict[str, Any]], other_database: Database
 ) -> None:
-    load_into(elsewhere, told)
-    next(record for record in told if record["kind"] == "run")["matrix_digest"] = "0" * 64
+    load_into(other_database, exported)
+    next(record for record in exported if record["kind"] == "run")["matrix_digest"] = "0" * 64
     with pytest.raises(ResultConflict, match="has other results here"):
-        load_into(elsewhere, told)
+        load_into(other_database, exported)
 
 
-def test_what_is_not_a_whole_snapshot_is_refused(told: list[dict[str, Any]], elsewhere: Database) -> None:
+def test_what_is_not_a_whole_snapshot_is_refused(
+    exported: list[dict[str, Any]], other_database: Database
+) -> None:
     cases = {
-        "incomplete: its last record is missing": told[:-1],
-        "last record counts": [*told[:-2], told[-1]],
-        "not a snapshot": told[1:],
-        "has version 99; this software reads version 1": [{**told[0], "version": 99}, *told[1:]],
-        "unknown kind of record 'user'": [told[0], {"kind": "user"}],
+        "incomplete: its last record is missing": exported[:-1],
+        "last record counts": [*exported[:-2], exported[-1]],
+        "not a snapshot": exported[1:],
+        "has version 99; this software reads version 1": [{**exported[0], "version": 99}, *exported[1:]],
+        "unknown kind of record 'user'": [exported[0], {"kind": "user"}],
         "last record is missing": [],
     }
     for complaint, found in cases.items():
         with pytest.raises(ValueError, match=complaint):
-            load_into(elsewhere, found)
+            load_into(other_database, found)
 
 
-def test_nobody_s_secrets_are_told(scenario: Scenario, told: list[dict[str, Any]]) -> None:
-    assert "last line" not in json.dumps(told)  # of the failed run's log
+def test_a_snapshot_contains_no_secret(scenario: Scenario, exported: list[dict[str, Any]]) -> None:
+    assert "last line" not in json.dumps(exported)  # of the failed run's log
     with scenario.database.reading() as session:
-        assert session.scalars(select(ReportedResult.user_id)).one() not in json.dumps(told)
+        assert session.scalars(select(ReportedResult.user_id)).one() not in json.dumps(exported)

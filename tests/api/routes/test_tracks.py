@@ -202,7 +202,7 @@ def test_reported_results_have_a_gap_and_no_rank(client, service, a_job):
     assert entry["rank"] == 1
 
 
-def test_a_gap_appears_only_beside_the_recipe_that_the_source_ran(client, service, a_job):
+def test_a_gap_appears_only_for_the_recipe_that_the_source_ran(client, service, a_job):
     client.post("/api/v1/jobs", json=a_job("icarl", track=SURVEYED, preset="small"))
     service.complete_all()
     board = client.get(f"/api/v1/leaderboards/{SURVEYED}").json()

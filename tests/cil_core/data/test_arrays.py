@@ -79,7 +79,7 @@ def test_classes_are_picked_by_a_half_open_range(dataset: ArrayDataset) -> None:
     assert len(dataset.of_classes(1, 1)) == 0
 
 
-def test_images_are_selected_in_the_order_asked_for() -> None:
+def test_images_are_selected_in_the_requested_order() -> None:
     assert numbered(9).select(torch.tensor([4, 0, 4])).images[:, 0, 0, 0].tolist() == [4, 0, 4]
 
 

@@ -67,7 +67,7 @@ def test_a_file_arrives_checked_under_its_name(host: Host, tmp_path: Path) -> No
     assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 
-def test_a_file_that_is_there_is_not_fetched_again(host: Host, tmp_path: Path) -> None:
+def test_a_present_file_is_not_fetched_again(host: Host, tmp_path: Path) -> None:
     list(download(Archive(host.url, MD5), tmp_path))
     assert list(download(Archive(host.url, MD5), tmp_path)) == []
     assert len(host.ranges) == 1
@@ -115,7 +115,7 @@ def test_a_file_with_another_checksum_is_refused_and_not_kept(host: Host, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_file_that_somebody_put_there_is_named_and_left_to_them(host: Host, tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_operator_is_named_and_kept(host: Host, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(CONTENT[:-1])
     with pytest.raises(DataError, match=r"data.bin is damaged"):
         list(download(Archive(host.url, MD5), tmp_path))

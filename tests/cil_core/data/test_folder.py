@@ -75,7 +75,7 @@ def test_registering_twice_changes_nothing(pictures: Path, data_root: Path) -> N
     assert register("pets", pictures, data_root, SIZED) == register("pets", pictures, data_root, SIZED)
 
 
-def test_the_same_images_elsewhere_have_the_same_fingerprint(
+def test_the_same_images_in_another_folder_have_the_same_fingerprint(
     pictures: Path, data_root: Path, tmp_path: Path
 ) -> None:
     moved = tmp_path / "elsewhere"

@@ -40,7 +40,7 @@ def test_verifying_names_a_file_that_changed(pictures: Path, data_root: Path) ->
         verify("pets", data_root)
 
 
-def test_verifying_notices_a_file_that_is_gone(pictures: Path, data_root: Path) -> None:
+def test_verifying_notices_a_missing_file(pictures: Path, data_root: Path) -> None:
     register("pets", pictures, data_root, SIZED)
     (pictures / "train" / "cat" / "1.png").unlink()
     with pytest.raises(DataError, match=r"11 training images .* there are 12"):

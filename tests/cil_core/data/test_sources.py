@@ -46,7 +46,7 @@ def test_digits_have_the_mean_and_deviation_of_their_card(tmp_path: Path) -> Non
     assert float(pixels.std()) == pytest.approx(source.card.std[0], abs=1e-3)
 
 
-def test_digits_are_lent_to_nobody(tmp_path: Path) -> None:
+def test_each_load_of_digits_has_its_own_arrays(tmp_path: Path) -> None:
     first = load(DIGITS, tmp_path)
     first.arrays.train_images.zero_()
     first.arrays.test_labels.fill_(-1)

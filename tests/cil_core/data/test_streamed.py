@@ -71,7 +71,7 @@ def test_whatever_is_made_of_them_is_the_same(both: tuple[ArrayDataset, Streamed
     assert_equal(changed(both[0]), changed(both[1]))
 
 
-def test_exemplars_stand_beside_them_before_and_after(both: tuple[ArrayDataset, StreamedDataset]) -> None:
+def test_exemplars_precede_or_follow_streamed_images(both: tuple[ArrayDataset, StreamedDataset]) -> None:
     resident, streamed = both
     exemplars = ArrayDataset(torch.full((6, 3, 32, 32), 7, dtype=torch.uint8), torch.full((6,), 9), TRANSFORM)
     assert_equal(resident + exemplars, streamed + exemplars)

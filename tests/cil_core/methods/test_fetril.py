@@ -52,7 +52,7 @@ def test_the_head_starts_from_the_last_tasks(start: Any) -> None:
     assert head.classes == 7
 
 
-def test_one_mean_a_class_is_kept_and_nothing_else_beside_the_network(start: Any) -> None:
+def test_one_mean_per_class_is_kept_besides_the_network(start: Any) -> None:
     walk = start("fetril")
     walk.finish(0)
     method = walk.finish(1)

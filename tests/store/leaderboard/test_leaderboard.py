@@ -163,7 +163,7 @@ def test_only_the_first_entries_are_described_when_there_are_many(filled: Scenar
     assert [entry.id for entry in board(filled, limit=2)] == [entry.id for entry in board(filled)][:2]
 
 
-def test_what_was_described_before_is_not_read_again_and_a_new_run_is_told(scenario: Scenario) -> None:
+def test_described_entries_are_not_read_again_and_a_new_run_appears(scenario: Scenario) -> None:
     scenario.submit(scenario.spec("icarl", (1,)))
     scenario.submit(scenario.spec("finetune", (1,)))
     scenario.complete_all()
@@ -235,7 +235,7 @@ def test_entries_can_be_taken_by_id(filled: Scenario) -> None:
             entries_by_id(session, [*wanted, "ent_x"])
 
 
-def test_tracks_tell_how_much_stands_on_them(filled: Scenario) -> None:
+def test_tracks_list_their_numbers_of_entries_and_runs(filled: Scenario) -> None:
     with filled.database.reading() as session:
         assert [(status.track.slug, status.entries, status.runs) for status in list_tracks(session)] == [
             (TRACK, 4, 10)
@@ -256,7 +256,7 @@ def test_a_track_without_results_is_listed_too(scenario: Scenario) -> None:
 # ---------------------------------------- against joint training, on the frontier, for tuning
 
 
-def test_intransigence_is_there_once_joint_training_has_run(scenario: Scenario) -> None:
+def test_intransigence_is_defined_once_joint_training_has_run(scenario: Scenario) -> None:
     scenario.submit(scenario.spec("icarl", (1, 2)))
     scenario.complete_all()
     (alone,) = board(scenario)

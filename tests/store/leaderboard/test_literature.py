@@ -16,7 +16,7 @@ def row(slug: str, title: str) -> ExternalResult:
     return next(one for one in published_results(slug) if one.title == title)
 
 
-def test_a_row_is_what_the_paper_states_with_its_curve_and_where_it_stands() -> None:
+def test_a_row_has_the_paper_s_figures_curve_and_citation() -> None:
     icarl = row(B0_INC10, "iCaRL")
     assert (icarl.average_accuracy, icarl.last_accuracy, icarl.forgetting) == (0.6442, 0.4952, 0.3348)
     assert icarl.curve is not None

@@ -115,7 +115,7 @@ def test_a_track_for_tuning_reports_only_the_frontier() -> None:
     assert found == {"a": Placement(pareto=True), "b": Placement()}
 
 
-def test_nobody_stands_nowhere() -> None:
+def test_no_entries_have_no_ranks() -> None:
     assert placements([], ranked=True, banded=True) == {}
 
 

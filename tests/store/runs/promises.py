@@ -18,7 +18,7 @@ from store.database.session import Database
 from store.database.states import FailureClass, RunState
 from store.runs.failures import RETRIED
 from store.runs.job_state import job_state_of
-from tests.store.beside import TABLES, Beside, Row
+from tests.store.observer import TABLES, Observer, Row
 
 if TYPE_CHECKING:
     from tests.store.conftest import EventsOf, Scenario
@@ -34,7 +34,7 @@ class PromisedHistories(RuleBasedStateMachine):
     """Transactions of a history, some of which crash, and what must hold after each."""
 
     database: Database
-    beside: Beside
+    observer: Observer
     scenario: Scenario
     events_of: type[EventsOf]
     steps = 0
@@ -175,7 +175,7 @@ class PromisedHistories(RuleBasedStateMachine):
         return run
 
     def everything(self) -> list[list[Row]]:
-        return [self.beside.table(table) for table in TABLES]
+        return [self.observer.table(table) for table in TABLES]
 
     def grouped(self, table: str, by: str, order: str) -> dict[str, list[Row]]:
         groups: dict[str, list[Row]] = {}

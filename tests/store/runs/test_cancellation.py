@@ -71,7 +71,7 @@ def test_a_run_that_finishes_before_it_stops_has_succeeded(scenario: Scenario) -
     assert scenario.job(job_id).state is JobState.cancelled
 
 
-def test_a_run_another_job_wants_goes_on(scenario: Scenario) -> None:
+def test_a_run_that_another_job_shares_continues(scenario: Scenario) -> None:
     first, second = (scenario.submit(scenario.spec(seeds=(1,))) for _ in range(2))
     assert scenario.cancel(first).state is JobState.cancelled
     assert scenario.job(first).links[0].withdrawn

@@ -132,7 +132,7 @@ class Town:
                     self.fenced_out += 1
 
     def attempt(self, claim: runs.Claim, random: Random) -> None:
-        self.scenario.start(claim, resumed_at=self.told(claim))
+        self.scenario.start(claim, resumed_at=self.recorded_tasks(claim))
         for task in range(self.scenario.tasks):
             with self.database.transaction() as session:
                 if runs.heartbeat(session, claim, LEASE).cancel_requested:
@@ -143,7 +143,7 @@ class Town:
             self.scenario.evaluate(claim, task)
         self.scenario.finish(claim)
 
-    def told(self, claim: runs.Claim) -> int:
+    def recorded_tasks(self, claim: runs.Claim) -> int:
         with self.database.reading() as session:
             return session.scalars(
                 select(func.count(TaskResult.task.distinct())).where(TaskResult.run_id == claim.run_id)

@@ -132,7 +132,9 @@ def test_the_back_off_has_an_upper_bound() -> None:
     assert runs.RetryPolicy(back_off=timedelta(minutes=10)).delay(50) == timedelta(hours=1)
 
 
-def test_a_drained_run_is_not_charged_and_goes_on_at_once(scenario: Scenario, claim: runs.Claim) -> None:
+def test_a_drained_run_keeps_its_attempts_and_is_claimable_at_once(
+    scenario: Scenario, claim: runs.Claim
+) -> None:
     for number in range(1, 6):
         assert claim.attempt == number
         assert scenario.release(claim) is RunState.queued

@@ -2,7 +2,7 @@
 
 They have several workers, crashes between any two statements, expired leases, replays, drains and
 cancellations.
-Hypothesis drives the real functions on a real database; a second connection (`tests/store/beside.py`) reads
+Hypothesis drives the real functions on a real database; a second connection (`tests/store/observer.py`) reads
 rows.
 A fenced-out worker does not know it and tries everything all the same. Time passes by moving the lease
 columns into
@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 from store import runs
 from store.database.errors import AlreadyTerminal, ResultConflict
 from store.database.states import FailureClass, RunState
-from tests.store.beside import BesidePostgresql, BesideSqlite, Row
+from tests.store.observer import PostgresqlObserver, Row, SqliteObserver
 from tests.store.runs.promises import PromisedHistories
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Histories(PromisedHistories):
 
     @initialize()
     def begin(self) -> None:
-        self.beside.empty()
-        self.rows = self.beside.rows
+        self.observer.empty()
+        self.rows = self.observer.rows
         self.ended: dict[str, Row] = {}
         self.fencing: dict[str, int] = {}
 
@@ -81,7 +81,7 @@ class Histories(PromisedHistories):
 
     @rule(target=claims, worker=st.sampled_from(WORKERS), crash=crashes)
     def claim(self, worker: runs.WorkerOffer, crash: int | None) -> MultipleResults[runs.Claim] | runs.Claim:
-        ready = self.rows(f"SELECT id FROM runs WHERE state = 'queued' AND not_before <= {self.beside.now}")
+        ready = self.rows(f"SELECT id FROM runs WHERE state = 'queued' AND not_before <= {self.observer.now}")
         claim = self.transact(lambda session: runs.claim(session, worker, timedelta(minutes=10)), crash)
         assert crash is not None or (claim is not None) == bool(ready)
         return claim if claim is not None else multiple()
@@ -180,15 +180,15 @@ class Histories(PromisedHistories):
 
     @rule()
     def leases_run_out(self) -> None:
-        self.beside.execute(f"UPDATE runs SET lease_until = {self.beside.past} WHERE state = 'running'")
+        self.observer.execute(f"UPDATE runs SET lease_until = {self.observer.past} WHERE state = 'running'")
 
     @rule()
     def back_offs_pass(self) -> None:
-        self.beside.execute(f"UPDATE runs SET not_before = {self.beside.past} WHERE state = 'queued'")
+        self.observer.execute(f"UPDATE runs SET not_before = {self.observer.past} WHERE state = 'queued'")
 
     @rule(crash=crashes)
     def reap(self, crash: int | None) -> None:
-        lost = self.rows(f"SELECT * FROM runs WHERE state = 'running' AND lease_until < {self.beside.now}")
+        lost = self.rows(f"SELECT * FROM runs WHERE state = 'running' AND lease_until < {self.observer.now}")
         foretold = {run["id"]: self.after_failure(run, FailureClass.infrastructure) for run in lost}
         reaped = self.transact(runs.reap, crash)
         if reaped is not None:
@@ -225,15 +225,15 @@ def test_random_histories_break_no_promise(
     least: int,
 ) -> None:
     with databases.url(kind) as url, databases.opened(url) as database:
-        beside = BesideSqlite(database, tmp_path) if kind == "sqlite" else BesidePostgresql(database)
+        observer = SqliteObserver(database, tmp_path) if kind == "sqlite" else PostgresqlObserver(database)
         given = {
             "database": database,
-            "beside": beside,
+            "observer": observer,
             "scenario": scenario_of(database),
             "events_of": events_of,
             "steps": 0,
         }
         machine = type("GivenHistories", (Histories,), given)
         run_histories(machine, examples)
-        beside.close()
+        observer.close()
     assert machine.steps >= least

@@ -130,7 +130,7 @@ def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp
     assert cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--classes", 2).exit_code == 0
 
 
-def test_a_service_is_told_of_a_folder_once(
+def test_a_folder_is_announced_to_a_service_once(
     pictures: Path, tmp_path: Path, database, database_url: str
 ) -> None:
     for _ in range(2):

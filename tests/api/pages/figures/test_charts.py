@@ -186,7 +186,7 @@ def test_the_numbers_of_a_figure_are_those_of_the_api(finished) -> None:
     )
 
 
-def test_bands_are_what_holm_s_correction_says(finished) -> None:
+def test_bands_agree_with_holm_s_correction(finished) -> None:
     ranked = [
         entry for entry in finished.get(f"/api/v1/leaderboards/{DIGITS}").json()["items"] if entry["rank"]
     ]

@@ -17,7 +17,7 @@ TABLES = ("jobs", "runs", "job_runs", "attempts", "task_results", "summaries", "
 Row = dict[str, Any]
 
 
-class Beside(Protocol):
+class Observer(Protocol):
     """Looks at the rows and moves their times, without the code under test."""
 
     now: str  # the time of the database, in its SQL
@@ -39,7 +39,7 @@ class Beside(Protocol):
         """Ends the connection."""
 
 
-class BesideSqlite:
+class SqliteObserver:
     """Begins each history with a copy of the empty file."""
 
     now, past = "strftime('%Y-%m-%d %H:%M:%f000', 'now')", "datetime('now', '-1 hour')"
@@ -71,7 +71,7 @@ class BesideSqlite:
         self.connection.close()
 
 
-class BesidePostgresql:
+class PostgresqlObserver:
     """A connection of its own to the server."""
 
     now, past = "clock_timestamp()", "clock_timestamp() - interval '1 hour'"
