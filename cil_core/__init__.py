@@ -5,5 +5,5 @@ and the client can be installed without it.
 """
 
 __version__ = "0.1.0"
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Every code change that changes a result increments it; no leaderboard entry mixes two versions."""

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from cil_core.data.augment import Transform
+from cil_core.data.reading import read_ahead
+from cil_core.data.scaling import Images
 from cil_core.spec.errors import DataError
 
 
@@ -29,7 +31,7 @@ class Batch:
         x: prepared images, float (B, C, H, W): augmented on request, always normalised.
         y: labels, int64 (B,).
         index: positions in the dataset they were drawn from, int64 (B,).
-        raw: the stored pixels, uint8 (B, C, H, W), never augmented.
+        raw: the images as stored, never augmented: uint8 (B, C, H, W), or numbers of photographs, int64 (B,).
     """
 
     x: Tensor
@@ -47,7 +49,7 @@ class ArrayDataset:
     """Images with labels, all on one device.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W), or int64 (N,): numbers of the transform's photographs.
         labels: int64 (N,), positions in the class order.
         transform: prepares the images of a batch.
 
@@ -60,10 +62,11 @@ class ArrayDataset:
     transform: Transform
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(
-                f"images are uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}"
-            )
+        numbered = self.transform.photographs is not None
+        given = (self.images.dtype, self.images.ndim)
+        if given != ((torch.int64, 1) if numbered else (torch.uint8, 4)):
+            wanted = "int64 (N,), numbers of photographs" if numbered else "uint8 (N, C, H, W)"
+            raise ValueError(f"images are {wanted}, not {self.images.dtype} {tuple(self.images.shape)}")
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(
                 f"labels are int64 ({len(self.images)},) for {len(self.images)} images, not "
@@ -83,7 +86,7 @@ class ArrayDataset:
         )
 
     def pixels(self) -> Tensor:
-        """All images as one tensor on the device, uint8 (N, C, H, W)."""
+        """All images as one tensor on the device, as they are stored."""
         return self.images
 
     def select(self, index: Tensor) -> ArrayDataset:
@@ -96,11 +99,11 @@ class ArrayDataset:
 
     def flipped(self) -> ArrayDataset:
         """The mirror images, in the same order."""
-        return ArrayDataset(self.pixels().flip(-1), self.labels, self.transform)
+        return ArrayDataset(self.transform.mirrored(self.pixels()), self.labels, self.transform)
 
     def augmented_by(self, *tokens: str) -> ArrayDataset:
         """The same images with other training augmentations, e.g. `("crop:4", "flip")`."""
-        return dataclasses.replace(self, transform=Transform(self.transform.card, tokens))
+        return dataclasses.replace(self, transform=self.transform.with_tokens(tokens))
 
     def to(self, device: torch.device | str) -> ArrayDataset:
         """The same images on `device`."""
@@ -137,12 +140,18 @@ class ArrayDataset:
             [order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]
         ):
             x = self.transform.train(raw, generator) if augment and generator else self.transform.plain(raw)
-            yield Batch(x, self.labels[index], index, raw)
+            yield Batch(x, self.labels[index], index, raw if isinstance(raw, Tensor) else self.images[index])
 
-    def read_batches(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each of these index tensors with its images, on the device."""
-        for index in indices:
-            yield index, self.images[index]
+    def read_batches(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Images]]:
+        """Each of these index tensors with its images, on the device; photographs are read ahead."""
+        photographs = self.transform.photographs
+        if photographs is None:
+            yield from ((index, self.images[index]) for index in indices)
+            return
+        numbers, device = self.images.cpu(), self.images.device
+        wanted = [numbers[index.cpu()] for index in indices]
+        batches = read_ahead(lambda each: photographs.read(each, device), wanted)
+        yield from zip(indices, batches, strict=True)
 
     def balanced(self, generator: torch.Generator) -> ArrayDataset:
         """Every class randomly reduced to the size of the smallest."""

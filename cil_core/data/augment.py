@@ -12,24 +12,37 @@ A dataset's card lists its training augmentations as tokens, applied in order:
 Decisions:
     * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the
       distributions and the rounding of torchvision's transforms of one image. Only `resizedcrop` changes the
-      size, and scales bilinearly without antialiasing.
-    * Normalisation comes last. Evaluation does nothing else, except that stored images larger than the card's
-      size are cropped around the centre.
+      size; it scales bilinearly with antialiasing, and takes whole photographs of any size.
+    * Normalisation comes last. Evaluation does nothing else, except that photographs are cropped around the
+      centre; training does the same before any augmentation but `resizedcrop`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cil_core.data.photographs import Photographs
+from cil_core.data.scaling import (
+    AREA,
+    BILINEAR,
+    RATIO,
+    Images,
+    Kernel,
+    central,
+    crop_boxes,
+    extents,
+    random_parts,
+)
 from cil_core.spec.catalog import DatasetCard
 
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-"""(uint8 (B, C, H, W), generator) → uint8 (B, C, H, W)."""
+Augmentation = Callable[[Any, torch.Generator], Tensor]
+"""(uint8 (B, C, H, W), generator) → uint8 (B, C, H, W); `RandomParts` also takes images of several sizes."""
 
 
 class Transform:
@@ -38,19 +51,27 @@ class Transform:
     Args:
         card: states normalisation and augmentation.
         augment: tokens to use instead of the card's.
+        photographs: what numbers refer to, for a dataset of photographs.
 
     Raises:
         ValueError: for a token that is unknown or has a bad number, or a card that does not normalise each of
             its channels.
     """
 
-    def __init__(self, card: DatasetCard, augment: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        card: DatasetCard,
+        augment: tuple[str, ...] | None = None,
+        *,
+        photographs: Photographs | None = None,
+    ) -> None:
         if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
             raise ValueError(
                 f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and "
                 f"{card.std}"
             )
         self.card = card
+        self.photographs = photographs
         self.tokens = card.augment if augment is None else augment
         if "autoaugment" in self.tokens and card.channels not in (1, 3):
             raise ValueError(f"autoaugment is defined for 1 or 3 channels, not {card.channels}")
@@ -62,17 +83,47 @@ class Transform:
             )
         }
 
-    def train(self, raw: Tensor, generator: torch.Generator) -> Tensor:
-        """Augmented and normalised, float (B, C, H, W)."""
-        for augmentation in self._augmentations:
-            raw = augmentation(raw, generator)
-        return self.plain(raw)
+    def with_tokens(self, tokens: tuple[str, ...]) -> Transform:
+        """The same preparation with other training augmentations."""
+        return Transform(self.card, tokens, photographs=self.photographs)
 
-    def plain(self, raw: Tensor) -> Tensor:
-        """Normalised only, float (B, C, H, W)."""
-        raw = _centre(raw, self.card.size)
-        mean, std = self._statistics_on(raw.device)
-        return raw.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
+    def train(self, raw: Images, generator: torch.Generator) -> Tensor:
+        """Augmented and normalised, float (B, C, H, W).
+
+        Args:
+            raw: images, or numbers of photographs, int64 (B,).
+            generator: of the augmentations.
+        """
+        images = self._loaded(raw)
+        for augmentation in self._augmentations:
+            if not isinstance(images, Tensor) and not isinstance(augmentation, RandomParts):
+                images = central(images, self.card.size)
+            images = augmentation(images, generator)
+        return self._normalised(images)
+
+    def plain(self, raw: Images) -> Tensor:
+        """Normalised only, float (B, C, H, W); `raw` as for `train`."""
+        return self._normalised(self._loaded(raw))
+
+    def empty(self, device: torch.device) -> Tensor:
+        """No images, as a dataset stores them: uint8 (0, C, H, W), or numbers int64 (0,)."""
+        if self.photographs is not None:
+            return torch.zeros(0, dtype=torch.long, device=device)
+        return torch.zeros((0, *self.card.shape), dtype=torch.uint8, device=device)
+
+    def mirrored(self, raw: Tensor) -> Tensor:
+        """The mirror images of what a dataset stores."""
+        return raw.flip(-1) if self.photographs is None else -1 - raw
+
+    def _loaded(self, raw: Images) -> Images:
+        if self.photographs is None or not isinstance(raw, Tensor):
+            return raw
+        return self.photographs.read(raw, raw.device)
+
+    def _normalised(self, images: Images) -> Tensor:
+        pixels = central(images, self.card.size)
+        mean, std = self._statistics_on(pixels.device)
+        return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
 
     def _statistics_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._statistics:  # kept, so that a batch costs no copy to the device
@@ -163,79 +214,24 @@ def _around(centre: Tensor, side: int, size: int) -> Tensor:
     return (position >= centre - side // 2) & (position < centre + (side + 1) // 2)
 
 
-_AREA = (0.08, 1.0)
-_LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
-_TRIES = 10
-
-
 def resized_crop(size: int) -> Augmentation:
     """A random part of each image, scaled to `size` × `size` (Szegedy et al. 2015)."""
-
-    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
-        height, width = images.shape[-2:]
-        boxes = crop_boxes(len(images), height, width, generator, images.device)
-        return (scaled_one_by_one if images.device.type == "cpu" else scaled_together)(images, boxes, size)
-
-    return apply
+    return RandomParts(size)
 
 
-Boxes = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Top, left, height and width (B,) of a part of each image."""
+@dataclass(frozen=True, slots=True)
+class RandomParts:
+    """Scales a random part of each image, which may have any size, to `size` × `size`."""
 
+    size: int
+    area: tuple[float, float] = AREA
+    ratio: tuple[float, float] = RATIO
+    kernel: Kernel = BILINEAR
 
-def scaled_one_by_one(images: Tensor, boxes: Boxes, size: int) -> Tensor:
-    """The parts at `size` × `size`, one image at a time in integers: nearly three times as fast on a CPU."""
-    result = images.new_empty((*images.shape[:2], size, size))
-    for place, (top, left, high, wide) in enumerate(torch.stack(boxes, dim=1).int().tolist()):
-        part = images[place : place + 1, :, top : top + high, left : left + wide]
-        result[place] = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)[0]
-    return result
-
-
-def scaled_together(images: Tensor, boxes: Boxes, size: int) -> Tensor:
-    """The same to within rounding, all at once: for devices on which every call costs."""
-    height, width = images.shape[-2:]
-    top, left, high, wide = boxes
-    steps = (torch.arange(size, device=images.device) + 0.5) / size
-    # Pixel centres of the result in the part, kept inside of it, as the sampler counts positions: −1 … 1 over
-    # the whole image.
-    rows = torch.minimum((steps * high[:, None]).clamp(min=0.5), high[:, None] - 0.5) + top[:, None]
-    columns = torch.minimum((steps * wide[:, None]).clamp(min=0.5), wide[:, None] - 0.5) + left[:, None]
-    grid = torch.stack(
-        torch.broadcast_tensors(columns[:, None, :] * 2 / width - 1, rows[:, :, None] * 2 / height - 1),
-        dim=-1,
-    )
-    return F.grid_sample(images.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def crop_boxes(
-    batch: int, height: int, width: int, generator: torch.Generator, device: torch.device
-) -> Boxes:
-    """Top, left, height and width (B,) of random parts.
-
-    The area is uniform in 8 … 100 %, the log of the ratio uniform in ±log 4/3. After ten misfits the part
-    is the whole image.
-    """
-
-    def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return torch.empty(shape, device=device).uniform_(low, high, generator=generator)
-
-    area = height * width * uniform(batch, _TRIES, low=_AREA[0], high=_AREA[1])
-    ratio = uniform(batch, _TRIES, low=_LOG_RATIO[0], high=_LOG_RATIO[1]).exp()
-    wide, high = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = (wide <= width) & (high <= height)
-    first = fits.int().argmax(dim=1, keepdim=True)
-    found = fits.any(dim=1)
-    high = torch.where(found, high.gather(1, first)[:, 0], torch.full((batch,), float(height), device=device))
-    wide = torch.where(found, wide.gather(1, first)[:, 0], torch.full((batch,), float(width), device=device))
-    top, left = (uniform(batch) * (height - high + 1)).floor(), (uniform(batch) * (width - wide + 1)).floor()
-    return top, left, high, wide
-
-
-def _centre(images: Tensor, size: int) -> Tensor:
-    """The middle `size` × `size` pixels; smaller images as they are."""
-    top, left = (max(0, extent - size) // 2 for extent in images.shape[-2:])
-    return images[..., top : top + size, left : left + size]
+    def __call__(self, images: Images, generator: torch.Generator) -> Tensor:
+        """The parts, uint8 (B, C, size, size)."""
+        boxes = crop_boxes(*extents(images), generator, self.area, self.ratio)
+        return random_parts(images, boxes, self.size, self.kernel)
 
 
 def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:

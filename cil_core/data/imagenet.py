@@ -4,8 +4,9 @@
     <data root>/imagenet/val/<wnid>/*.JPEG        the validation images, sorted likewise: the test set
 
 Decisions:
-    * Images are kept as squares of 256 pixels: the shorter side scaled to 256, cropped around the centre.
-      Decoding all of them once costs minutes to hours; after that a batch is a copy out of mapped pages.
+    * Photographs are kept whole, with a shorter side of 256 pixels, so that training crops them as it would
+      crop the files. Decoding all of them once costs minutes to hours; after that a batch is a copy out of
+      mapped pages.
     * ImageNet-100 is the subset of Hou et al. (UCIR, CVPR 2019): the first hundred of
       `RandomState(1993).permutation(1000)` of the sorted WordNet ids. Its classes are numbered in the order
       of their ids; the track's class order then applies, as for any dataset.
@@ -24,7 +25,8 @@ from torch import Tensor
 
 from cil_core.data import prepared
 from cil_core.data.download import Progress
-from cil_core.data.images import EXTENSIONS, decode
+from cil_core.data.images import EXTENSIONS
+from cil_core.data.photographs import decode_photographs
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory, is_local
@@ -32,8 +34,6 @@ from cil_core.spec.errors import DataError, DataUnavailable
 
 CLASSES = 1000
 SUBSET_SEED = 1993
-PIECE = 2048
-"""Images decoded between two reports of progress."""
 
 Listing = list[tuple[Path, int]]
 
@@ -68,11 +68,11 @@ def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
             return
         chosen = subset(classes(data_root / "imagenet"), card.classes)
         unfinished = prepared.begin(arrays)
-        found: dict[str, Tensor] = {}
+        found = {}
         for split, folder in (("train", "train"), ("test", "val")):
             files = listing(data_root / "imagenet" / folder, chosen)
             found[f"{split}_labels"] = torch.tensor([label for _, label in files])
-            found[f"{split}_images"] = yield from _decoded(
+            found[f"{split}_images"], found[f"{split}_shapes"] = yield from _decoded(
                 [path for path, _ in files], unfinished / f"{split}_images.npy", card
             )
         source = Source(counted(card, len(found["train_labels"]), len(found["test_labels"])), Arrays(**found))
@@ -121,14 +121,12 @@ def counted(card: DatasetCard, train: int, test: int) -> DatasetCard:
     return card.model_copy(update={"train_images": train, "test_images": test})
 
 
-def _decoded(paths: Sequence[Path], file: Path, card: DatasetCard) -> Generator[Progress, None, Tensor]:
-    shape = (len(paths), *card.shape)
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    for start in range(0, len(paths), PIECE):
-        piece = paths[start : start + PIECE]
-        images[start : start + len(piece)] = decode(
-            piece, channels=card.channels, size=card.shape[-1], resize=True
-        ).numpy()
-        yield Progress(file.stem, start + len(piece), len(paths), "images")
-    images.flush()
-    return torch.from_numpy(images)
+def _decoded(
+    paths: Sequence[Path], file: Path, card: DatasetCard
+) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
+    pieces = decode_photographs(paths, file, card)
+    while True:
+        try:
+            yield Progress(file.stem, next(pieces), len(paths), "images")
+        except StopIteration as finished:
+            return finished.value.pixels, finished.value.shapes

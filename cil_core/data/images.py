@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from cil_core.data.pixels import Colour, converted
+from cil_core.spec.cards import DatasetCard
 from cil_core.spec.errors import DataError, DataUnavailable
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -81,6 +82,48 @@ def decode(
             if notes is not None:
                 notes.update(applied)
     return images
+
+
+def decode_each(
+    paths: Sequence[Path],
+    card: DatasetCard,
+    *,
+    background: Colour | None = None,
+    notes: Counter[str] | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Each image at the card's shorter side, in its own ratio, uint8 (H, W, channels).
+
+    Args:
+        paths: the files.
+        card: states channels, shorter side and kernel.
+        background: as for `decode`.
+        notes: likewise.
+
+    Raises:
+        DataError: names the first file that cannot be decoded.
+        DataUnavailable: names the first file that cannot be opened.
+    """
+    shorter, kernel = card.stored or card.size, Image.Resampling[card.kernel.upper()]
+
+    def read(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
+        with _reading(path) as file:
+            image, applied = converted(file, card.channels, background)
+        height, width = shorter_side(image.height, image.width, shorter)
+        image = image.resize((width, height), kernel)
+        return np.asarray(image, dtype=np.uint8).reshape(height, width, -1), applied
+
+    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for image, applied in threads.map(read, paths):
+            if notes is not None:
+                notes.update(applied)
+            yield image
+
+
+def shorter_side(height: int, width: int, shorter: int) -> tuple[int, int]:
+    """Height and width after scaling the shorter side to `shorter`; the longer one is rounded down."""
+    if height <= width:
+        return shorter, int(shorter * width / height)
+    return int(shorter * height / width), shorter
 
 
 def side(path: Path) -> int:

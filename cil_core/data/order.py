@@ -71,7 +71,8 @@ def task_stream(
         source: the dataset.
         track: class order, protocol, holdout.
         device: of the batches.
-        resident_bytes: images of more bytes in all stay in their files, and batches are read from there.
+        resident_bytes: images of more bytes in all stay in their files, and batches are read from there, as
+            photographs always are.
 
     Raises:
         DataError: if a holdout would leave a class without training or test images.
@@ -80,20 +81,33 @@ def task_stream(
     classes = source.card.classes
     position = torch.empty(classes, dtype=torch.long)
     position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
-    transform = Transform(source.card)
-    arrays = source.arrays
-    streamed = arrays.train_images.nbytes + arrays.test_images.nbytes > resident_bytes
-    dataset = StreamedDataset.from_arrays if streamed else ArrayDataset
+    train, test = _datasets(source, position, resident_bytes)
     if track.holdout:
-        every = dataset(arrays.train_images, position[arrays.train_labels], transform)
         held_out = _held_out(source, track)
-        train, test = (every.select(chosen).to(device) for chosen in (~held_out, held_out))
-    else:
-        splits = ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels))
-        train, test = (dataset(images, position[labels], transform).to(device) for images, labels in splits)
+        train, test = train.select(~held_out), train.select(held_out)
+    train, test = train.to(device), test.to(device)
     bounds = accumulate(track.protocol.task_sizes(classes), initial=0)
     return tuple(
         TaskData(train.of_classes(low, high), test.of_classes(low, high)) for low, high in pairwise(bounds)
+    )
+
+
+def _datasets(source: Source, position: Tensor, resident_bytes: int) -> tuple[ArrayDataset, ArrayDataset]:
+    """All training and all test images, labelled by their position in the class order."""
+    arrays = source.arrays
+    streamed = arrays.train_images.nbytes + arrays.test_images.nbytes > resident_bytes
+
+    def dataset(split: str, images: Tensor, labels: Tensor) -> ArrayDataset:
+        photographs = source.photographs(split)
+        transform = Transform(source.card, photographs=photographs)
+        if photographs is not None:
+            return ArrayDataset(torch.arange(len(photographs)), position[labels], transform)
+        make = StreamedDataset.from_arrays if streamed else ArrayDataset
+        return make(images, position[labels], transform)
+
+    return (
+        dataset("train", arrays.train_images, arrays.train_labels),
+        dataset("test", arrays.test_images, arrays.test_labels),
     )
 
 

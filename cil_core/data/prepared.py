@@ -1,4 +1,4 @@
-"""Decoded datasets on disk: four `.npy` files and a manifest of their SHA-256, read memory-mapped.
+"""Decoded datasets on disk: `.npy` files and a manifest of their SHA-256, read memory-mapped.
 
 Decisions:
     * A directory appears complete or not at all: it is written beside its place and renamed.
@@ -73,6 +73,11 @@ def read(directory: Path, card: DatasetCard) -> Source:
         DataError: names the file that is missing or damaged.
     """
     expected = _manifest(directory / MANIFEST)
+    if card.whole and "train_shapes" not in expected:
+        raise DataError(
+            f"{directory} holds square images of an earlier version, not whole photographs; delete it to "
+            "prepare the dataset again"
+        )
     arrays = Arrays(**{name: torch.from_numpy(_mapped(directory / f"{name}.npy")) for name in expected})
     for name, digest in arrays.digests.items():
         if digest != expected[name]:
@@ -99,8 +104,10 @@ def _unfinished(directory: Path) -> Path:
 def _manifest(path: Path) -> dict[str, str]:
     try:
         digests = json.loads(path.read_text())["sha256"]
+        shapes = [name for name in ("train_shapes", "test_shapes") if name in digests]
         return {
-            name: digests[name] for name in ("train_images", "train_labels", "test_images", "test_labels")
+            name: digests[name]
+            for name in ("train_images", "train_labels", "test_images", "test_labels", *shapes)
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from error

@@ -12,22 +12,15 @@ Decisions:
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
-
-AHEAD = 4
-"""Batches read ahead of the consumer."""
-
-READERS = 2
+from cil_core.data.reading import read_ahead
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,16 +83,9 @@ class StreamedDataset(ArrayDataset):
 
     def read_batches(self, indices: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Each of these index tensors with its images, read ahead and moved to the device."""
-        device = self.labels.device
-        rows = iter([self.rows[index.cpu()] for index in indices])
-        with ThreadPoolExecutor(READERS) as readers:
-            waiting: deque[Future[Tensor]] = deque(
-                readers.submit(self._read, each) for each in islice(rows, AHEAD)
-            )
-            for index in indices:
-                raw = waiting.popleft().result()
-                waiting.extend(readers.submit(self._read, each) for each in islice(rows, 1))
-                yield index, raw.to(device, non_blocking=True)
+        batches = read_ahead(self._read, [self.rows[index.cpu()] for index in indices])
+        for index, raw in zip(indices, batches, strict=True):
+            yield index, raw.to(self.labels.device, non_blocking=True)
 
     def _read(self, rows: Tensor) -> Tensor:
         found = torch.empty(

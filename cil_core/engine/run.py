@@ -16,6 +16,7 @@ Reproducibility:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -128,7 +129,8 @@ def _create_method(spec: RunSpec, machine: Machine, card: DatasetCard, tasks: Se
     batches: frozenset[int] = frozenset()
     if machine.compile:
         batches = batches_worth_compiling(spec.method, [len(task.train) for task in tasks])
-    return create(spec.method, context_of(spec, card, machine.device, weights, batches))
+    context = context_of(spec, card, machine.device, weights, batches)
+    return create(spec.method, dataclasses.replace(context, transform=tasks[0].train.transform))
 
 
 def context_of(

@@ -1,6 +1,7 @@
-"""`Memory`: the exemplars as raw uint8 images, grouped by class, each class in the order of its selection.
+"""`Memory`: the exemplars, grouped by class, each class in the order of its selection.
 
 Decisions:
+    * Exemplars are kept as the dataset stores its images: pixels, or numbers of photographs.
     * Quotas are rounded down, so a budget is never exceeded; a class with fewer images than its quota keeps
       them all.
     * Old classes are truncated to the first m of their order, never selected again (iCaRL).
@@ -23,18 +24,17 @@ class Memory(nn.Module):
     """Exemplars of the classes seen so far.
 
     Args:
-        image_shape: (C, H, W) of one image.
-        transform: how images are prepared for training.
+        transform: how images are stored and prepared for training.
         device: of images and labels.
     """
 
     images: Tensor
     labels: Tensor
 
-    def __init__(self, image_shape: tuple[int, int, int], transform: Transform, device: torch.device) -> None:
+    def __init__(self, transform: Transform, device: torch.device) -> None:
         super().__init__()
         self.transform = transform
-        self.register_buffer("images", torch.zeros((0, *image_shape), dtype=torch.uint8, device=device))
+        self.register_buffer("images", transform.empty(device))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.long, device=device))
 
     def __len__(self) -> int:

@@ -55,6 +55,7 @@ class RunContext:
         randomness: source of all random numbers.
         device: of the network.
         precision: that backbones compute in, `fp32` or `bf16`.
+        transform: prepares the images of the training data; None prepares them as the card says.
         weights: file of the weights that every backbone starts from; None draws them.
         compiled_batches: batch sizes for which backbones use compiled code.
     """
@@ -66,6 +67,7 @@ class RunContext:
     randomness: Randomness
     device: torch.device
     precision: str = "fp32"
+    transform: Transform | None = None
     weights: Path | None = None
     compiled_batches: frozenset[int] = frozenset()
 
@@ -92,9 +94,8 @@ class Method(nn.Module):
         self.recipe = recipe
         self.context = context
         self.classifiers = tuple(map(self.classifier, recipe.classifiers))
-        card = context.dataset
-        self.transform = Transform(card)
-        self.memory = Memory(card.shape, self.transform, context.device)
+        self.transform = context.transform or Transform(context.dataset)
+        self.memory = Memory(self.transform, context.device)
         self.net: Net = self.build(self.fresh_backbone(0)).to(context.device)
         self.teacher: Net | None = None
         self._folded_teacher: list[Net] = []  # none or one; in a list, so that it is no submodule

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from cil_core.spec.base import Frozen
@@ -21,6 +23,14 @@ def _is_unknown(value: object) -> bool:
     return value is None
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
+def _is_bilinear(value: object) -> bool:
+    return value == "bilinear"
+
+
 class DatasetCard(Frozen):
     """What a dataset is, and how its images are prepared."""
 
@@ -31,8 +41,19 @@ class DatasetCard(Frozen):
     size: int = Field(ge=4, description="Height and width in pixels, as the network sees them.")
     stored: int | None = Field(
         default=None,
-        description="Height and width in pixels as images are kept, where it differs: training crops larger "
-        "ones at random, testing around the centre; smaller ones need pre-trained weights.",
+        description="Height and width in pixels as images are kept, where it differs, or the shorter side of "
+        "whole photographs. Smaller images than the network sees need pre-trained weights.",
+    )
+    whole: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="Whether photographs are kept in their own ratio: training crops them at random, testing "
+        "around the centre.",
+    )
+    kernel: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear",
+        exclude_if=_is_bilinear,
+        description="With which photographs are scaled before they are kept.",
     )
     train_images: int
     test_images: int
@@ -93,6 +114,14 @@ class DatasetCard(Frozen):
         )
 
     @model_validator(mode="after")
+    def _photographs_hold_a_crop(self) -> DatasetCard:
+        if self.whole and (self.stored or 0) < self.size:
+            raise ValueError(
+                f"whole photographs are stored with a shorter side of at least {self.size}, not {self.stored}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lists_name_every_class(self) -> DatasetCard:
         for name in ("class_names", "train_per_class", "test_per_class"):
             values = getattr(self, name)
@@ -111,7 +140,7 @@ class DatasetCard(Frozen):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image as it is kept."""
+        """Channels, height and width of an image of one size as it is kept."""
         side = self.stored or self.size
         return (self.channels, side, side)
 

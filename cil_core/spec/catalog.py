@@ -34,6 +34,7 @@ _IMAGENET = {
     "channels": 3,
     "size": 224,
     "stored": 256,
+    "whole": True,
     "augment": ("resizedcrop:224", "flip"),
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),

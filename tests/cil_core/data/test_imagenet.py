@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cil_core.data import imagenet
-from cil_core.data.source import Source
+from cil_core.data import imagenet, prepared
+from cil_core.data.source import Arrays, Source
 from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
 from cil_core.spec.catalog import DATASETS
@@ -64,11 +64,22 @@ def test_the_subset_is_read_with_its_labels_at_the_size_it_is_kept(data_root: Pa
         ("test_images", 100, 100, "images"),
     ]
     source = load(data_root)
-    assert source.arrays.train_images.shape == (200, 3, 256, 256)
+    assert source.arrays.train_shapes is not None
+    assert source.arrays.train_shapes.tolist() == 100 * [[256, 384], [256, 365]]  # from 20×30 and 21×30
     assert (source.card.train_images, source.card.test_images) == (200, 100)
     assert torch.equal(source.arrays.train_labels, torch.arange(100).repeat_interleave(2))
-    shades = source.arrays.test_images.float().mean(dim=(1, 2, 3))
+    photographs = source.photographs("test")
+    assert photographs is not None
+    shades = torch.stack([photograph.float().mean() for photograph in photographs])
     assert (shades - 2 * torch.arange(100)).abs().max() < 4
+
+
+def test_squares_that_an_earlier_version_decoded_are_refused(tmp_path: Path) -> None:
+    arrays = arrays_directory("imagenet100", tmp_path)
+    squares, labels = torch.zeros((2, 3, 4, 4), dtype=torch.uint8), torch.arange(2)
+    prepared.write(arrays, Arrays(squares, labels, squares, labels))
+    with pytest.raises(DataError, match=r"holds square images .* delete it to prepare the dataset again"):
+        load(tmp_path)
 
 
 def test_it_is_decoded_once(data_root: Path) -> None:

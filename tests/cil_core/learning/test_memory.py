@@ -33,7 +33,7 @@ def pixels(data: ArrayDataset) -> Tensor:
 
 
 def memory_of(data: ArrayDataset) -> Memory:
-    memory = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+    memory = Memory(DIGITS, torch.device("cpu"))
     memory.replace(data)
     return memory
 
@@ -110,7 +110,7 @@ def test_truncating_equals_selecting_fewer() -> None:
 
 
 def test_an_empty_memory_truncates_to_nothing() -> None:
-    assert len(Memory((1, 8, 8), DIGITS, torch.device("cpu")).truncated(5)) == 0
+    assert len(Memory(DIGITS, torch.device("cpu")).truncated(5)) == 0
 
 
 def test_a_class_below_the_quota_is_not_truncated() -> None:
@@ -130,7 +130,7 @@ def test_the_memory_keeps_copies() -> None:
 
 def test_the_memory_is_restored_from_its_state() -> None:
     memory = memory_of(images_of(3, 2))
-    again = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+    again = Memory(DIGITS, torch.device("cpu"))
     restore(again, memory.state_dict())
     assert len(again) == 5
     assert torch.equal(again.images, memory.images)

@@ -34,7 +34,7 @@ class Store:
     """A memory and its reservoir."""
 
     def __init__(self, places: int) -> None:
-        self.memory = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+        self.memory = Memory(DIGITS, torch.device("cpu"))
         self.reservoir = Reservoir()
         self.places = places
 
