@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import sqrt
 from typing import cast
@@ -21,7 +20,7 @@ from cil_core.learning.losses import (
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
-from cil_core.nets.incremental import IncrementalNet
+from cil_core.nets.incremental import IncrementalNet, unfrozen
 from cil_core.nets.proxies import ProxyHead, proxy_directions
 from cil_core.spec.recipes.cosine import PODNetRecipe
 
@@ -56,8 +55,7 @@ class PODNet(Method):
             self.net.head.grow(task.new, generator)  # uniform, as PyCIL
             return
         if task.is_first:  # normal, as the official code
-            rows = torch.empty(task.new * self.recipe.proxies, self.net.backbone.feature_dim)
-            self.net.head.append(rows.normal_(std=rows.shape[1] ** -0.5, generator=generator))
+            self.net.head.draw_normal(task.new, generator)
             return
         features = self.unit_features(task.train)
         self.net.head.imprint(proxy_directions(features, task.train.labels, self.recipe.proxies, generator))
@@ -81,7 +79,7 @@ class PODNet(Method):
             case "classifier":
                 yield replace(balanced, loss=self.proxy_losses, model=head)
             case "proxies":
-                with learning(head.old):
+                with unfrozen(head.old):
                     yield replace(balanced, loss=self.proxy_losses, params=[head.old, head.new])
 
     def losses(self, batch: Batch, step: Step) -> Losses:
@@ -120,17 +118,6 @@ class PODNet(Method):
         """Limit every entry of the gradient."""
         if self.recipe.clip_gradient is not None:
             clip_grad_value_(self.net.parameters(), self.recipe.clip_gradient)
-
-
-@contextmanager
-def learning(parameter: torch.nn.Parameter) -> Iterator[None]:
-    """Let a frozen parameter have gradients meanwhile."""
-    parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        parameter.grad = None
-        parameter.requires_grad_(False)
 
 
 METHOD = PODNet

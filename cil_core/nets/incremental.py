@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Generic, NamedTuple, Protocol
 
 import torch
@@ -113,3 +114,14 @@ def freeze(module: nn.Module) -> None:
     module.zero_grad(set_to_none=True)
     module.requires_grad_(False)
     module.eval()
+
+
+@contextmanager
+def unfrozen(parameter: nn.Parameter) -> Iterator[None]:
+    """Let a frozen parameter have gradients meanwhile."""
+    parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        parameter.grad = None
+        parameter.requires_grad_(False)

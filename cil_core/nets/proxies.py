@@ -48,6 +48,11 @@ class ProxyHead(nn.Module):
         """Freeze all rows and add fresh ones for `new` classes."""
         self.append(fresh_cosine_rows(new * self.proxies, self.new.shape[1], generator))
 
+    def draw_normal(self, new: int, generator: torch.Generator) -> None:
+        """Freeze all rows and add normal ones of variance 1/d for `new` classes (PODNet's code)."""
+        rows = torch.empty(new * self.proxies, self.new.shape[1])
+        self.append(rows.normal_(std=rows.shape[1] ** -0.5, generator=generator))
+
     def imprint(self, directions: Tensor) -> None:
         """Freeze all rows and add one along each of `directions` (k·P, d), with their mean norm."""
         self.append(F.normalize(directions, dim=1) * torch.cat([self.old, self.new]).norm(dim=1).mean())

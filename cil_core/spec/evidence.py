@@ -29,6 +29,8 @@ MAS = "MAS-Memory-Aware-Synapses c3e6a85"
 FACIL = "FACIL e09d2c8"
 AML = "AML 7c92936"
 SSIL = "SS-IL-Official 8c32381"
+GDUMB = "GDumb 4f412d7"
+AFC = "AFC 94cecc9"
 PAPER = "the paper"
 OURS = "this project"
 
@@ -139,6 +141,13 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         ),
         "imagenet": Evidence(source=SSIL, compared="Read: the schedule for ImageNet-1000."),
     },
+    "gdumb": {
+        "default": Evidence(
+            source=GDUMB,
+            compared="Read: sampler, CutMix, clipping and learning rates.",
+            differs="The evaluated epoch, the sample and the precision, as stated above.",
+        )
+    },
     "icarl": {
         "default": Evidence(source=PYCIL, compared=RUN),
         "paper": Evidence(source=ICARL, compared="Read: loss, schedule, herding and class means."),
@@ -191,6 +200,18 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "pycil": Evidence(
             source=f"{PYCIL}; {SURVEY} has the same code",
             compared=RUN,
+        ),
+    },
+    "afc": {
+        "default": Evidence(
+            source=AFC,
+            compared="Read: importances, distance, both phases and `AFC_cnn_cifar100`.",
+            differs="Greedy herding, mode of the measurement and stages, as stated above.",
+        ),
+        "margin": Evidence(
+            source=PAPER,
+            compared="The formula of PODNet's NCA loss; everything else is the default.",
+            differs="The scale has no gradient from the margin.",
         ),
     },
     "der": {

@@ -15,13 +15,14 @@ from cil_core.spec.recipes.analytic import RanPACRecipe
 from cil_core.spec.recipes.base import Citation
 from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
 from cil_core.spec.recipes.boosting import FOSTERRecipe
+from cil_core.spec.recipes.consolidation import AFCRecipe
 from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
-from cil_core.spec.recipes.rehearsal import ERACERecipe, SSILRecipe
+from cil_core.spec.recipes.rehearsal import ERACERecipe, GDumbRecipe, SSILRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (
     FinetuneRecipe,
@@ -36,12 +37,14 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     DERppRecipe,
     ERACERecipe,
     SSILRecipe,
+    GDumbRecipe,
     ICaRLRecipe,
     BiCRecipe,
     WARecipe,
     COILRecipe,
     UCIRRecipe,
     PODNetRecipe,
+    AFCRecipe,
     DERRecipe,
     DERWARecipe,
     MEMORecipe,
@@ -63,6 +66,7 @@ __all__ = [
     "BY_NAME",
     "RECIPES",
     "ACILRecipe",
+    "AFCRecipe",
     "AGEMRecipe",
     "BiCRecipe",
     "COILRecipe",
@@ -75,6 +79,7 @@ __all__ = [
     "FOSTERRecipe",
     "FeTrILRecipe",
     "FinetuneRecipe",
+    "GDumbRecipe",
     "GEMRecipe",
     "ICaRLRecipe",
     "JointRecipe",

@@ -1,4 +1,4 @@
-"""Recipes that rehearse exemplars while new and old classes do not compete: ER-ACE, SS-IL."""
+"""Recipes that rehearse exemplars: ER-ACE and SS-IL keep classes from competing, GDumb rehearses alone."""
 
 from __future__ import annotations
 
@@ -16,6 +16,22 @@ MAMMOTH = Schedule(
 
 ONLINE = Schedule(epochs=1, batch_size=10, lr=0.1, momentum=0.0, weight_decay=0.0)
 """A single pass over CIFAR-10 in mammoth, the setting of ER-ACE's authors."""
+
+GDUMB_RESTARTS = Schedule(
+    epochs=256,
+    batch_size=16,
+    lr=0.05,
+    weight_decay=1e-6,
+    curve="cosine_restarts",
+    min_lr=5e-4,
+    warmup_epochs=1,
+    warmup_lr=5e-3,
+    clip_norm=10.0,
+)
+"""GDumb on every data set: one epoch at a tenth, then cosines of 1, 2, 4 … epochs (official code)."""
+
+SMALL_RESTARTS = GDUMB_RESTARTS.model_copy(update={"epochs": 64, "batch_size": 8})
+"""For a memory of a few dozen images."""
 
 
 class ERACERecipe(Recipe):
@@ -116,4 +132,48 @@ class SSILRecipe(Recipe):
     )
     temperature: float = Field(
         default=2.0, gt=0, le=100, description="Softmax temperature of the distillation (official code)."
+    )
+
+
+class GDumbRecipe(Recipe):
+    """Greedy Sampler and Dumb Learner."""
+
+    title = "GDumb"
+    family = "rehearsal"
+    summary = (
+        "Keeps a class-balanced sample and trains a new network from scratch on nothing else: what memory "
+        "alone achieves."
+    )
+    uses_memory = True
+    citation: ClassVar[Citation | None] = Citation(
+        key="prabhu2020gdumb",
+        title="GDumb: A Simple Approach that Questions Our Progress in Continual Learning",
+        authors="Prabhu, Ameya and Torr, Philip H. S. and Dokania, Puneet K.",
+        venue="European Conference on Computer Vision (ECCV)",
+        year=2020,
+    )
+    differs = (
+        "The network of the last epoch is evaluated; the official code reports the best test accuracy of "
+        "all epochs. Images are sampled at random; the official code takes the first of each class. "
+        "Training is in single precision and repeated after every task. The track's augmentation applies "
+        "before CutMix."
+    )
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"first_task": SMALL_RESTARTS, "later_tasks": SMALL_RESTARTS}
+    }
+
+    name: Literal["gdumb"] = "gdumb"
+    first_task: Schedule = Field(
+        default=GDUMB_RESTARTS, description="Schedule of the first task (official code)."
+    )
+    later_tasks: Schedule = Field(
+        default=GDUMB_RESTARTS,
+        description="Schedule of every later task: the first task's, since the network is fresh (official "
+        "code).",
+    )
+    cutmix: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Probability that a batch is mixed by CutMix with α = 1 (official code); 0 is plain.",
     )
