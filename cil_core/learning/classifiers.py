@@ -74,6 +74,24 @@ class NearestMean:
         return lambda x, outputs: -torch.cdist(F.normalize(outputs.features, dim=1), means)  # noqa: ARG005
 
 
+class FeatureScores:
+    """Scores of features by a function that a method derives from what it keeps.
+
+    Args:
+        name: of the accuracy curve.
+        derive: called after each task; returns a function from features (B, d) to scores (B, n).
+    """
+
+    def __init__(self, name: str, derive: Callable[[], Callable[[Tensor], Tensor]]) -> None:
+        self.name = name
+        self.derive = derive
+
+    def prepare(self, method: Classified) -> Scorer:  # noqa: ARG002 - `derive` knows the method
+        """The derived function, applied to the features of every batch."""
+        score = self.derive()
+        return lambda x, outputs: score(outputs.features)  # noqa: ARG005
+
+
 CLASSIFIERS: dict[str, Callable[[], Classifier]] = {"linear": Logits, "nme": NearestMean}
 """Classifiers by the name of their accuracy curve; a method may add its own (`Method.classifier`)."""
 

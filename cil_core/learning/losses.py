@@ -40,6 +40,25 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return -(target * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
 
 
+def slice_distillation(
+    logits: Tensor, labels: Tensor, known: int, teacher: Tensor | None, temperature: float, weight: float
+) -> dict[str, Tensor]:
+    """CE over the new classes + w · KD_T over the old ones, on new images.
+
+    Args:
+        logits: (B, n).
+        labels: (B,), in known … n − 1.
+        known: o.
+        teacher: old logits (B, o), constants; None in the first task, where only cross-entropy remains.
+        temperature: T of the distillation.
+        weight: w.
+    """
+    losses = {"classification": slice_cross_entropy(logits, labels, known)}
+    if teacher is not None:
+        losses["distillation"] = weight * distillation(logits[:, :known], teacher, temperature)
+    return losses
+
+
 def icarl_binary_cross_entropy(
     logits: Tensor, labels: Tensor, teacher: Tensor | None, classes: int
 ) -> Tensor:

@@ -31,6 +31,10 @@ AML = "AML 7c92936"
 SSIL = "SS-IL-Official 8c32381"
 GDUMB = "GDumb 4f412d7"
 AFC = "AFC 94cecc9"
+SDC = "SDC-IL 4d9efc9"
+ADC = "ADC 157278e"
+LDC = "ldc e3ea3e9"
+DPCR = "ICML25-DPCR 6e69f60"
 PAPER = "the paper"
 OURS = "this project"
 
@@ -269,6 +273,26 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         ),
         "compact": Evidence(source=OURS, compared="The default with 32 MB of sums instead of 800."),
         "no-projection": Evidence(source=RANPAC, compared="Read: the ablation without a projection."),
+    },
+    "drift": {
+        "default": Evidence(source=LDC, compared="Read: loss, map, classifier and schedules for CIFAR-100."),
+        "none": Evidence(source=OURS, compared="The default without any move: what compensation adds."),
+        "sdc": Evidence(
+            source=f"{SDC}, {LDC}",
+            compared="Read: the formula and unit features; training and σ are those of LDC's code.",
+            differs="Batch norm adapts in later tasks; SDC-IL freezes it.",
+        ),
+        "sdc-raw": Evidence(
+            source=LDC,
+            compared="Read: features without normalisation.",
+            differs="Its weights have a floor of 1e-5; its pairs are of different images.",
+        ),
+        "adc": Evidence(source=ADC, compared="Read: attack, drift, classifier and schedules for CIFAR-100."),
+        "dpcr": Evidence(
+            source=DPCR,
+            compared="Read: map, projection, regression and schedules for CIFAR-100.",
+            differs="The moments of new classes come from unaugmented images.",
+        ),
     },
 }
 """By method and preset; presets named `small…` are ours and follow no source."""

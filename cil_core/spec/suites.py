@@ -122,6 +122,7 @@ _ALL = (
         recipes=(
             *({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES),
             {"name": "icarl", "preset": "small-bce"},
+            *({"name": "drift", "preset": f"small-{each}"} for each in ("none", "sdc", "adc", "dpcr")),
         ),
     ),
     Suite(

@@ -17,6 +17,7 @@ from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayR
 from cil_core.spec.recipes.boosting import FOSTERRecipe
 from cil_core.spec.recipes.consolidation import AFCRecipe
 from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
+from cil_core.spec.recipes.drift import DriftRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
@@ -54,6 +55,7 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     ACILRecipe,
     PASSRecipe,
     RanPACRecipe,
+    DriftRecipe,
 )
 """Every method, in the order in which the catalogue lists them."""
 
@@ -74,6 +76,7 @@ __all__ = [
     "DERRecipe",
     "DERWARecipe",
     "DERppRecipe",
+    "DriftRecipe",
     "ERACERecipe",
     "EWCRecipe",
     "FOSTERRecipe",
