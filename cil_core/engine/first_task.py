@@ -53,7 +53,7 @@ class FirstTasks:
             or phase.after_backward
             or phase.after_step
             or list(phase.undecayed)
-            or list(phase.groups)
+            or bool(list(phase.groups))
         ):
             return None
         context = method.context
