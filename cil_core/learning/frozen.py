@@ -20,7 +20,7 @@ from cil_core.data.features import FeatureDataset
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Phase, Task
 from cil_core.nets.backbones import Backbone
-from cil_core.nets.heads import LinearHead
+from cil_core.nets.heads import LinearHead, TrainedHead
 from cil_core.nets.incremental import Head, IncrementalNet, freeze
 
 C = TypeVar("C", bound=Head)
@@ -70,13 +70,13 @@ class ComputedHead(FrozenBackbone, Generic[C]):
         return IncrementalNet(backbone, LinearHead(backbone.feature_dim, bias=self.bias))
 
     @abc.abstractmethod
-    def new_head(self, trained: LinearHead) -> C:
+    def new_head(self, trained: TrainedHead) -> C:
         """A computed head with the inputs, classes and device of the trained one."""
 
     @property
     def computed_head(self) -> C:
         """The computed head, put in the place of the trained one when first needed."""
-        if isinstance(self.net.head, LinearHead):
+        if isinstance(self.net.head, TrainedHead):
             self.net.head = self.new_head(self.net.head)
         head: C = self.net.head
         return head

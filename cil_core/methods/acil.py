@@ -6,7 +6,7 @@ from cil_core.data.features import FeatureDataset
 from cil_core.learning.frozen import ComputedHead
 from cil_core.learning.phase import Task
 from cil_core.nets.analytic import AnalyticHead
-from cil_core.nets.heads import LinearHead
+from cil_core.nets.heads import LinearHead, TrainedHead
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.spec.recipes import ACILRecipe
 
@@ -23,7 +23,7 @@ class ACIL(ComputedHead[AnalyticHead]):
     recipe: ACILRecipe
     net: IncrementalNet[LinearHead | AnalyticHead]
 
-    def new_head(self, trained: LinearHead) -> AnalyticHead:
+    def new_head(self, trained: TrainedHead) -> AnalyticHead:
         """No data yet: all weights are zero."""
         generator = self.context.randomness.on_cpu("expansion")
         return AnalyticHead.replacing(trained, self.recipe.expansion, self.recipe.ridge, generator)

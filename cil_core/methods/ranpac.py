@@ -8,7 +8,7 @@ from torch import Tensor
 from cil_core.data.features import FeatureDataset
 from cil_core.learning.frozen import ComputedHead
 from cil_core.learning.phase import Task
-from cil_core.nets.heads import LinearHead
+from cil_core.nets.heads import LinearHead, TrainedHead
 from cil_core.nets.incremental import IncrementalNet
 from cil_core.nets.ridge import RidgeHead, best_ridge
 from cil_core.spec.recipes import RanPACRecipe
@@ -29,7 +29,7 @@ class RanPAC(ComputedHead[RidgeHead]):
     bias = True
     plain_first_task = True
 
-    def new_head(self, trained: LinearHead) -> RidgeHead:
+    def new_head(self, trained: TrainedHead) -> RidgeHead:
         """No data yet: all sums are zero."""
         generator = self.context.randomness.on_cpu("expansion")
         return RidgeHead.replacing(trained, self.recipe.expansion, generator)

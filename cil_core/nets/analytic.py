@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cil_core.nets.heads import LinearHead
+from cil_core.nets.heads import TrainedHead
 
 
 class AnalyticHead(nn.Module):
@@ -37,7 +37,7 @@ class AnalyticHead(nn.Module):
 
     @classmethod
     def replacing(
-        cls, head: LinearHead, expansion: int, ridge: float, generator: torch.Generator
+        cls, head: TrainedHead, expansion: int, ridge: float, generator: torch.Generator
     ) -> AnalyticHead:
         """A head with the inputs, classes and device of `head`; P is uniform in ±1/√d, W is zero."""
         analytic = cls(head.weight.shape[1], expansion, ridge)

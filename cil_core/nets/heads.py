@@ -100,6 +100,10 @@ class CosineHead(nn.Module):
         return self.scale * self.cosines(features)
 
 
+TrainedHead = LinearHead | CosineHead
+"""A head that trains by gradient descent."""
+
+
 def cosines(features: Tensor, rows: Tensor) -> Tensor:
     """cos(f, w_c) in [−1, 1], shape (B, n), of features (B, d) and rows (n, d)."""
     return F.linear(F.normalize(features, dim=1), F.normalize(rows, dim=1))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cil_core.nets.heads import LinearHead
+from cil_core.nets.heads import TrainedHead
 from cil_core.spec.errors import Diverged
 
 RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
@@ -89,7 +89,7 @@ class RidgeHead(nn.Module):
         self.sums = RidgeSums(width)
 
     @classmethod
-    def replacing(cls, head: LinearHead, expansion: int, generator: torch.Generator) -> RidgeHead:
+    def replacing(cls, head: TrainedHead, expansion: int, generator: torch.Generator) -> RidgeHead:
         """A head with the inputs, classes and device of `head`; P is standard normal, W is zero."""
         ridge = cls(head.weight.shape[1], expansion)
         ridge.projection.normal_(generator=generator)

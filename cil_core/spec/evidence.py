@@ -23,6 +23,7 @@ MEMO = "ICLR23-MEMO d261c11"
 COIL = "MM21-Coil f4ebcc1"
 PASS = "CVPR21_PASS 8b79993"  # noqa: S105 - a method's name
 FETRIL = "FeTrIL e3b139c"
+FECAM = "FeCAM d2479b7"
 RANPAC = "RanPAC 012927f"
 ACIL = "Analytic-continual-learning 0afd6bf"
 MAS = "MAS-Memory-Aware-Synapses c3e6a85"
@@ -259,6 +260,24 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=PYCIL, compared="Read and run: the recursive regression agrees."),
         "paper": Evidence(source=ACIL, compared="Read: the schedule of the base task."),
     },
+    "ranpac": {
+        "default": Evidence(
+            source=RANPAC, compared="Read: projection, sums, choice of the ridge and linear head."
+        ),
+        "compact": Evidence(source=OURS, compared="The default with 32 MB of sums instead of 800."),
+        "no-projection": Evidence(source=RANPAC, compared="Read: the ablation without a projection."),
+    },
+    "fecam": {
+        "default": Evidence(
+            source=FECAM,
+            compared="Read: transformation, shrinkage, distance and schedule of the ResNet configurations.",
+        ),
+        "pretrained": Evidence(
+            source=FECAM,
+            compared="Read: the ViT scripts.",
+            differs="The class order is the track's; the scripts keep the order of the data set.",
+        ),
+    },
     "pass": {
         "default": Evidence(source=PASS, compared="Read: loss, prototypes, radius and schedule."),
         "pycil": Evidence(
@@ -266,13 +285,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             compared="Read and run: losses and gradients agree without the random prototypes.",
             differs="Number of prototypes per step and backbone, as stated above.",
         ),
-    },
-    "ranpac": {
-        "default": Evidence(
-            source=RANPAC, compared="Read: projection, sums, choice of the ridge and linear head."
-        ),
-        "compact": Evidence(source=OURS, compared="The default with 32 MB of sums instead of 800."),
-        "no-projection": Evidence(source=RANPAC, compared="Read: the ablation without a projection."),
     },
     "drift": {
         "default": Evidence(source=LDC, compared="Read: loss, map, classifier and schedules for CIFAR-100."),

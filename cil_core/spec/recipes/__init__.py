@@ -17,6 +17,7 @@ from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayR
 from cil_core.spec.recipes.boosting import FOSTERRecipe
 from cil_core.spec.recipes.consolidation import AFCRecipe
 from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
+from cil_core.spec.recipes.distances import FeCAMRecipe
 from cil_core.spec.recipes.drift import DriftRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
@@ -53,8 +54,9 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     SimpleCILRecipe,
     FeTrILRecipe,
     ACILRecipe,
-    PASSRecipe,
     RanPACRecipe,
+    FeCAMRecipe,
+    PASSRecipe,
     DriftRecipe,
 )
 """Every method, in the order in which the catalogue lists them."""
@@ -80,6 +82,7 @@ __all__ = [
     "ERACERecipe",
     "EWCRecipe",
     "FOSTERRecipe",
+    "FeCAMRecipe",
     "FeTrILRecipe",
     "FinetuneRecipe",
     "GDumbRecipe",
