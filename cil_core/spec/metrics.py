@@ -95,10 +95,18 @@ class AccuracyMatrix:
 
     def harmonic(self, task: int) -> float | None:
         """2·old·new / (old + new) after `task`; 0 if both are 0, None for the first task."""
-        old, new = self.old(task), self.new(task)
-        if old is None:
+        old = self.old(task)
+        return None if old is None else _harmonic_mean(old, self.new(task))
+
+    def base_and_novel(self) -> tuple[float, float] | None:
+        """Accuracy after the last task on the first task's classes, and on all later ones.
+
+        None with one task. Few-shot papers call them base and novel accuracy.
+        """
+        if len(self.totals) == 1:
             return None
-        return 2 * old * new / (old + new) if old + new else 0.0
+        row = self.correct[-1]
+        return row[0] / self.totals[0], sum(row[1:]) / sum(self.totals[1:])
 
     def forgetting_terms(self) -> NDArray[np.float64]:
         """f_j = max over j ≤ l < B of a[l, j], minus a[B, j], for every task but the last; shape (B − 1,).
@@ -117,6 +125,10 @@ class AccuracyMatrix:
         """Mean over old tasks of a[B, j] − a[j, j] (Lopez-Paz and Ranzato 2017); None with one task."""
         last = len(self.totals) - 1
         return float(np.mean(self.accuracy[last, :last] - np.diag(self.accuracy)[:last])) if last else None
+
+
+def _harmonic_mean(one: float, other: float) -> float:
+    return 2 * one * other / (one + other) if one + other else 0.0
 
 
 def _check_triangle(rows: Sequence[Sequence[float]], tasks: int) -> None:
@@ -141,6 +153,7 @@ def summarize(
     matrix, top5 = AccuracyMatrix(correct, totals), AccuracyMatrix(correct_top5, totals)
     last = len(totals) - 1
     terms = matrix.forgetting_terms()
+    base, novel = matrix.base_and_novel() or (None, None)
     return Summary(
         average_accuracy=float(matrix.curve.mean()),
         average_accuracy_without_base=float(matrix.curve[1:].mean()) if last else None,
@@ -151,6 +164,10 @@ def summarize(
         old_accuracy=matrix.old(last),
         new_accuracy=matrix.new(last),
         harmonic_accuracy=matrix.harmonic(last),
+        performance_drop=float(matrix.curve[0] - matrix.curve[-1]) if last else None,
+        base_accuracy=base,
+        novel_accuracy=novel,
+        base_novel_accuracy=None if base is None or novel is None else _harmonic_mean(base, novel),
         average_top5=float(top5.curve.mean()),
         last_top5=float(top5.curve[-1]),
         curve=tuple(matrix.curve.tolist()),

@@ -46,6 +46,24 @@ class Summary(Frozen):
         description="Mean over tasks of the share of images whose class is among the min(5, seen) best."
     )
     last_top5: float
+    performance_drop: float | None = Field(
+        default=None,
+        description="PD: A_1 minus A_B, as few-shot papers print it. None with one task, and in summaries "
+        "of older software.",
+    )
+    base_accuracy: float | None = Field(
+        default=None,
+        description="After the last task, on the classes of the first task. None as for performance_drop.",
+    )
+    novel_accuracy: float | None = Field(
+        default=None,
+        description="After the last task, on all later classes. None as for performance_drop.",
+    )
+    base_novel_accuracy: float | None = Field(
+        default=None,
+        description="Harmonic mean of base and novel accuracy; 0 if both are 0. "
+        "None as for performance_drop.",
+    )
     curve: tuple[float, ...] = Field(description="A_t for each task.")
     curve_top5: tuple[float, ...]
     curve_new: tuple[float, ...] | None = Field(
@@ -84,6 +102,7 @@ class Metric:
 
 
 _ONE_TASK = "one task only"
+_ONE_TASK_OR_OLD = "one task only, or recorded by older software"
 
 METRICS: tuple[Metric, ...] = (
     Metric("average_accuracy", "Average accuracy", heading="Average acc.", headline=True),
@@ -101,6 +120,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("old_accuracy", "Accuracy on old classes", undefined=_ONE_TASK, heading="Old classes"),
     Metric("new_accuracy", "Accuracy on new classes", heading="New classes"),
     Metric("harmonic_accuracy", "Harmonic mean", undefined=_ONE_TASK),
+    Metric("performance_drop", "Performance drop", "less", _ONE_TASK_OR_OLD, "Drop"),
+    Metric("base_accuracy", "Accuracy on base classes", undefined=_ONE_TASK_OR_OLD, heading="Base classes"),
+    Metric(
+        "novel_accuracy", "Accuracy on novel classes", undefined=_ONE_TASK_OR_OLD, heading="Novel classes"
+    ),
+    Metric("base_novel_accuracy", "Harmonic mean of base and novel", undefined=_ONE_TASK_OR_OLD),
     Metric("average_top5", "Average top-5"),
     Metric("last_top5", "Last top-5"),
 )

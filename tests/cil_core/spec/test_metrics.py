@@ -41,6 +41,15 @@ def test_three_equal_tasks_give_the_numbers_worked_out_by_hand() -> None:
     assert result.harmonic_accuracy == pytest.approx(2 * 0.65 * 0.9 / 1.55)
 
 
+def test_few_shot_numbers_separate_the_first_task_from_all_later_ones() -> None:
+    result = summary([[90], [50, 8], [60, 4, 5]], [100, 10, 10])
+    assert result.performance_drop == pytest.approx(0.9 - 69 / 120)
+    assert result.base_accuracy == pytest.approx(0.6)
+    assert result.novel_accuracy == pytest.approx(9 / 20)
+    assert result.base_novel_accuracy == pytest.approx(2 * 0.6 * 0.45 / 1.05)
+    assert summary([[9], [0, 0]], [10, 10]).base_novel_accuracy == 0
+
+
 def test_a_task_that_improved_at_the_end_is_forgotten_negatively() -> None:
     matrix = AccuracyMatrix([[90], [50, 80], [95, 70, 90]], [100, 100, 100])
     assert matrix.forgetting_terms() == pytest.approx([-0.05, 0.1])
