@@ -11,6 +11,7 @@ from api.pages import formats
 from api.shared import numbers
 from cil_core.spec.jobs import MemoryBudget, Protocol
 from cil_core.spec.metrics import Summary
+from cil_core.spec.samples import DEFAULT_LIST, FewShot, Sample
 from store.leaderboard.entries import Entry
 from store.leaderboard.significance import ALPHA, PairedTest
 
@@ -150,6 +151,15 @@ def verdict(test: PairedTest) -> str:
     if test.t_p_holm < ALPHA:
         return "better" if test.mean > 0 else "worse"
     return "no significant difference"
+
+
+def sample(chosen: Sample) -> str:
+    """Which training images a track uses, e.g. `5 per class after the first task`."""
+    if isinstance(chosen, FewShot):
+        which = "" if chosen.seed == DEFAULT_LIST else f" (list {chosen.seed})"
+        return f"{chosen.shots} per class after the first task{which}"
+    order = "in order of arrival" if chosen.ordered else "in order of class numbers"
+    return f"long-tailed {order}: the first class has {chosen.ratio} times as many as the last"
 
 
 def friedman(p: float | None) -> str:

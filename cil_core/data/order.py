@@ -5,6 +5,8 @@ Decisions:
       slice.
     * The order is numpy's legacy `RandomState(seed).permutation`, as in the field's published results; its
       stream never changes.
+    * A track's sample (few-shot, long-tailed) chooses among the training images that no holdout takes. Its
+      random streams draw for every class, so that the images of a class depend on no protocol.
     * With a holdout, a fixed share of each class's training images is the test set, and the real test set is
       not looked at. The choice depends on the dataset alone, so all methods, orders and seeds are tuned on
       the same images.
@@ -25,8 +27,12 @@ from cil_core.data.source import Source
 from cil_core.data.streamed import StreamedDataset
 from cil_core.spec.errors import DataError, InvalidSpec
 from cil_core.spec.jobs import Protocol, Track
+from cil_core.spec.samples import ClassImages, FewShot
 
 HOLDOUT_SEED = 1993
+LONG_TAIL_SEED = 0
+"""The published long-tailed subsets are drawn by numpy's legacy stream of this seed."""
+
 RESIDENT_BYTES = 8 * 2**30
 """Images of more bytes are read from their files batch by batch."""
 
@@ -69,22 +75,24 @@ def task_stream(
 
     Args:
         source: the dataset.
-        track: class order, protocol, holdout.
+        track: class order, protocol, holdout, sample.
         device: of the batches.
         resident_bytes: images of more bytes in all stay in their files, and batches are read from there, as
             photographs always are.
 
     Raises:
-        DataError: if a holdout would leave a class without training or test images.
+        DataError: if a holdout would leave a class without training or test images, or a class has fewer
+            images than the shots of a sample.
         InvalidSpec: if the class order does not fit the dataset.
     """
     classes = source.card.classes
     position = torch.empty(classes, dtype=torch.long)
     position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
     train, test = _datasets(source, position, resident_bytes)
-    if track.holdout:
-        held_out = _held_out(source, track)
-        train, test = train.select(~held_out), train.select(held_out)
+    if track.holdout or track.sampling:
+        every, chosen = train, training_images(source, track)
+        train = every.select(chosen)
+        test = every.select(_held_out(source, track)) if track.holdout else test
     train, test = train.to(device), test.to(device)
     bounds = accumulate(track.protocol.task_sizes(classes), initial=0)
     return tuple(
@@ -109,6 +117,41 @@ def _datasets(source: Source, position: Tensor, resident_bytes: int) -> tuple[Ar
         dataset("train", arrays.train_images, arrays.train_labels),
         dataset("test", arrays.test_images, arrays.test_labels),
     )
+
+
+def training_images(source: Source, track: Track) -> Tensor:
+    """Which training images a track uses: those that no holdout takes and its sample keeps, a (N,) mask.
+
+    A few-shot list is drawn by `RandomState(seed).permutation`, a long-tailed one by the shuffles of
+    `RandomState(0)`; each draws once per class, in the order of original numbers.
+
+    Raises:
+        DataError: as for `task_stream`.
+    """
+    available = torch.ones(len(source.arrays.train_labels), dtype=torch.bool)
+    if track.holdout:
+        available &= ~_held_out(source, track)
+    sample = track.sampling
+    if sample is None:
+        return available
+    classes = source.card.classes
+    position = {label: place for place, label in enumerate(class_order(track.protocol, classes))}
+    random = np.random.RandomState(sample.seed if isinstance(sample, FewShot) else LONG_TAIL_SEED)
+    mean = int(available.sum()) / classes
+    chosen = torch.zeros_like(available)
+    for label in range(classes):
+        members = torch.nonzero((source.arrays.train_labels == label) & available).flatten()
+        order = torch.from_numpy(random.permutation(len(members)))
+        place = position[label]
+        one = ClassImages(label, place, base=place < track.protocol.first, images=len(members))
+        count = one.kept(sample, mean, classes)
+        if count > len(members):
+            raise DataError(
+                f"{source.card.name}: {track.sample} needs {count} training images of class {label}, which "
+                f"has {len(members)}"
+            )
+        chosen[members[order[:count]]] = True
+    return chosen
 
 
 def _held_out(source: Source, track: Track) -> Tensor:

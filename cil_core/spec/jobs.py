@@ -19,6 +19,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from cil_core.spec.base import PRINTABLE, Before, Frozen, Submitted
 from cil_core.spec.recipes import Recipe
+from cil_core.spec.samples import NO_SAMPLE, SAMPLE_NAME, Sample, sample_of
 from cil_core.spec.weights import RESERVED, WEIGHTS_NAME, weights_key
 
 DEFAULT_CLASS_ORDER = 1993
@@ -29,7 +30,7 @@ _SLUG = re.compile(
     rf"(?P<dataset>(?:folder:)?{_NAME})-b(?P<base>\d{{1,6}})-inc(?P<increment>\d{{1,6}})"
     rf"-m(?P<amount>\d{{1,16}})(?P<unit>pc|b|a)?-(?P<backbone>[a-z0-9_]+)"
     r"(?:-order(?P<order>\d{1,10}))?(?:-holdout(?P<holdout>\d{1,2}))?"
-    rf"(?:-(?P<pretrained>{WEIGHTS_NAME}))?(?:-(?P<precision>bf16))?"
+    rf"(?:-(?P<sample>{SAMPLE_NAME}))?(?:-(?P<pretrained>{WEIGHTS_NAME}))?(?:-(?P<precision>bf16))?"
 )
 
 
@@ -142,6 +143,13 @@ class Track(Submitted, Frozen):
         description="Per cent of each class's training images held out as the test set, for tuning; "
         "0 tests on the real test set.",
     )
+    sample: str = Field(
+        default=NO_SAMPLE,
+        max_length=20,
+        exclude_if=Before(NO_SAMPLE),
+        description="Which training images are used: none (all), shotK (K images of each class after the "
+        "first task; shotKsSEED for another list), ltR (long-tailed with ratio R) or ltRo (ordered).",
+    )
     pretrained: str = Field(
         default="none",
         pattern=r"^[a-z][a-z0-9_]*$",
@@ -157,6 +165,12 @@ class Track(Submitted, Frozen):
         "PyTorch's default), or bfloat16 under autocast. Parameters, heads and losses are always float32.",
     )
 
+    @field_validator("sample")
+    @classmethod
+    def _names_a_sample(cls, name: str) -> str:
+        sample_of(name)
+        return name
+
     @field_validator("pretrained")
     @classmethod
     def _names_weights(cls, name: str) -> str:
@@ -168,6 +182,11 @@ class Track(Submitted, Frozen):
     def weights_key(self) -> str | None:
         """The key of its weights in `WEIGHTS`; None without weights."""
         return None if self.pretrained == "none" else weights_key(self.backbone, self.pretrained)
+
+    @property
+    def sampling(self) -> Sample | None:
+        """Which training images are used; None for all of them."""
+        return sample_of(self.sample)
 
     def held_out(self, images: int) -> int:
         """How many of a class's training images the holdout takes."""
@@ -188,6 +207,8 @@ class Track(Submitted, Frozen):
             parts.append(f"order{order}")
         if self.holdout:
             parts.append(f"holdout{self.holdout}")
+        if self.sample != NO_SAMPLE:
+            parts.append(self.sample)
         if self.pretrained != "none":
             parts.append(self.pretrained)
         if self.precision != "fp32":
@@ -224,6 +245,7 @@ class Track(Submitted, Frozen):
                 "memory": {"kind": kind, "amount": amount},
                 "backbone": found["backbone"],
                 "holdout": int(found["holdout"] or 0),
+                "sample": found["sample"] or NO_SAMPLE,
                 "pretrained": found["pretrained"] or "none",
                 "precision": found["precision"] or "fp32",
             }

@@ -153,6 +153,23 @@ _ALL = (
         recipes=tuple({"name": name, "preset": "small"} for name in ("replay", "icarl", "wa")),
     ),
     Suite(
+        name="fewshot-quick",
+        title="Five images of each class after the first four, on digits: a minute on a laptop",
+        tracks=("digits-b4-inc2-m0-convnet-shot5", "digits-b4-inc2-m0-convnet-shot5s1994"),
+        recipes=tuple(
+            {"name": name, "preset": "small"} for name in ("finetune", "simplecil", "acil", "fetril", "joint")
+        ),
+    ),
+    Suite(
+        name="longtail-quick",
+        title="Ten times as many images of the first class as of the last, on digits: a few minutes",
+        tracks=("digits-b0-inc2-m50-convnet-lt10", "digits-b0-inc2-m50-convnet-lt10o"),
+        recipes=tuple(
+            {"name": name, "preset": "small"}
+            for name in ("finetune", "replay", "icarl", "wa", "simplecil", "joint")
+        ),
+    ),
+    Suite(
         name="cifar10-small",
         title="Five methods on CIFAR-10 with a short schedule: some twenty minutes on two CPU cores",
         tracks=("cifar10-b0-inc2-m500-resnet20",),

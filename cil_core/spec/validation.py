@@ -11,6 +11,7 @@ from cil_core.spec.catalog import BACKBONES, DATASETS, WEIGHTS, BackboneCard, Da
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import base
+from cil_core.spec.samples import ClassImages, FewShot
 
 Card = TypeVar("Card")
 
@@ -214,12 +215,32 @@ def _check_images(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> No
                 f" leaves no image to {'train' if held_out else 'test'} on",
                 ("track", "holdout"),
             )
-        if images - held_out < recipe.min_images and track.protocol.first < dataset.classes:
+        left = _sampled(track, dataset, row.number, images - held_out, name)
+        if left < recipe.min_images and track.protocol.first < dataset.classes:
             raise InvalidSpec(
                 f"{recipe.title} needs at least {recipe.min_images} training images per class;"
-                f" {name} of {dataset.name} has {images - held_out}",
-                ("track", "dataset"),
+                f" {name} of {dataset.name} has {left}" + (f" in {track.sample}" if track.sampling else ""),
+                ("track", "sample" if track.sampling else "dataset"),
             )
+
+
+def _sampled(track: Track, dataset: DatasetCard, number: int, images: int, name: str) -> int:
+    """The fewest images of a class that the track's sample may keep, of those not held out.
+
+    The order of classes is not drawn here, so a class counts as if it arrived last.
+    """
+    sample = track.sampling
+    if sample is None:
+        return images
+    if isinstance(sample, FewShot) and images < sample.shots:
+        raise InvalidSpec(
+            f"{track.sample} needs {sample.shots} training images of every class; {name} of {dataset.name}"
+            f" has {images}",
+            ("track", "sample"),
+        )
+    kept = [count - track.held_out(count) for count in dataset.train_per_class or ()]
+    one = ClassImages(number, dataset.classes - 1, base=False, images=images)
+    return one.kept(sample, sum(kept) / len(kept), dataset.classes)
 
 
 def _check_memory(recipe: base.Recipe, track: Track, dataset: DatasetCard) -> None:

@@ -23,11 +23,12 @@ from cil_core.spec.base import Frozen, Line
 from cil_core.spec.cards import DatasetCard
 from cil_core.spec.errors import DataError
 from cil_core.spec.pixels import Pixels
+from cil_core.spec.samples import SAMPLE_NAME
 
-RESERVED = re.compile(r"order.*|holdout.*|bf16|fp32|none")
+RESERVED = re.compile(rf"order.*|holdout.*|bf16|fp32|none|{SAMPLE_NAME}")
 """What names of weights must not match, since a track's slug uses these words itself."""
 
-WEIGHTS_NAME = r"(?!(?:order|holdout)|(?:bf16|fp32|none)(?![a-z0-9_]))[a-z][a-z0-9_]*"
+WEIGHTS_NAME = rf"(?!(?:order|holdout)|(?:bf16|fp32|none|{SAMPLE_NAME})(?![a-z0-9_]))[a-z][a-z0-9_]*"
 """Pattern of names of weights: no hyphen, and nothing that a slug could take for another part."""
 
 Overlap = Literal["images", "classes", "unknown"]
@@ -119,7 +120,8 @@ class WeightsCard(Frozen):
         if not re.fullmatch(WEIGHTS_NAME, name):
             raise ValueError(
                 "a name of weights has small letters, digits and underscores, begins with a letter, and is"
-                f" none of the words of a slug (order…, holdout…, bf16, fp32, none); {name!r} is not allowed"
+                " none of the words of a slug (order…, holdout…, shotK, ltR, bf16, fp32, none);"
+                f" {name!r} is not allowed"
             )
         return name
 

@@ -219,6 +219,26 @@ def verify(
             typer.echo(f"{name}: OK, fingerprint {datasets.verify(name, root)}")
 
 
+@data.command()
+def images(
+    track: Annotated[str, typer.Argument(help="A track's slug, e.g. digits-b4-inc2-m0-convnet-shot5.")],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Write the training images that a track uses as CSV: class, position in the dataset's own order."""
+    from cil_core.spec.jobs import Track
+    from workers.cli import datasets
+
+    with _refusals():
+        try:
+            asked = Track.from_slug(track)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        rows = datasets.training_images(asked, _root(data_dir))
+    typer.echo("class,image")
+    for label, position in rows:
+        typer.echo(f"{label},{position}")
+
+
 def _show(card: DatasetCard, registered: Registration | None) -> None:
     typer.echo(
         f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test "
