@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5
 _TRACEBACK_LINES = 50
+_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class Execution:
             if ended:
                 return self._stop.outcome if self._stop else self._died(child)
             self._renew(child)
+            self._enforce_memory(child)
             self._enforce_limits(child)
 
     def _take(self, report: Report, child: ChildProcess) -> Write | None:
@@ -204,6 +206,16 @@ class Execution:
         child.renew(self._writer.lease_left)
         if cancel_requested:
             self._stop_for(self._failing(FailureClass.cancelled, "cancelled on request"))
+
+    def _enforce_memory(self, child: ChildProcess) -> None:
+        """RLIMIT_DATA refuses private memory; what a process shares with itself is counted here."""
+        limit, held = self._settings.memory_bytes, child.held_bytes
+        if limit is not None and held > limit:
+            message = (
+                f"out of memory on the host, running on {self._placement.device}: the process held "
+                f"{held / _GIB:.1f} GiB of {limit / _GIB:.1f} GiB"
+            )
+            self._stop_for(self._failing(FailureClass.out_of_memory, message, child.evidence()))
 
     def _enforce_limits(self, child: ChildProcess) -> None:
         settings, now = self._settings, time.monotonic()

@@ -31,6 +31,7 @@ from workers.protocol import REPORT, Assignment, Report
 LOG_LINES = 50
 _READ_BYTES, _READS = 65_536, 16
 _JOIN_SECONDS = 5.0
+_HELD = ("RssAnon", "RssShmem", "VmSwap")
 _LINE_END = re.compile(rb"[\r\n]+")  # progress bars end their lines with a return
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PASSED_TO_CHILDREN = (
@@ -126,7 +127,7 @@ class ChildProcess:
         watch_end, self._watch = _CONTEXT.Pipe(duplex=False)
         self._reports, self._log = _Lines(reports), _Lines(log)
         self._tail: deque[str] = deque(maxlen=LOG_LINES)
-        self._peak_bytes = 0
+        self._peak_bytes = self._held_bytes = 0
         self._process = _CONTEXT.Process(target=run_child, args=(assignment, reports_end, log_end, watch_end))
         try:
             self._process.start()
@@ -147,6 +148,11 @@ class ChildProcess:
     def ended(self) -> bool:
         """Whether the process has exited."""
         return not self._process.is_alive()
+
+    @property
+    def held_bytes(self) -> int:
+        """Host memory at the last `read`: anonymous pages, private and shared, without mapped files."""
+        return self._held_bytes
 
     def read(self, timeout: float) -> list[Report]:
         """Wait for reports and return those that arrived.
@@ -210,9 +216,11 @@ class ChildProcess:
 
     def _sample_memory(self) -> None:
         with suppress(OSError):  # it has just exited
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    self._peak_bytes = max(self._peak_bytes, int(line.split()[1]) * 1024)
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            values = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+            if "VmHWM" in values:  # a process that is exiting has no memory left
+                self._peak_bytes = max(self._peak_bytes, int(values["VmHWM"][0]) * 1024)
+                self._held_bytes = 1024 * sum(int(values[kind][0]) for kind in _HELD)
 
     def _close_pipes(self) -> None:
         for pipe in (self._reports.pipe, self._log.pipe, self._watch):

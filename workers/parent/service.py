@@ -7,6 +7,8 @@
 
 Decisions:
     * A worker whose device does not work refuses to start: it would claim every run and fail it.
+    * A worker that should run submitted files tests its sandbox first. One that does not hold is an error in
+      the log, and the worker offers its other runs only.
     * It waits for a database that is not reachable yet, but refuses one with another schema.
 """
 
@@ -31,11 +33,15 @@ from workers.parent.event_writer import AWAY
 from workers.parent.execution import Placement
 from workers.parent.listener import Listener
 from workers.parent.process import ChildProcess, start_fork_server
-from workers.parent.settings import WorkerSettings
+from workers.parent.settings import Community, WorkerSettings
 from workers.parent.supervisor import Supervisor
 from workers.protocol import Assignment, Environment, Failed, Ready
+from workers.sandbox import Mode, self_test
 
 log = logging.getLogger(__name__)
+
+COMMUNITY_QUEUE = "community"
+"""The queue of runs of submitted files."""
 
 _PROBE_SECONDS = 300.0
 
@@ -54,11 +60,12 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
         queue: the source of runs.
 
     Raises:
-        CannotServe: the device, the data directory, the schema or the compiler is unusable.
+        CannotServe: the device, the data directory, the schema, the compiler or the sandbox is unusable.
     """
     placement = Placement(device, settings.threads or max(1, len(os.sched_getaffinity(0)) // slots))
     _check_directory(settings.checkpoints)
     _check_compiler(settings)
+    community = _test_sandbox(settings, device, queue)
     _await_schema(settings)
     start_fork_server(placement.threads)
     environment = _probe(placement, settings)
@@ -68,7 +75,11 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     offer = WorkerOffer(f"{environment['host']}-{os.getpid()}-{secrets.token_hex(3)}", queue, device)
     supervisor = Supervisor(offer, slots, placement, database, listener=listener, settings=settings)
     caretaker = Caretaker(
-        offer, {**environment, "slots": slots, "pid": os.getpid()}, database, listener, settings
+        offer,
+        {**environment, "slots": slots, "pid": os.getpid(), "community": community},
+        database,
+        listener,
+        settings,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
@@ -130,6 +141,30 @@ def _probe(placement: Placement, settings: WorkerSettings) -> Environment:
         raise CannotServe(f"a trial process exited without a report: {child.evidence()}")
     finally:
         child.close()
+
+
+def _test_sandbox(settings: WorkerSettings, device: str, queue: str) -> Mode | None:
+    """The mode in which this worker offers runs of submitted files; None if it offers none.
+
+    Raises:
+        CannotServe: the queue holds nothing else, and the sandbox does not hold.
+    """
+    if settings.community is Community.OFF:
+        fault: str | None = "CIL_COMMUNITY is off"
+    elif device != "cpu":
+        fault = f"submitted files run on cpu only, not on {device}"
+    else:
+        mode = Mode(settings.community.value)
+        result = self_test(mode)
+        fault = result.fault
+        if fault is None:
+            log.info("sandbox %s: %d probes refused", mode, result.probes)
+            return mode
+    if queue == COMMUNITY_QUEUE:
+        raise CannotServe(f"the queue {queue} holds runs of submitted files only: {fault}")
+    if settings.community is not Community.OFF:
+        log.error("this worker offers no runs of submitted files: %s", fault)
+    return None
 
 
 def _await_schema(settings: WorkerSettings) -> None:

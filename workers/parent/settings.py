@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from store.runs import DEFAULT_POLICY, RetryPolicy
+from workers.sandbox import Mode
 
 
 class KeepCheckpoints(StrEnum):
@@ -29,6 +30,17 @@ class KeepCheckpoints(StrEnum):
     """Runs that did not succeed, for a diagnosis."""
     ALL = "all"
     """All, until an administrator deletes them."""
+
+
+class Community(StrEnum):
+    """The sandbox of runs of submitted files."""
+
+    OFF = "off"
+    """No such runs."""
+    LOCKED = Mode.LOCKED.value
+    """Landlock, seccomp and limits."""
+    WALLED = Mode.WALLED.value
+    """Namespaces as well."""
 
 
 class WorkerSettings(BaseSettings):
@@ -85,7 +97,7 @@ class WorkerSettings(BaseSettings):
     memory_gib: float | None = Field(
         default=None,
         ge=1,
-        description="Host memory per child, by RLIMIT_DATA; unlimited by default.",
+        description="Host memory per child, shared anonymous memory included; unlimited by default.",
     )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads per child; by default cores divided by slots."
@@ -103,6 +115,12 @@ class WorkerSettings(BaseSettings):
         default=False,
         description="Compile backbones in runs long enough to gain from it (needs g++); "
         "<data dir>/compiled holds the code.",
+    )
+
+    community: Community = Field(
+        default=Community.OFF,
+        description="Sandbox for runs of submitted files: off (no such runs), locked or walled; "
+        "see docs/sandbox.md.",
     )
 
     log_format: Literal["json", "text"] | None = Field(

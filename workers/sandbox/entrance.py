@@ -3,7 +3,7 @@
 Decisions:
     * The order matters. Namespaces need /proc and one thread; limits and credentials precede the filters;
       seccomp is last, because the steps before use calls that it refuses.
-    * Root becomes `nobody`. Everyone gives up every capability.
+    * Root becomes the user 65534. Every process gives up every capability.
     * Nothing that fails is passed over: an exception leaves a process that must not run anything untrusted.
 """
 

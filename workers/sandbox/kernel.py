@@ -35,6 +35,7 @@ def libseccomp() -> ctypes.CDLL:
     return library
 
 
+@cache
 def number(name: str) -> int | None:
     """The number of a system call on this architecture; None where it does not exist."""
     found = int(libseccomp().seccomp_syscall_resolve_name(name.encode()))

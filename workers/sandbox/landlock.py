@@ -15,7 +15,6 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from workers.sandbox.kernel import SandboxError, call
 from workers.sandbox.policy import Mode, Policy
@@ -74,31 +73,32 @@ def _attributes(version: int) -> bytes:
     return struct.pack(f"={len(values)}Q", *values)
 
 
-def _rules(policy: Policy) -> Iterator[tuple[Path, int]]:
+def _rules(policy: Policy) -> Iterator[tuple[str, int]]:
     hidden = policy.hidden if policy.mode is Mode.LOCKED else ()  # walled: an empty directory covers it
     for root in policy.roots:
-        yield from _around(root, hidden)
+        yield from _around(os.fspath(root), tuple(map(os.fspath, hidden)))
     for device in policy.devices:
-        yield device, _READ | _WRITE | _TRUNCATE | _IOCTL
+        yield os.fspath(device), _READ | _WRITE | _TRUNCATE | _IOCTL
     # CUDA writes the names of its threads. A process that may write could take back its oom_score_adj.
-    yield Path("/proc", str(os.getpid())), _READ | _LIST | (_WRITE | _TRUNCATE if policy.cuda else 0)
+    yield f"/proc/{os.getpid()}", _READ | _LIST | (_WRITE | _TRUNCATE if policy.cuda else 0)
 
 
-def _around(path: Path, hidden: tuple[Path, ...]) -> Iterator[tuple[Path, int]]:
-    """Rules for a tree without what is hidden in it."""
+def _around(path: str, hidden: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Rules for a tree without what is hidden in it; text, because there are hundreds."""
     if path in hidden:
         return
-    inside = tuple(hole for hole in hidden if path in hole.parents)
+    inside = tuple(hole for hole in hidden if hole.startswith(f"{path}/"))
     if not inside:
         yield path, _READ | _LIST | _EXECUTE
         return
     yield path, _LIST  # Python lists a directory before it imports from it
-    for child in path.iterdir():
-        if not child.is_symlink():
-            yield from _around(child, inside)
+    with os.scandir(path) as children:
+        for child in children:
+            if not child.is_symlink():
+                yield from _around(child.path, inside)
 
 
-def _allow(ruleset: int, path: Path, rights: int) -> None:
+def _allow(ruleset: int, path: str, rights: int) -> None:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):

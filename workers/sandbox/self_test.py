@@ -1,4 +1,4 @@
-"""Whether this machine has the sandbox, and whether it holds: asked of a trial.
+"""Whether this machine has the sandbox, and whether it holds: the result of a trial.
 
 Decisions:
     * The trial starts from a clean environment with one secret of its own.

@@ -116,7 +116,7 @@ class _Trial:
         return None, messages[0][_ENTERED]
 
     def _damage(self) -> Iterator[str]:
-        """What the attempts changed outside, whatever they report."""
+        """What the attempts changed outside, besides what they report."""
         if self._mode == OFF:
             return
         if (self._folder / "secret").read_bytes() != self._secret or self._buffer.value != self._secret:

@@ -185,3 +185,33 @@ def test_a_run_cancelled_without_a_worker_never_runs(workshop, recipes):
     workshop.await_state(wanted, "succeeded")
     run = workshop.run(revoked)
     assert (run.state, run.attempts) == ("cancelled", [])
+
+
+HOARDING = """
+import mmap, os, pathlib
+kept = []
+
+def hoard():
+    if pathlib.Path({flag!r}).exists():
+        kept.append(mmap.mmap(-1, 3 * 2**29))
+        for start in range(0, len(kept[0]), mmap.PAGESIZE):
+            kept[0][start] = 1
+
+os.register_at_fork(after_in_child=hoard)
+"""
+
+
+def test_a_run_that_holds_too_much_shared_memory_is_out_of_memory(
+    workshop, monkeypatch, tmp_path, recipes, until
+):
+    """Every forked process takes 1.5 GiB of shared anonymous memory, which RLIMIT_DATA does not count."""
+    flag, folder = tmp_path / "hoard", tmp_path / "site"
+    folder.mkdir()
+    folder.joinpath("sitecustomize.py").write_text(HOARDING.format(flag=str(flag)))
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+    worker = workshop.start_worker(memory_gib=1)
+    until(lambda: "slot(s) on" in worker.output)
+    flag.touch()
+    run = workshop.await_state(workshop.submit(recipes["steady"]), "failed", "dead", "succeeded")
+    assert (run.state, run.failure) == ("failed", "out_of_memory")
+    assert "GiB of 1.0 GiB" in run.message
