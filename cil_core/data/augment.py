@@ -8,6 +8,7 @@ A dataset's card lists its training augmentations as tokens, applied in order:
     cutout:S        blacken a square of side S around a random pixel
     autoaugment     the CIFAR-10 policy of Cubuk et al.
     resizedcrop:S   a random part of 8 to 100 % of the area, scaled to S × S
+    pixels:NAME     random part, mirroring and brightness of a convention for pre-trained weights
 
 Decisions:
     * An augmentation maps uint8 (B, C, H, W) to uint8 and treats each image independently, with the
@@ -15,6 +16,8 @@ Decisions:
       size; it scales bilinearly with antialiasing, and takes whole photographs of any size.
     * Normalisation comes last. Evaluation does nothing else, except that photographs are cropped around the
       centre; training does the same before any augmentation but `resizedcrop`.
+    * A card that is prepared for pre-trained weights (`Pixels`) replaces size, augmentation and normalisation
+      by theirs. Images of one channel are repeated last.
 """
 
 from __future__ import annotations
@@ -65,23 +68,24 @@ class Transform:
         *,
         photographs: Photographs | None = None,
     ) -> None:
-        if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
-            raise ValueError(
-                f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and "
-                f"{card.std}"
-            )
+        mean, std = statistics(card)
         self.card = card
         self.photographs = photographs
-        self.tokens = card.augment if augment is None else augment
+        self.tokens = default_tokens(card) if augment is None else augment
         if "autoaugment" in self.tokens and card.channels not in (1, 3):
             raise ValueError(f"autoaugment is defined for 1 or 3 channels, not {card.channels}")
-        self._augmentations = [parse(token) for token in self.tokens]
+        self._augmentations = [
+            augmentation for token in self.tokens for augmentation in _augmentations(token, card)
+        ]
         self._statistics = {
-            torch.device("cpu"): (
-                torch.tensor(card.mean).view(-1, 1, 1),
-                torch.tensor(card.std).view(-1, 1, 1),
-            )
+            torch.device("cpu"): (torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1))
         }
+
+    @property
+    def description(self) -> list[Any]:
+        """What tells two preparations of one dataset apart, as JSON."""
+        pixels = self.card.pixels
+        return [*self.tokens, *([] if pixels is None else [pixels.model_dump(mode="json")])]
 
     def with_tokens(self, tokens: tuple[str, ...]) -> Transform:
         """The same preparation with other training augmentations."""
@@ -94,16 +98,16 @@ class Transform:
             raw: images, or numbers of photographs, int64 (B,).
             generator: of the augmentations.
         """
-        images = self._loaded(raw)
-        for augmentation in self._augmentations:
-            if not isinstance(images, Tensor) and not isinstance(augmentation, RandomParts):
-                images = central(images, self.card.size)
+        loaded = self._loaded(raw)
+        first, *others = self._augmentations or [_unchanged]
+        images = first(loaded if isinstance(first, RandomParts) else self._central(loaded), generator)
+        for augmentation in others:
             images = augmentation(images, generator)
-        return self._normalised(images)
+        return self._normalised(images if self.card.pixels else central(images, self.card.size))
 
     def plain(self, raw: Images) -> Tensor:
-        """Normalised only, float (B, C, H, W); `raw` as for `train`."""
-        return self._normalised(self._loaded(raw))
+        """As testing sees the images: not augmented, float (B, C, H, W); `raw` as for `train`."""
+        return self._normalised(self._central(self._loaded(raw)))
 
     def empty(self, device: torch.device) -> Tensor:
         """No images, as a dataset stores them: uint8 (0, C, H, W), or numbers int64 (0,)."""
@@ -120,16 +124,65 @@ class Transform:
             return raw
         return self.photographs.read(raw, raw.device)
 
-    def _normalised(self, images: Images) -> Tensor:
-        pixels = central(images, self.card.size)
-        mean, std = self._statistics_on(pixels.device)
-        return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
+    def _central(self, images: Images) -> Tensor:
+        """What testing sees of each image, before it is normalised."""
+        pixels = self.card.pixels
+        if pixels is None:
+            return central(images, self.card.size)
+        shorter = pixels.shorter_side(self.card.stored or self.card.size)
+        return central(images, pixels.size, shorter, Kernel(pixels.kernel, pixels.antialias))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        mean, std = self._statistics_on(images.device)
+        channels = self.card.input_channels or images.shape[1]
+        images = images if images.shape[1] == channels else images.expand(-1, channels, -1, -1)
+        return images.to(torch.float32, memory_format=torch.channels_last).div_(255).sub_(mean).div_(std)
 
     def _statistics_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._statistics:  # kept, so that a batch costs no copy to the device
             mean, std = self._statistics[torch.device("cpu")]
             self._statistics[device] = (mean.to(device), std.to(device))
         return self._statistics[device]
+
+
+def statistics(card: DatasetCard) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel that the network's inputs are normalised with.
+
+    Raises:
+        ValueError: the card does not normalise each of its channels.
+    """
+    if card.pixels is not None:
+        return card.pixels.mean or (0.0,), card.pixels.std or (1.0,)
+    if not len(card.mean) == len(card.std) == card.channels or min(card.std) <= 0:
+        raise ValueError(
+            f"{card.channels} channel(s) need as many means and positive deviations, not {card.mean} and "
+            f"{card.std}"
+        )
+    return card.mean, card.std
+
+
+def default_tokens(card: DatasetCard) -> tuple[str, ...]:
+    """The training augmentations of a card: its own, or those of the weights that it is prepared for."""
+    return card.augment if card.pixels is None else (f"{_PIXELS}{card.pixels.name}",)
+
+
+def _augmentations(token: str, card: DatasetCard) -> list[Augmentation]:
+    """What a token does to images of a card."""
+    pixels = card.pixels
+    if not token.startswith(_PIXELS):
+        return [parse(token)]
+    if pixels is None or token != f"{_PIXELS}{pixels.name}":
+        raise ValueError(
+            f"{token!r} names the convention of pre-trained weights; {card.name} is prepared for "
+            f"{'none' if pixels is None else pixels.name}"
+        )
+    kernel = Kernel(pixels.train_kernel, pixels.antialias)
+    found: list[Augmentation] = [RandomParts(pixels.size, pixels.train_area, pixels.train_ratio, kernel)]
+    if pixels.flip:
+        found.append(mirrored_with(pixels.flip))
+    if pixels.brightness:
+        found.append(brightness(pixels.brightness))
+    return found
 
 
 def parse(token: str) -> Augmentation:
@@ -175,10 +228,23 @@ def crop(padding: int) -> Augmentation:
     return apply
 
 
+def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG001 - an augmentation
+    return images
+
+
+def mirrored_with(probability: float) -> Augmentation:
+    """Mirror each image with this probability."""
+
+    def apply(images: Tensor, generator: torch.Generator) -> Tensor:
+        mirrored = torch.rand(len(images), generator=generator, device=images.device) < probability
+        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+    return apply
+
+
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image with probability 1/2."""
-    mirrored = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    return mirrored_with(0.5)(images, generator)
 
 
 def brightness(strength: float) -> Augmentation:
@@ -241,6 +307,7 @@ def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
     return policy.autoaugment(images, generator)
 
 
+_PIXELS = "pixels:"
 _PLAIN: dict[str, Augmentation] = {"flip": flip, "autoaugment": autoaugment}
 _NUMBERED: dict[str, tuple[Callable[..., Augmentation], type[int] | type[float], int, int]] = {
     "crop": (crop, int, 1, 64),

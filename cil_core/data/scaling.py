@@ -5,8 +5,8 @@ Decisions:
       central part whose ratio is allowed.
     * Images are scaled one by one: each result depends on its image alone, bit for bit. Images of one size
       that are scaled alike go together.
-    * A result is rounded to whole grey levels, as an image file stores it. Pillow also rounds between its two
-      passes, so its pixels differ by one level at most.
+    * Results are rounded to whole grey levels after each of the two passes, as Pillow rounds them. Weights of
+      less precision than Pillow's move few pixels by one level and single ones by two.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def scaled(images: Tensor, height: int, width: int, kernel: Kernel = BILINEAR) -
     """Images of one size at another, uint8 (B, C, height, width)."""
     if images.shape[-2:] == (height, width):
         return images
-    on_cpu = images.device.type == "cpu"  # where integers are scaled directly, with Pillow's algorithm
-    found = F.interpolate(
-        images if on_cpu else images.float(),
-        size=(height, width),
-        mode=kernel.name,
-        antialias=kernel.antialias,
-    )
-    return found if on_cpu else found.round_().clamp_(0, 255).to(torch.uint8)
+    if images.device.type == "cpu":
+        return F.interpolate(images, (height, width), mode=kernel.name, antialias=kernel.antialias)
+    pixels = images.float()
+    for size in ((pixels.shape[-2], width), (height, width)):
+        if pixels.shape[-2:] != size:
+            pixels = F.interpolate(pixels, size, mode=kernel.name, antialias=kernel.antialias)
+            pixels = pixels.round_().clamp_(0, 255)
+    return pixels.to(torch.uint8)
 
 
 def central(images: Images, size: int, shorter: int | None = None, kernel: Kernel = BILINEAR) -> Tensor:

@@ -67,7 +67,7 @@ class FirstTasks:
             bool(method.compiled_batches),
             *_rounding(context.device),
             phase.schedule.model_dump(mode="json"),
-            phase.data.transform.tokens,
+            phase.data.transform.description,
             digest(phase.model.state_dict()),
         ]
         return self.directory / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()}.pt"

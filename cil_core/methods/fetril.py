@@ -43,7 +43,7 @@ class FeTrIL(Method):
             extra = (
                 ("autoaugment", f"cutout:{card.size // 2}") if self.recipe.augmentation == "strong" else ()
             )
-            yield self.standard_phase(task, data=task.train.augmented_by(*card.augment, *extra))
+            yield self.standard_phase(task, data=task.train.augmented_by(*self.transform.tokens, *extra))
         real = FeatureDataset(self.raw_features(task.train), task.train.labels)
         self.means = torch.cat([self.means, mean_features(real.features, real.labels, task.known, task.seen)])
         freeze(self.net.backbone)

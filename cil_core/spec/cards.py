@@ -93,6 +93,11 @@ class DatasetCard(Frozen):
         description="How images become inputs of pre-trained weights; `size` and `stored` then say what the "
         "network sees and what is kept.",
     )
+    input_channels: int | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="Channels that pre-trained weights take; images of one channel are repeated.",
+    )
     warnings: tuple[str, ...] | None = Field(
         default=None,
         exclude_if=_is_unknown,

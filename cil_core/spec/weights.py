@@ -112,7 +112,8 @@ class WeightsCard(Frozen):
         if self.pixels is None:
             return dataset
         stored = dataset.stored or dataset.size
-        return dataset.model_copy(update={"size": self.pixels.size, "stored": stored, "pixels": self.pixels})
+        changes = {"size": self.pixels.size, "stored": stored, "pixels": self.pixels}
+        return dataset.model_copy(update={**changes, "input_channels": self.channels})
 
     @field_validator("name")
     @classmethod
