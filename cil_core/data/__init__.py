@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from cil_core.data import folder
-from cil_core.data.download import Progress
 from cil_core.data.source import Source
 from cil_core.spec import folder_datasets
 from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.download import Progress
 from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import Track
 

@@ -37,6 +37,18 @@ class FeatureDataset:
         """Number of features."""
         return len(self.labels)
 
+    def select(self, index: Tensor) -> FeatureDataset:
+        """The features at these positions (or under this mask), in this order."""
+        return FeatureDataset(self.features[index], self.labels[index])
+
+    def of_classes(self, low: int, high: int) -> FeatureDataset:
+        """The features with labels low … high − 1."""
+        return self.select((self.labels >= low) & (self.labels < high))
+
+    def to(self, device: torch.device | str) -> FeatureDataset:
+        """The same features on `device`."""
+        return FeatureDataset(self.features.to(device), self.labels.to(device))
+
     def batches(
         self,
         batch_size: int,

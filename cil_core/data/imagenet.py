@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from cil_core.data import prepared
-from cil_core.data.download import Progress
 from cil_core.data.images import EXTENSIONS
 from cil_core.data.photographs import decode_photographs
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory, is_local
+from cil_core.spec.download import Progress
 from cil_core.spec.errors import DataError, DataUnavailable
 
 CLASSES = 1000

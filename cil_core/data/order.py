@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from cil_core.data.arrays import ArrayDataset
 from cil_core.data.augment import Transform
+from cil_core.data.features import FeatureDataset
 from cil_core.data.source import Source
 from cil_core.data.streamed import StreamedDataset
 from cil_core.spec.errors import DataError, InvalidSpec
@@ -69,7 +71,11 @@ def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
 
 
 def task_stream(
-    source: Source, track: Track, device: torch.device | str = "cpu", resident_bytes: int = RESIDENT_BYTES
+    source: Source,
+    track: Track,
+    device: torch.device | str = "cpu",
+    resident_bytes: int = RESIDENT_BYTES,
+    features: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[TaskData, ...]:
     """Each task's training and test images, in order of arrival, on `device`.
 
@@ -79,6 +85,7 @@ def task_stream(
         device: of the batches.
         resident_bytes: images of more bytes in all stay in their files, and batches are read from there, as
             photographs always are.
+        features: of all training and of all test images, which then replace the images.
 
     Raises:
         DataError: if a holdout would leave a class without training or test images, or a class has fewer
@@ -88,7 +95,11 @@ def task_stream(
     classes = source.card.classes
     position = torch.empty(classes, dtype=torch.long)
     position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
-    train, test = _datasets(source, position, resident_bytes)
+    train, test = (
+        whole_datasets(source, position, resident_bytes)
+        if features is None
+        else _feature_datasets(source, position, features)
+    )
     if track.holdout or track.sampling:
         every, chosen = train, training_images(source, track)
         train = every.select(chosen)
@@ -100,8 +111,10 @@ def task_stream(
     )
 
 
-def _datasets(source: Source, position: Tensor, resident_bytes: int) -> tuple[ArrayDataset, ArrayDataset]:
-    """All training and all test images, labelled by their position in the class order."""
+def whole_datasets(
+    source: Source, position: Tensor, resident_bytes: int = RESIDENT_BYTES
+) -> tuple[ArrayDataset, ArrayDataset]:
+    """All training and all test images in the dataset's order, labelled by the position of their class."""
     arrays = source.arrays
     streamed = arrays.train_images.nbytes + arrays.test_images.nbytes > resident_bytes
 
@@ -152,6 +165,15 @@ def training_images(source: Source, track: Track) -> Tensor:
             )
         chosen[members[order[:count]]] = True
     return chosen
+
+
+def _feature_datasets(
+    source: Source, position: Tensor, features: tuple[Tensor, Tensor]
+) -> tuple[ArrayDataset, ArrayDataset]:
+    """Features in the place of images: they offer all that methods on frozen features use."""
+    labels = (source.arrays.train_labels, source.arrays.test_labels)
+    train, test = (FeatureDataset(each, position[own]) for each, own in zip(features, labels, strict=True))
+    return cast("ArrayDataset", train), cast("ArrayDataset", test)
 
 
 def _held_out(source: Source, track: Track) -> Tensor:

@@ -18,10 +18,10 @@ from pathlib import Path
 from torch import Tensor
 
 from cil_core.data import prepared
-from cil_core.data.download import Archive, Progress, download
 from cil_core.data.source import Arrays, Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory, files_directory, is_local
+from cil_core.spec.download import Progress, RemoteFile, download
 from cil_core.spec.errors import DataError
 
 Split = tuple[Tensor, Tensor]
@@ -50,7 +50,7 @@ class Published:
             states.
     """
 
-    archives: tuple[Archive, ...]
+    archives: tuple[RemoteFile, ...]
     splits: Callable[[Path, DatasetCard], tuple[Split, Split]]
 
     def load(self, card: DatasetCard, data_root: Path) -> Source:

@@ -21,10 +21,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torchvision import datasets
 
-from cil_core.data.download import Archive
 from cil_core.data.images import decode
 from cil_core.data.published import Published, Split
 from cil_core.spec.catalog import DatasetCard
+from cil_core.spec.download import RemoteFile
 
 SPLIT_SEED = 0
 
@@ -40,7 +40,7 @@ def cifar(kind: type[datasets.CIFAR10]) -> Published:
         )
         return train, test
 
-    return Published((Archive(kind.url, kind.tgz_md5),), splits)
+    return Published((RemoteFile(kind.url, kind.tgz_md5),), splits)
 
 
 def mnist(kind: type[datasets.MNIST]) -> Published:
@@ -53,7 +53,7 @@ def mnist(kind: type[datasets.MNIST]) -> Published:
 
     folder = f"{kind.__name__}/raw"
     return Published(
-        tuple(Archive(kind.mirrors[0] + name, md5, folder) for name, md5 in kind.resources), splits
+        tuple(RemoteFile(kind.mirrors[0] + name, md5, folder) for name, md5 in kind.resources), splits
     )
 
 
@@ -67,7 +67,7 @@ def emnist(kind: type[datasets.EMNIST] = datasets.EMNIST) -> Published:
         )
         return train, test
 
-    return Published((Archive(kind.url, kind.md5, f"{kind.__name__}/raw"),), splits)
+    return Published((RemoteFile(kind.url, kind.md5, f"{kind.__name__}/raw"),), splits)
 
 
 def svhn(kind: type[datasets.SVHN] = datasets.SVHN) -> Published:
@@ -82,7 +82,9 @@ def svhn(kind: type[datasets.SVHN] = datasets.SVHN) -> Published:
         return train, test
 
     return Published(
-        tuple(Archive(kind.split_list[split][0], kind.split_list[split][2]) for split in ("train", "test")),
+        tuple(
+            RemoteFile(kind.split_list[split][0], kind.split_list[split][2]) for split in ("train", "test")
+        ),
         splits,
     )
 
@@ -101,7 +103,7 @@ def stl10(kind: type[datasets.STL10] = datasets.STL10) -> Published:
         )
         return train, test
 
-    return Published((Archive(kind.url, kind.tgz_md5),), splits)
+    return Published((RemoteFile(kind.url, kind.tgz_md5),), splits)
 
 
 def gtsrb() -> Published:
@@ -120,7 +122,7 @@ def gtsrb() -> Published:
         "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
         "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
     }
-    return Published(tuple(Archive(base + name, md5, "gtsrb") for name, md5 in files.items()), splits)
+    return Published(tuple(RemoteFile(base + name, md5, "gtsrb") for name, md5 in files.items()), splits)
 
 
 def eurosat() -> Published:
@@ -134,7 +136,7 @@ def eurosat() -> Published:
         return (images[train], labels[train]), (images[test], labels[test])
 
     url = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
-    return Published((Archive(url, "c8fa014336c82ac7804f0398fcb19387", "eurosat"),), splits)
+    return Published((RemoteFile(url, "c8fa014336c82ac7804f0398fcb19387", "eurosat"),), splits)
 
 
 def food101(kind: type[datasets.Food101] = datasets.Food101) -> Published:
@@ -146,7 +148,7 @@ def food101(kind: type[datasets.Food101] = datasets.Food101) -> Published:
         )
         return train, test
 
-    return Published((Archive(kind._URL, kind._MD5),), splits)
+    return Published((RemoteFile(kind._URL, kind._MD5),), splits)
 
 
 def flowers102(kind: type[datasets.Flowers102] = datasets.Flowers102) -> Published:
@@ -160,7 +162,7 @@ def flowers102(kind: type[datasets.Flowers102] = datasets.Flowers102) -> Publish
 
     return Published(
         tuple(
-            Archive(kind._download_url_prefix + name, md5, "flowers-102")
+            RemoteFile(kind._download_url_prefix + name, md5, "flowers-102")
             for name, md5 in kind._file_dict.values()
         ),
         splits,
@@ -184,7 +186,7 @@ def tiny_imagenet() -> Published:
         return _photographs(train, card), _photographs(test, card)
 
     return Published(
-        (Archive("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),),
+        (RemoteFile("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),),
         splits,
     )
 

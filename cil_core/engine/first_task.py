@@ -65,7 +65,7 @@ class FirstTasks:
             context.randomness.seed,
             context.precision,
             bool(method.compiled_batches),
-            *_rounding(context.device),
+            *rounding(context.device),
             phase.schedule.model_dump(mode="json"),
             phase.data.transform.description,
             digest(phase.model.state_dict()),
@@ -107,7 +107,7 @@ class FirstTasks:
         write_atomically(file, content.getvalue())
 
 
-def _rounding(device: torch.device) -> list[str | int]:
+def rounding(device: torch.device) -> list[str | int]:
     """What the rounding of a computation depends on: software, processor and threads."""
     if device.type == "cpu":
         return [torch.__version__, "cpu", torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]

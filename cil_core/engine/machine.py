@@ -20,6 +20,8 @@ class Machine:
         resident_bytes: a larger dataset stays in its files, and batches are read from there.
         first_tasks: directory where methods that start alike share their trained first task; None disables
             sharing.
+        keep_features: whether frozen features are kept below the data root and shared among runs; results
+            are the same.
         compile: whether to compile the backbones of runs that are long enough to gain from it.
     """
 
@@ -27,4 +29,5 @@ class Machine:
     data_root: Path
     resident_bytes: int = RESIDENT_BYTES
     first_tasks: Path | None = None
+    keep_features: bool = True
     compile: bool = False

@@ -17,9 +17,8 @@ Reproducibility:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 
 import torch
 
@@ -30,20 +29,22 @@ from cil_core.engine.checkpoint import Checkpoints, Identity, restore
 from cil_core.engine.evaluation import evaluate
 from cil_core.engine.first_task import FirstTasks
 from cil_core.engine.footprint import measure
+from cil_core.engine.frozen_features import frozen_features
 from cil_core.engine.machine import Machine
 from cil_core.engine.registry import create
 from cil_core.engine.trainer import train
 from cil_core.learning.method import Method, RunContext
 from cil_core.learning.phase import Task
 from cil_core.learning.seeding import Randomness
-from cil_core.nets import pretrained
 from cil_core.nets.compilation import batches_worth_compiling
 from cil_core.spec.aligned_budgets import effective_budget
-from cil_core.spec.catalog import DATASETS, DatasetCard
+from cil_core.spec.catalog import DATASETS, WEIGHTS, DatasetCard
 from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
-from cil_core.spec.jobs import RunSpec
+from cil_core.spec.jobs import RunSpec, Track
 from cil_core.spec.metrics import matrix_digest
 from cil_core.spec.validation import check
+from cil_core.spec.weights import WeightsCard, operator_cards
+from cil_core.spec.weights_files import WeightsFile, fetch, verified
 
 
 def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None) -> Iterator[Event]:
@@ -66,16 +67,26 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
     """
     torch.backends.cudnn.deterministic = True
     source = load(spec.track, machine.data_root)
-    card, fingerprint = source.card, source.fingerprint
-    check(spec.method, spec.track, {**DATASETS, card.name: card})
-    tasks = task_stream(source, spec.track, machine.device, machine.resident_bytes)
-    del source  # the tasks own its images now
-    method = _create_method(spec, machine, card, tasks)
+    fingerprint = source.fingerprint
+    cards = {**WEIGHTS, **operator_cards(machine.data_root, WEIGHTS)}
+    check(spec.method, spec.track, {**DATASETS, source.card.name: source.card}, weights=cards)
+    weights = _weights(spec.track, cards, machine)
+    if weights:
+        source = dataclasses.replace(source, card=weights.card.prepared(source.card))
+    card = source.card
+    is_frozen = runs_on_features(spec, weights)
+    tasks = () if is_frozen else task_stream(source, spec.track, machine.device, machine.resident_bytes)
+    method = _create_method(spec, machine, card, tasks, weights)
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
     order = class_order(spec.track.protocol, card.classes)
     yield _started(method, machine.device, identity, order, len(finished), skipped)
     yield from finished
+    features = None
+    if weights and is_frozen:
+        features = yield from frozen_features(source, weights, spec.track.precision, machine)
+        tasks = task_stream(source, spec.track, machine.device, features=(features.train, features.test))
+    del source  # the tasks own its images now
     shared = FirstTasks(machine.first_tasks, fingerprint, order) if machine.first_tasks else None
     for event in _remaining_tasks(method, tasks, len(finished), shared):
         if isinstance(event, TaskEvaluated):
@@ -84,7 +95,9 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
                 checkpoints.save(identity, method.state_dict(), finished)
         yield event
     counts = [{name: row.model_dump() for name, row in done.results.items()} for done in finished]
-    yield RunFinished(matrix_digest=matrix_digest(counts))
+    yield RunFinished(
+        matrix_digest=matrix_digest(counts), features_sha256=features.sha256 if features else None
+    )
 
 
 def _started(
@@ -104,6 +117,7 @@ def _started(
         class_order=order,
         resumed_at=resumed_at,
         skipped_checkpoints=skipped,
+        weights_sha256=method.context.weights.sha256 if method.context.weights else None,
         compiled=bool(method.compiled_batches),
     )
 
@@ -121,23 +135,43 @@ def _remaining_tasks(
         yield evaluated
 
 
-def _create_method(spec: RunSpec, machine: Machine, card: DatasetCard, tasks: Sequence[TaskData]) -> Method:
+def _weights(track: Track, cards: Mapping[str, WeightsCard], machine: Machine) -> WeightsFile | None:
+    """The file of a track's weights, downloaded if it is missing and checked; None without weights."""
+    if track.weights_key is None:
+        return None
+    card = cards[track.weights_key]
+    for _ in fetch(card, machine.data_root):
+        pass
+    return verified(card, machine.data_root)
+
+
+def runs_on_features(spec: RunSpec, weights: WeightsFile | None) -> bool:
+    """Whether a run sees features that were made once for all runs, instead of images."""
+    return weights is not None and weights.card.library == "timm" and spec.method.needs == "frozen features"
+
+
+def _create_method(
+    spec: RunSpec,
+    machine: Machine,
+    card: DatasetCard,
+    tasks: Sequence[TaskData],
+    weights: WeightsFile | None,
+) -> Method:
     """The method of `spec`, with the weights and compiled batch sizes that this run starts with."""
-    weights = None
-    if spec.track.pretrained != "none":
-        weights = pretrained.fetch(pretrained.published(spec.track.backbone), machine.data_root)
     batches: frozenset[int] = frozenset()
-    if machine.compile:
+    if machine.compile and (weights is None or weights.card.library != "timm"):
         batches = batches_worth_compiling(spec.method, [len(task.train) for task in tasks])
     context = context_of(spec, card, machine.device, weights, batches)
-    return create(spec.method, dataclasses.replace(context, transform=tasks[0].train.transform))
+    return create(
+        spec.method, dataclasses.replace(context, transform=tasks[0].train.transform if tasks else None)
+    )
 
 
 def context_of(
     spec: RunSpec,
     dataset: DatasetCard,
     device: str,
-    weights: Path | None = None,
+    weights: WeightsFile | None = None,
     compiled_batches: frozenset[int] = frozenset(),
 ) -> RunContext:
     """The context that the method of `spec` receives.
@@ -159,6 +193,7 @@ def context_of(
         device=where,
         precision=track.precision,
         weights=weights,
+        frozen_features=runs_on_features(spec, weights),
         compiled_batches=compiled_batches,
     )
 

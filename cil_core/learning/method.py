@@ -19,7 +19,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -32,13 +31,15 @@ from cil_core.learning.classifiers import CLASSIFIERS, Classifier
 from cil_core.learning.memory import Memory, select
 from cil_core.learning.phase import Batch, Losses, Phase, Step, Task
 from cil_core.learning.seeding import Randomness
-from cil_core.nets import pretrained
 from cil_core.nets.backbones import PRECISIONS, Backbone, build_backbone
 from cil_core.nets.folding import folded
 from cil_core.nets.heads import LinearHead
 from cil_core.nets.incremental import IncrementalNet, Net, Outputs, freeze
+from cil_core.nets.precomputed import Precomputed
+from cil_core.nets.pretrained import fill_own, pretrained_backbone
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.jobs import MemoryBudget
+from cil_core.spec.weights_files import WeightsFile
 
 EVALUATION_BATCH = 512
 
@@ -57,6 +58,7 @@ class RunContext:
         precision: that backbones compute in, `fp32` or `bf16`.
         transform: prepares the images of the training data; None prepares them as the card says.
         weights: file of the weights that every backbone starts from; None draws them.
+        frozen_features: whether inputs are features of these weights already, made once for all runs.
         compiled_batches: batch sizes for which backbones use compiled code.
     """
 
@@ -68,7 +70,8 @@ class RunContext:
     device: torch.device
     precision: str = "fp32"
     transform: Transform | None = None
-    weights: Path | None = None
+    weights: WeightsFile | None = None
+    frozen_features: bool = False
     compiled_batches: frozenset[int] = frozenset()
 
 
@@ -218,12 +221,17 @@ class Method(nn.Module):
         Raises:
             DataError: if published weights do not fit the backbone.
         """
-        name = self.recipe.backbone_on(self.context.backbone)
-        backbone = build_backbone(
-            name, self.context.dataset.channels, self.context.randomness.on_cpu("backbone", task)
-        )
-        if self.context.weights:
-            pretrained.load(backbone, self.context.weights)
+        weights = self.context.weights
+        if weights and weights.card.library == "timm":
+            if self.context.frozen_features:
+                return Precomputed(weights.card.feature_dim, weights.card.parameters)
+            backbone: Backbone = pretrained_backbone(weights)
+        else:
+            name = self.recipe.backbone_on(self.context.backbone)
+            generator = self.context.randomness.on_cpu("backbone", task)
+            backbone = build_backbone(name, self.context.dataset.channels, generator)
+            if weights:
+                fill_own(backbone, weights)
         backbone.compute_in(PRECISIONS[self.context.precision])
         backbone.compiled_batches = self.compiled_batches
         # on a CPU channels-last is a third faster than channels-first

@@ -67,6 +67,7 @@ class Backbone(nn.Module):
         trunk: stem and all stages but the last.
         specialised: the last stage and the pooling; `backbone(x)` equals `specialised(trunk(x))`.
         compiled_batches: batch sizes for which the backbone and its copies use compiled code.
+        absent_parameters: of a network that computed its inputs before the run, and is charged with it.
     """
 
     def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], feature_dim: int) -> None:
@@ -75,6 +76,7 @@ class Backbone(nn.Module):
         self.specialised = Part(stages[-1], MeanPool())
         self.feature_dim = feature_dim
         self.compiled_batches: frozenset[int] = frozenset()
+        self.absent_parameters = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, feature_dim)."""

@@ -102,8 +102,9 @@ class IncrementalNet(Net, Generic[H]):
         return self.head.classes
 
     def backbone_parameters(self) -> int:
-        """Number of parameters of the backbone."""
-        return sum(parameter.numel() for parameter in self.backbone.parameters())
+        """Number of parameters of the backbone, those that made its inputs included."""
+        own = sum(parameter.numel() for parameter in self.backbone.parameters())
+        return own + self.backbone.absent_parameters
 
 
 def freeze(module: nn.Module) -> None:

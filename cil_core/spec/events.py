@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.base import Before, Frozen
 
 
 class RunStarted(Frozen):
@@ -26,6 +26,9 @@ class RunStarted(Frozen):
     resumed_at: int = Field(description="Index of the first task this attempt trains; 0 for a fresh start.")
     skipped_checkpoints: tuple[str, ...] = Field(
         default=(), description="Damaged checkpoints that were found and passed over, with the reason."
+    )
+    weights_sha256: str | None = Field(
+        default=None, exclude_if=Before(None), description="SHA-256 of the file of weights it starts from."
     )
     compiled: bool = Field(
         default=False, description="Whether the backbones' training batches are computed by compiled code."
@@ -100,6 +103,11 @@ class RunFinished(Frozen):
     kind: Literal["run_finished"] = "run_finished"
     matrix_digest: str = Field(
         description="SHA-256 over all correct counts: equal digests mean equal counts."
+    )
+    features_sha256: str | None = Field(
+        default=None,
+        exclude_if=Before(None),
+        description="Of the frozen features it ran on: equal digests mean equal features to the last bit.",
     )
 
 

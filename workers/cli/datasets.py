@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cil_core.data import folder, loader, order, provider
-from cil_core.data.download import Progress
 from cil_core.spec import folder_datasets
 from cil_core.spec.catalog import DATASETS
 from cil_core.spec.data_root import INCLUDED, PREFIX, is_local
+from cil_core.spec.download import Progress
 from cil_core.spec.errors import DataError
 from cil_core.spec.jobs import Track
 

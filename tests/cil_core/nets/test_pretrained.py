@@ -1,153 +1,249 @@
-"""ViT-B/16 and its published weights: real files of the true format, generated here."""
+"""Pre-trained networks and their files: small networks in the layouts of the published files, made here."""
 
 from __future__ import annotations
 
-import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import timm
 import torch
-from PIL import Image
-from torchvision.models import vit_b_16
+from safetensors.torch import save_file
+from timm.models import get_pretrained_cfg
+from torch import Tensor
 
-from cil_core.data.folder import Preparation, register
-from cil_core.engine.machine import Machine
-from cil_core.engine.run import run
-from cil_core.nets import pretrained
-from cil_core.nets.backbones import Backbone, build_backbone, channel_gates
-from cil_core.nets.pretrained import Weights
-from cil_core.spec.catalog import BACKBONES
-from cil_core.spec.errors import DataError, InvalidSpec
-from cil_core.spec.events import EpochFinished, Event, RunFinished, TaskEvaluated
-from cil_core.spec.jobs import RunSpec, Track
-from cil_core.spec.recipes import BY_NAME
-from cil_core.spec.validation import check
+from cil_core.nets.pretrained import architecture, fill, pretrained_backbone
+from cil_core.spec.catalog import WEIGHTS, WeightsCard
+from cil_core.spec.errors import DataError, DataUnavailable
+from cil_core.spec.weights import weights_directory
+from cil_core.spec.weights_files import WeightsFile, verified
+
+SMALL = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
+TIMM = {key: card for key, card in WEIGHTS.items() if card.library == "timm"}
+
+
+def small_card(form: str, **changes: Any) -> WeightsCard:
+    """The card of a small vision transformer."""
+    fields = {
+        "name": "small",
+        "architecture": "vit_tiny_patch16_224",
+        "arguments": SMALL,
+        "file": f"small.{form}",
+        "format": form,
+        "layout": "jax" if form == "npz" else "timm",
+        "drops": ("head/",) if form == "npz" else ("head.",),
+        "feature_dim": 24,
+    }
+    return WeightsCard.model_validate(WEIGHTS["vit_ti16-augreg_in21k"].model_dump() | fields | changes)
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
-    """A web site's directory with a file of weights, and the network they are of."""
-    torch.manual_seed(0)
-    network = vit_b_16().eval()
-    directory = tmp_path_factory.mktemp("site")
-    torch.save(network.state_dict(), directory / "vit.pth")
-    return directory, network
+def network() -> Any:
+    """A small network with a classifier, as published files have."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made = timm.create_model("vit_tiny_patch16_224", num_classes=7, **SMALL).eval()
+        for parameter in made.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    return made
 
 
-@pytest.fixture
-def weights(published: tuple[Path, torch.nn.Module]) -> Weights:
-    file = published[0] / "vit.pth"
-    return Weights(file.as_uri(), hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+def as_npz(network: Any, path: Path, **extra: Any) -> None:
+    """Write the layout of google-research/vision_transformer, from its documented names."""
+    state, heads = network.state_dict(), SMALL["num_heads"]
+    width = SMALL["embed_dim"]
+    found = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+        "Transformer/encoder_norm/scale": state["norm.weight"],
+        "Transformer/encoder_norm/bias": state["norm.bias"],
+        "head/kernel": state["head.weight"].T,
+        "head/bias": state["head.bias"],
+    }
+    for index in range(SMALL["depth"]):
+        theirs, ours = f"Transformer/encoderblock_{index}", f"blocks.{index}"
+        qkv, bias = state[f"{ours}.attn.qkv.weight"].chunk(3), state[f"{ours}.attn.qkv.bias"].chunk(3)
+        attention = f"{theirs}/MultiHeadDotProductAttention_1"
+        for part, weight, offset in zip(("query", "key", "value"), qkv, bias, strict=True):
+            found[f"{attention}/{part}/kernel"] = weight.T.reshape(width, heads, width // heads)
+            found[f"{attention}/{part}/bias"] = offset.reshape(heads, width // heads)
+        out = state[f"{ours}.attn.proj.weight"].T.reshape(heads, width // heads, width)
+        found |= {f"{attention}/out/kernel": out, f"{attention}/out/bias": state[f"{ours}.attn.proj.bias"]}
+        for theirs_norm, norm in (("LayerNorm_0", "norm1"), ("LayerNorm_2", "norm2")):
+            found[f"{theirs}/{theirs_norm}/scale"] = state[f"{ours}.{norm}.weight"]
+            found[f"{theirs}/{theirs_norm}/bias"] = state[f"{ours}.{norm}.bias"]
+        for number in (0, 1):
+            dense = f"{theirs}/MlpBlock_3/Dense_{number}"
+            found[f"{dense}/kernel"] = state[f"{ours}.mlp.fc{number + 1}.weight"].T
+            found[f"{dense}/bias"] = state[f"{ours}.mlp.fc{number + 1}.bias"]
+    np.savez(path, **{name: np.asarray(value) for name, value in (found | extra).items()})
 
 
-def fresh(seed: int = 1) -> Backbone:
-    return build_backbone("vit_b16", 3, torch.Generator().manual_seed(seed))
+def as_pth(network: Any, path: Path) -> None:
+    torch.save({"state_dict": network.state_dict(), "epoch": 3}, path)
 
 
-def test_features_with_published_weights_are_torchvisions(
-    published: tuple[Path, torch.nn.Module], weights: Weights, tmp_path: Path
-) -> None:
-    backbone, network = fresh().eval(), published[1]
-    pretrained.load(backbone, pretrained.fetch(weights, tmp_path))
-    network.heads = torch.nn.Identity()
-    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(2))
+def as_safetensors(network: Any, path: Path) -> None:
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+
+
+WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    "npz": as_npz,
+    "pth": as_pth,
+    "safetensors": as_safetensors,
+}
+
+
+def images(size: int = 16) -> Tensor:
+    return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_features_are_the_class_token_of_timm_bit_for_bit(form: str, network: Any, tmp_path: Path) -> None:
+    card = small_card(form)
+    weights_directory(tmp_path).mkdir()
+    WRITERS[form](network, weights_directory(tmp_path) / card.file)
+    backbone = pretrained_backbone(verified(card, tmp_path))
     with torch.no_grad():
-        assert torch.allclose(backbone(images), network(images), atol=1e-5)
+        assert torch.equal(backbone(images()), network.forward_features(images())[:, 0])
+    assert (backbone.feature_dim, backbone.training) == (24, False)
 
 
-def test_the_card_agrees_with_the_network() -> None:
-    card, backbone = BACKBONES["vit_b16"], fresh()
-    assert sum(parameter.numel() for parameter in backbone.parameters()) == card.parameters
-    assert (
-        sum(parameter.numel() for parameter in backbone.specialised.parameters())
-        == card.last_stage_parameters
-    )
-    assert (backbone.feature_dim, channel_gates(backbone)) == (card.feature_dim, ())
+def test_timm_reads_the_same_file_of_arrays_alike(network: Any, tmp_path: Path) -> None:
+    as_npz(network, tmp_path / "small.npz")
+    own, theirs = (timm.create_model("vit_tiny_patch16_224", num_classes=0, **SMALL).eval() for _ in range(2))
+    fill(own, small_card("npz"), tmp_path / "small.npz")
+    theirs.load_pretrained(str(tmp_path / "small.npz"))
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in own.state_dict().items())
 
 
-def test_a_network_without_them_is_drawn_from_the_generator_alone() -> None:
+def test_building_a_network_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(7)
     before = torch.random.get_rng_state()
-    first, again, other = fresh(1).state_dict(), fresh(1).state_dict(), fresh(2).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["trunk.0.positions"], other["trunk.0.positions"])
-    assert all(bool(value.isfinite().all()) for value in first.values())
+    architecture(small_card("pth"))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_a_file_is_fetched_once_and_checked_always(weights: Weights, tmp_path: Path) -> None:
-    file = pretrained.fetch(weights, tmp_path)
-    assert pretrained.fetch(Weights("http://nowhere.invalid/vit.pth", weights.sha256), tmp_path) == file
-    with file.open("r+b") as content:
-        content.write(b"damage")
-    with pytest.raises(DataError, match="is damaged: its SHA-256 begins with"):
-        pretrained.fetch(weights, tmp_path)
-
-
-def test_what_cannot_be_fetched_is_named(weights: Weights, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere\.invalid/vit\.pth cannot be downloaded .* by hand"):
-        pretrained.fetch(Weights("http://nowhere.invalid/vit.pth", "00000000"), tmp_path)
-    with pytest.raises(DataError, match="invalid hash value"):
-        pretrained.fetch(Weights(weights.url, "00000000"), tmp_path)
-    assert not (tmp_path / "weights" / "vit.pth").exists()
-
-
-def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
-    torch.save({"conv_proj.bias": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(DataError, match="does not hold the weights of this backbone"):
-        pretrained.load(fresh(), tmp_path / "other.pth")
-
-
-def test_the_address_is_torchvisions() -> None:
-    assert pretrained.published("vit_b16") == Weights(
-        "https://download.pytorch.org/models/vit_b_16-c867db91.pth", "c867db91"
-    )
-
-
-def test_a_pretrained_track_names_its_weights() -> None:
-    track = Track.from_slug("imagenet100-b0-inc10-m0-vit_b16-imagenet1k-bf16")
-    assert (track.pretrained, track.precision) == ("imagenet1k", "bf16")
-    assert track.slug == "imagenet100-b0-inc10-m0-vit_b16-imagenet1k-bf16"
-    assert "pretrained" not in Track.from_slug("imagenet100-b0-inc10-m0-vit_b16").model_dump()
-    check(BY_NAME["simplecil"].published(), track)
-
-
 @pytest.mark.parametrize(
-    ("slug", "method", "says"),
+    ("change", "says"),
     [
-        ("cifar100-b0-inc10-m0-resnet32-imagenet1k", "simplecil", "resnet32 has no weights 'imagenet1k'"),
-        ("cifar100-b0-inc10-m0-vit_b16", "simplecil", "vit_b16 needs images of at least 224 pixels"),
-        ("imagenet100-b0-inc10-m2000-vit_b16", "der", "has no channels to mask"),
-        ("imagenet100-b0-inc10-m2000-vit_b16", "memo", "vit_b16"),
-        ("imagenet100-b0-inc10-m2000-vit_b16", "podnet", "vit_b16"),
+        (lambda state: state.pop("norm.bias"), "norm.bias"),
+        (lambda state: state.update(surplus=torch.zeros(1)), "surplus"),
+        (lambda state: state.update({"norm.bias": torch.zeros(5)}), "norm.bias"),
     ],
+    ids=["missing", "left over", "of another shape"],
 )
-def test_what_does_not_fit_is_refused(slug: str, method: str, says: str) -> None:
-    with pytest.raises(InvalidSpec, match=says):
-        check(BY_NAME[method].published(), Track.from_slug(slug))
-
-
-def test_simplecil_trains_nothing_on_a_pretrained_track(
-    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_tensor_that_does_not_fit_is_named(
+    change: Callable[[dict[str, Tensor]], Any], says: str, network: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        pretrained, "published", lambda _: weights
-    )  # generated weights; everything else is as in production
-    for label, shade in enumerate(("black", "grey", "silver", "white")):
-        for split, number in (("train", 0), ("train", 1), ("test", 0)):
-            file = tmp_path / "pictures" / split / shade / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (224, 224), (80 * label + number,) * 3).save(file)
-    register("shades", tmp_path / "pictures", tmp_path, Preparation())
-    spec = RunSpec.model_validate(
-        {
-            "method": {"name": "simplecil"},
-            "track": "folder:shades-b0-inc2-m0-vit_b16-imagenet1k-bf16",
-            "seed": 1,
-        }
+    state = dict(network.state_dict())
+    change(state)
+    torch.save(state, tmp_path / "small.pth")
+    card = small_card("pth")
+    with pytest.raises(DataError, match=rf"small\.pth does not hold the weights of {card.key}(.|\n)*{says}"):
+        fill(architecture(card), card, tmp_path / "small.pth")
+
+
+def test_only_dropped_tensors_may_be_left_over(network: Any, tmp_path: Path) -> None:
+    as_pth(network, tmp_path / "small.pth")
+    strict = small_card("pth", drops=())
+    with pytest.raises(DataError, match=r"head\.weight"):
+        fill(architecture(strict), strict, tmp_path / "small.pth")
+
+
+def test_an_unknown_array_of_a_file_is_refused(network: Any, tmp_path: Path) -> None:
+    as_npz(network, tmp_path / "small.npz", **{"Transformer/surplus": torch.zeros(1)})
+    card = small_card("npz")
+    with pytest.raises(DataError, match="further arrays: Transformer/surplus"):
+        fill(architecture(card), card, tmp_path / "small.npz")
+
+
+def test_beginnings_of_names_are_replaced(network: Any, tmp_path: Path) -> None:
+    inside = {f"module.encoder.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"model": inside | {"module.other": torch.zeros(2)}}, tmp_path / "small.pth")
+    card = small_card("pth", renames={"module.encoder.": ""})
+    filled = architecture(card)
+    fill(filled, card, tmp_path / "small.pth")
+    assert torch.equal(filled.norm.bias, network.norm.bias)
+
+
+class Harmful:
+    """A pickle that would run code."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("executed",))
+
+
+def test_a_pickle_of_anything_but_tensors_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"norm.bias": Harmful()}, tmp_path / "small.pth")
+    np.savez(tmp_path / "small.npz", cls=np.array([Harmful()], dtype=object))
+    for form in ("pth", "npz"):
+        card = small_card(form)
+        with pytest.raises(DataError, match="does not hold the weights"):
+            fill(architecture(card), card, tmp_path / f"small.{form}")
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_an_architecture_that_timm_does_not_have_is_named() -> None:
+    with pytest.raises(DataUnavailable, match="timm cannot build 'vit_nonesuch'"):
+        architecture(small_card("pth", architecture="vit_nonesuch"))
+
+
+@pytest.mark.parametrize("card", TIMM.values(), ids=lambda card: card.key)
+def test_a_card_agrees_with_timm(card: WeightsCard) -> None:
+    with torch.device("meta"):
+        built = timm.create_model(card.architecture, num_classes=0, **card.arguments)
+    assert sum(parameter.numel() for parameter in built.parameters()) == card.parameters
+    assert built.num_features == card.feature_dim
+    stated = get_pretrained_cfg(card.library_name)
+    if stated is None:
+        assert card.name == "mocov3"  # which timm does not know
+        return
+    assert stated.architecture == card.architecture
+    if card.format != "safetensors" and card.package is None:
+        assert stated.url == card.url
+    if card.pixels and card.pixels.name == "card":
+        assert (card.pixels.mean, card.pixels.std) == (stated.mean, stated.std)
+        assert card.pixels.kernel == stated.interpolation
+        assert card.pixels.resize == int(224 / stated.crop_pct)
+    if "img_size" not in card.arguments:
+        assert stated.input_size == (3, 224, 224)
+
+
+def test_the_packaged_network_knows_a_photograph(tmp_path: Path) -> None:
+    from sklearn.datasets import load_sample_image
+
+    card = WEIGHTS["efficientnet_lite0-in1k"]
+    file = verified(card, tmp_path)
+    backbone = pretrained_backbone(file)
+    head = torch.load(file.path, weights_only=True)
+    palace = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    small = torch.nn.functional.interpolate(palace, size=(256, 384), mode="bicubic", antialias=True)
+    with torch.no_grad():
+        features = backbone(small[..., 16:240, 80:304])
+    logits = features @ head["_fc.weight"].T + head["_fc.bias"]
+    assert features.shape == (1, 1280)
+    assert int(logits.argmax()) == 698  # palace
+
+
+def test_an_existing_file_is_not_trusted_for_its_name(network: Any, tmp_path: Path) -> None:
+    as_pth(network, tmp_path / "small.pth")
+    file = WeightsFile(WEIGHTS["vit_ti16-augreg_in21k"], tmp_path / "small.pth", "0" * 64)
+    with pytest.raises(DataError, match="does not hold the weights of vit_ti16-augreg_in21k"):
+        pretrained_backbone(file)
+
+
+def test_nothing_imports_timm_before_a_network_of_it_is_built() -> None:
+    code = (
+        "import sys, api.main, api.client.cli, workers.parent.service, cil_core.engine.run;"
+        "sys.exit('timm' in sys.modules)"
     )
-    events: list[Event] = list(run(spec, Machine(data_root=tmp_path)))
-    assert isinstance(events[-1], RunFinished)
-    assert not [event for event in events if isinstance(event, EpochFinished)]
-    (last,) = [event for event in events if isinstance(event, TaskEvaluated) and event.task == 1]
-    assert next(iter(last.results.values())).correct == (2, 2)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

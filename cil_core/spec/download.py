@@ -1,6 +1,7 @@
 """Resumable downloads: a partial file is continued, a complete one is checked.
 
-The bytes arrive in `<file>.part`; the file gets its name only when its MD5 is the published one.
+The bytes arrive in `<file>.part`; the file gets its name only when its checksum is the published one.
+Datasets and weights share this module.
 """
 
 from __future__ import annotations
@@ -22,22 +23,26 @@ _NOTHING_LEFT = 416
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class RemoteFile:
     """A file to download.
 
     Args:
         url: http or https.
-        md5: its published checksum.
-        folder: where it goes below the dataset's directory.
+        checksum: as published, or the beginning of it; None if none is published.
+        folder: where it goes below the directory.
+        algorithm: of the checksum.
+        name: of the file; by default the last part of its address.
     """
 
     url: str
-    md5: str
+    checksum: str | None
     folder: str = ""
+    algorithm: Literal["md5", "sha256"] = "md5"
+    name: str = ""
 
     def path(self, root: Path) -> Path:
         """Path of the complete file."""
-        return root / self.folder / self.url.rpartition("/")[2]
+        return root / self.folder / (self.name or self.url.rpartition("/")[2])
 
 
 class Progress(NamedTuple):
@@ -49,7 +54,7 @@ class Progress(NamedTuple):
     unit: Literal["bytes", "images"] = "bytes"
 
 
-def download(archive: Archive, root: Path) -> Iterator[Progress]:
+def download(remote: RemoteFile, root: Path) -> Iterator[Progress]:
     """Fetch a file if it is missing.
 
     Resumes an interrupted download, and continues for as long as bytes keep arriving.
@@ -57,33 +62,33 @@ def download(archive: Archive, root: Path) -> Iterator[Progress]:
     Raises:
         DataError: the host cannot be reached, the disk is full, or the file has another checksum.
     """
-    path = archive.path(root)
+    path = remote.path(root)
     if path.exists():
-        _check(path, archive)
+        _check(path, remote)
         return
     part = path.with_name(path.name + ".part")
     arrived = _size(part)
     while True:
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            yield from _resume(archive, part)
+            yield from _resume(remote, part)
             break
         except HTTPError as error:
             if error.code != _NOTHING_LEFT:
-                raise _unreachable(archive, path, error) from error
+                raise _unreachable(remote, path, error) from error
             break
         except (OSError, HTTPException) as error:
             if _size(part) <= arrived:
-                raise _unreachable(archive, path, error) from error
+                raise _unreachable(remote, path, error) from error
             arrived = _size(part)
-    _check(part, archive)
+    _check(part, remote)
     part.rename(path)
 
 
-def _resume(archive: Archive, part: Path) -> Iterator[Progress]:
+def _resume(remote: RemoteFile, part: Path) -> Iterator[Progress]:
     have = _size(part)
     headers = {"User-Agent": "cil-leaderboard"} | ({"Range": f"bytes={have}-"} if have else {})
-    request = Request(archive.url, headers=headers)  # noqa: S310 - an archive's URL is a constant of this code
+    request = Request(remote.url, headers=headers)  # noqa: S310 - only `_opened` opens it, which checks
     with _opened(request) as response:
         resumed = getattr(response, "status", 200) == 206
         done = have if resumed else 0
@@ -98,9 +103,9 @@ def _resume(archive: Archive, part: Path) -> Iterator[Progress]:
         raise ConnectionError(f"the connection ended after {done} of {total} bytes")
 
 
-def _unreachable(archive: Archive, path: Path, error: Exception) -> DataError:
+def _unreachable(remote: RemoteFile, path: Path, error: Exception) -> DataError:
     return DataError(
-        f"cannot download {archive.url}: {error}. It may be fetched by other means and put at {path}"
+        f"cannot download {remote.url}: {error}. It may be fetched by other means and put at {path}"
     )
 
 
@@ -115,13 +120,18 @@ def _opened(request: Request) -> IO[bytes]:
     return response
 
 
-def _check(path: Path, archive: Archive) -> None:
+def _check(path: Path, remote: RemoteFile) -> None:
     """A file with another checksum is refused, and removed if it is our own partial one."""
+    if remote.checksum is None:
+        return
     with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if md5 != archive.md5:
+        found = hashlib.file_digest(
+            file, lambda: hashlib.new(remote.algorithm, usedforsecurity=False)
+        ).hexdigest()
+    if not found.startswith(remote.checksum):
         if path.suffix == ".part":
             path.unlink()
+        name = {"md5": "MD5", "sha256": "SHA-256"}[remote.algorithm]
         raise DataError(
-            f"{path} is damaged: its MD5 is {md5}, not {archive.md5} as published for {archive.url}"
+            f"{path} is damaged: its {name} is {found}, not {remote.checksum} as published for {remote.url}"
         )
