@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cil_core.learning.moments import class_covariances, class_moments
+from cil_core.nets.perceptron import Affine
 
 JITTER = 1e-5
 _LARGEST = 1e6
@@ -63,7 +64,7 @@ class Sampler:
     """
 
     def __init__(self, means: Tensor, covariances: Tensor, jitter: float = JITTER) -> None:
-        self.means = means
+        self.means, self.covariances = means, covariances
         self.factors, self.jitters = cholesky_factors(covariances, jitter)
         self.factors = self.factors.to(means)
 
@@ -103,6 +104,29 @@ def cholesky_factors(covariances: Tensor, jitter: float = JITTER) -> tuple[Tenso
             return factors, jitters
         jitters = torch.where(failed > 0, 10 * jitters, jitters)
     raise ValueError(f"covariances of {int((failed > 0).sum())} classes are far from positive definite")
+
+
+@torch.no_grad()
+def carried(
+    sampler: Sampler, mapping: nn.Module, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Means (n, d) and covariances (n, d, d) of Gaussians after a map of features (AdaGauss).
+
+    An affine map is applied exactly; any other one to `count` draws per class.
+
+    Args:
+        sampler: of the Gaussians.
+        mapping: from features (B, d) to features (B, d).
+        count: draws per class, at least 2.
+        generator: of the draws.
+    """
+    if isinstance(mapping, Affine):
+        return mapping(sampler.means), mapping.weight @ sampler.covariances @ mapping.weight.T
+    moved = [
+        mapping(sampler.draw_from(label, count, generator)).double() for label in range(len(sampler.means))
+    ]
+    means, spreads = [each.mean(dim=0) for each in moved], [torch.cov(each.T) for each in moved]
+    return torch.stack(means).to(sampler.means), torch.stack(spreads).to(sampler.means)
 
 
 def balanced_classes(classes: int, count: int, generator: torch.Generator) -> Tensor:

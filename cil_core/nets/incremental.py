@@ -126,3 +126,13 @@ def unfrozen(parameter: nn.Parameter) -> Iterator[None]:
     finally:
         parameter.grad = None
         parameter.requires_grad_(False)
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Give no gradient to weights and biases of batch norm.
+
+    Statistics stay as they are only in evaluation mode, which the caller must enter.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.requires_grad_(False)

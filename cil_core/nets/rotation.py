@@ -8,6 +8,7 @@ from torch import Tensor
 from cil_core.nets.heads import LinearHead
 
 TURNS = 4
+EXTRA_TURNS = TURNS - 1
 
 
 def rotated(images: Tensor) -> Tensor:
@@ -26,6 +27,17 @@ def rotated(images: Tensor) -> Tensor:
 def rotated_labels(labels: Tensor) -> Tensor:
     """4y + q for the images of `rotated`, (4B,)."""
     return torch.cat([TURNS * labels + turn for turn in range(TURNS)])
+
+
+def extra_turn_labels(labels: Tensor, classes: int) -> Tensor:
+    """For the images of `rotated`, where turns are extra classes: y, then k + 3y + q − 1 (EFC), (4B,).
+
+    Args:
+        labels: y (B,), below `classes`.
+        classes: k, all classes without turns.
+    """
+    turned = [classes + EXTRA_TURNS * labels + turn for turn in range(EXTRA_TURNS)]
+    return torch.cat([labels, *turned])
 
 
 class RotationHead(LinearHead):

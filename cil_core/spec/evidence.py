@@ -35,6 +35,8 @@ AFC = "AFC 94cecc9"
 SDC = "SDC-IL 4d9efc9"
 ADC = "ADC 157278e"
 LDC = "ldc e3ea3e9"
+EFC = "elastic_feature_consolidation 3ef9172"
+ADAGAUSS = "AdaGauss 2487d07"
 DPCR = "ICML25-DPCR 6e69f60"
 PAPER = "the paper"
 OURS = "this project"
@@ -115,6 +117,17 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             compared="Read: path integral, importance and penalty.",
             differs="Schedules are those of EWC in PyCIL.",
         )
+    },
+    "efc": {
+        "default": Evidence(source=EFC, compared="Read: losses, draws, drift and schedules for CIFAR-100."),
+        "efc++": Evidence(source=EFC, compared="Read: the second stage and its schedule."),
+        "imagenet": Evidence(source=EFC, compared="Read: rates and schedules for ImageNet-100."),
+    },
+    "adagauss": {
+        "default": Evidence(
+            source=ADAGAUSS, compared="Read: losses, adapter, classifier and the script for CIFAR-100."
+        ),
+        "linear-adapter": Evidence(source=OURS, compared="The default with an affine adapter."),
     },
     "gem": {
         "default": Evidence(source=PYCIL, compared="Read and run: losses and projected gradients agree."),

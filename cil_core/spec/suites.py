@@ -123,6 +123,7 @@ _ALL = (
             *({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES),
             {"name": "icarl", "preset": "small-bce"},
             *({"name": "drift", "preset": f"small-{each}"} for each in ("none", "sdc", "adc", "dpcr")),
+            {"name": "efc", "preset": "small-efc++"},
         ),
     ),
     Suite(

@@ -20,6 +20,7 @@ from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
 from cil_core.spec.recipes.distances import FeCAMRecipe
 from cil_core.spec.recipes.drift import DriftRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
+from cil_core.spec.recipes.gaussians import AdaGaussRecipe, EFCRecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
@@ -58,6 +59,8 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     FeCAMRecipe,
     PASSRecipe,
     DriftRecipe,
+    EFCRecipe,
+    AdaGaussRecipe,
 )
 """Every method, in the order in which the catalogue lists them."""
 
@@ -72,6 +75,7 @@ __all__ = [
     "ACILRecipe",
     "AFCRecipe",
     "AGEMRecipe",
+    "AdaGaussRecipe",
     "BiCRecipe",
     "COILRecipe",
     "Citation",
@@ -79,6 +83,7 @@ __all__ = [
     "DERWARecipe",
     "DERppRecipe",
     "DriftRecipe",
+    "EFCRecipe",
     "ERACERecipe",
     "EWCRecipe",
     "FOSTERRecipe",

@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from cil_core.learning.gaussians import ClassGaussians, Sampler, balanced_classes, cholesky_factors
+from cil_core.learning.gaussians import (
+    ClassGaussians,
+    Sampler,
+    balanced_classes,
+    carried,
+    cholesky_factors,
+)
 from cil_core.learning.moments import class_covariances, class_moments, covariances
+from cil_core.nets.perceptron import Affine
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -115,3 +122,23 @@ def test_each_class_occurs_once_before_any_occurs_twice() -> None:
     classes = balanced_classes(5, 12, seeded())
     assert sorted(classes[:5].tolist()) == sorted(classes[5:10].tolist()) == [0, 1, 2, 3, 4]
     assert len(classes) == 12
+
+
+def test_an_affine_map_carries_gaussians_exactly() -> None:
+    gaussians = ClassGaussians(5)
+    gaussians.append(FEATURES, LABELS, 2, 5)
+    affine = Affine(5, 5, seeded())
+    means, spreads = carried(gaussians.sampler(), affine, 2, seeded())
+    moved = affine(FEATURES)
+    for label in (2, 3, 4):
+        assert torch.allclose(means[label - 2], moved[label == LABELS].mean(dim=0), atol=1e-5)
+        assert torch.allclose(spreads[label - 2], torch.cov(moved[label == LABELS].T), rtol=1e-3, atol=1e-4)
+
+
+def test_draws_carry_gaussians_up_to_their_error() -> None:
+    gaussians = ClassGaussians(5)
+    gaussians.append(FEATURES, LABELS, 2, 5)
+    means, spreads = carried(gaussians.sampler(), torch.nn.Identity(), 40_000, seeded())
+    assert torch.allclose(means, gaussians.means, atol=0.1)
+    assert (spreads - gaussians.covariances).abs().max() < 0.03 * gaussians.covariances.max()
+    assert torch.linalg.eigvalsh(spreads).min() > 0
