@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
@@ -20,10 +21,12 @@ from cil_core.engine.registry import create
 from cil_core.engine.run import context_of, learn_task, run
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Task
+from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated
 from cil_core.spec.jobs import RunSpec, Track
 from cil_core.spec.recipes import BY_NAME
 from cil_core.spec.recipes.base import Recipe
+from cil_core.spec.validation import check
 
 NOWHERE = Path("/nonexistent")  # digits come with scikit-learn: no data directory is needed
 CPU = Machine(data_root=NOWHERE)
@@ -70,6 +73,15 @@ def tasks_of(name: str, slug: str) -> Iterator[tuple[Method, Task]]:
         yield method, Task(index, bounds[: index + 2], data.train)
 
 
+def refusal(spec: RunSpec) -> str:
+    """Why submission refuses a spec; empty if it accepts it."""
+    try:
+        check(spec.method, spec.track)
+    except InvalidSpec as error:
+        return str(error)
+    return ""
+
+
 def state(method: Method) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in method.state_dict().items()}
 
@@ -112,6 +124,19 @@ def test_it_beats_chance_on_digits(name: str) -> None:
     last = evaluations(undisturbed(name))[-1]
     ranking = last.results[BY_NAME[name].classifiers[0]]
     assert sum(ranking.correct) / sum(last.test_images) > 1.5 / 10
+
+
+@every_method
+def test_classes_of_one_image_are_refused_at_submission_or_learnt(name: str) -> None:
+    spec = short_spec(name, "digits-b4-inc3-m60-convnet-lt1000", epochs=1)
+    refused = refusal(spec)
+    if refused:
+        assert "training images per class" in refused
+        return
+    events = tuple(run(spec, CPU))
+    losses = [loss for event in events if isinstance(event, EpochFinished) for loss in event.losses.values()]
+    assert all(map(math.isfinite, losses))
+    assert isinstance(events[-1], RunFinished)
 
 
 @every_method
