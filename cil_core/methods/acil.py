@@ -22,6 +22,7 @@ class ACIL(ComputedHead[AnalyticHead]):
 
     recipe: ACILRecipe
     net: IncrementalNet[LinearHead | AnalyticHead]
+    plain_first_task = True
 
     def new_head(self, trained: TrainedHead) -> AnalyticHead:
         """No data yet: all weights are zero."""

@@ -63,6 +63,9 @@ _COSINE_START = "The survey starts from one shared checkpoint; every run here tr
 _SURVEY_READ = "Read: the survey's code differs from PyCIL's in the first task alone."
 
 
+_BATCHES = "Batches have a fixed order. The dataset's augmentation replaces TrivialAugment."
+
+
 def _survey(compared: str = _SURVEY_READ, differs: str = _COSINE_START) -> Evidence:
     return Evidence(source=SURVEY, compared=compared, differs=differs)
 
@@ -272,6 +275,25 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
     "acil": {
         "default": Evidence(source=PYCIL, compared="Read and run: the recursive regression agrees."),
         "paper": Evidence(source=ACIL, compared="Read: the schedule of the base task."),
+    },
+    "ds-al": {
+        "default": Evidence(source=f"{ACIL}, {PYCIL}", compared="Read: both streams, cleared residuals."),
+        "imagenet": Evidence(
+            source=ACIL,
+            compared="Read: the values for ImageNet-1000 in the documentation.",
+            differs=_BATCHES,
+        ),
+        "paper": Evidence(source=ACIL, compared="Read: the schedule of the base task.", differs=_BATCHES),
+        "pycil": Evidence(
+            source=PYCIL,
+            compared="Read: the residual after each batch.",
+            differs="Batches have a fixed order.",
+        ),
+    },
+    "gkeal": {
+        "default": Evidence(
+            source=ACIL, compared="Read: kernel, centres, regression and schedule of the base task."
+        ),
     },
     "ranpac": {
         "default": Evidence(

@@ -11,7 +11,7 @@ from typing import Annotated, Union
 from pydantic import Field
 
 from cil_core.spec.recipes import base
-from cil_core.spec.recipes.analytic import RanPACRecipe
+from cil_core.spec.recipes.analytic import DSALRecipe, GKEALRecipe, RanPACRecipe
 from cil_core.spec.recipes.base import Citation
 from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayRecipe
 from cil_core.spec.recipes.boosting import FOSTERRecipe
@@ -55,6 +55,8 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     SimpleCILRecipe,
     FeTrILRecipe,
     ACILRecipe,
+    DSALRecipe,
+    GKEALRecipe,
     RanPACRecipe,
     FeCAMRecipe,
     PASSRecipe,
@@ -82,6 +84,7 @@ __all__ = [
     "DERRecipe",
     "DERWARecipe",
     "DERppRecipe",
+    "DSALRecipe",
     "DriftRecipe",
     "EFCRecipe",
     "ERACERecipe",
@@ -92,6 +95,7 @@ __all__ = [
     "FinetuneRecipe",
     "GDumbRecipe",
     "GEMRecipe",
+    "GKEALRecipe",
     "ICaRLRecipe",
     "JointRecipe",
     "LwFRecipe",

@@ -47,7 +47,7 @@ PLAIN = sorted(
 
 
 def test_several_methods_start_alike() -> None:
-    assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa", "ranpac"} <= set(PLAIN)
+    assert {"finetune", "replay", "lwf", "ewc", "icarl", "wa", "ranpac", "acil"} <= set(PLAIN)
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -55,9 +55,13 @@ def test_a_shared_first_task_changes_nothing(name: str, tmp_path: Path) -> None:
     fields: dict[str, object] = {
         "wa": {"clip_weights": False, "bias": True},
         "ranpac": {"expansion": 100},
+        "acil": {"expansion": 100},
+        "ds-al": {"expansion": 100},
+        "gkeal": {"centres": 100},
     }.get(name, {})
-    other = "finetune" if name != "finetune" else "replay"
-    assert not was_shared(events_of(other, tmp_path))
+    other = {"finetune": "replay", "acil": "gkeal", "ds-al": "gkeal", "gkeal": "acil"}.get(name, "finetune")
+    small: dict[str, object] = {"acil": {"expansion": 9}, "gkeal": {"centres": 9}}.get(other, {})
+    assert not was_shared(events_of(other, tmp_path, **small))
     taken = events_of(name, tmp_path, **fields)
     assert was_shared(taken)
     assert digest(taken) == digest(events_of(name, None, **fields))
