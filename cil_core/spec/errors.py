@@ -6,7 +6,11 @@
     ├── Diverged            a loss became NaN or infinite; says task, phase and epoch
     ├── DataError           a fault of the data: damaged, too few images, or another dataset than the track's
     │   └── DataUnavailable the data may be in order, but this machine cannot get it: host, disk or directory
-    └── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
+    ├── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
+    │   └── BadState        bytes that are not the state of a method
+    ├── MethodError         the code of a submitted method failed
+    ├── RuleBroken          a submitted method broke a rule: budget, protocol, deadline
+    └── CannotConfine       this machine cannot run a submitted method in the requested sandbox
 
 A damaged checkpoint is not an error: it is reported and the one before it is used.
 """
@@ -43,3 +47,27 @@ class DataUnavailable(DataError):
 
 class CheckpointError(EngineError):
     """A checkpoint could not be written, or belongs to another spec."""
+
+
+class BadState(CheckpointError):
+    """The bytes are not the state of a method."""
+
+
+class MethodError(EngineError):
+    """The code of a submitted method raised or crashed.
+
+    Attributes:
+        traceback: the last lines of its traceback, for its author.
+    """
+
+    def __init__(self, message: str, traceback: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class RuleBroken(EngineError):
+    """A submitted method broke a rule that every submitted method must keep."""
+
+
+class CannotConfine(EngineError):
+    """This machine cannot run a submitted method in the requested sandbox."""
