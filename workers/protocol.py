@@ -82,13 +82,24 @@ class Stopped(Frozen):
     kind: Literal["stopped"] = "stopped"
 
 
+FailureName = Literal[
+    "invalid_spec",
+    "invalid_data",
+    "out_of_memory",
+    "diverged",
+    "infrastructure",
+    "internal",
+    "method_error",
+    "rule_broken",
+]
+"""A failure class that a child can report."""
+
+
 class Failed(Frozen):
     """The run has failed."""
 
     kind: Literal["failed"] = "failed"
-    failure: Literal[
-        "invalid_spec", "invalid_data", "out_of_memory", "diverged", "infrastructure", "internal"
-    ]
+    failure: FailureName
     message: str
     evidence: Environment
 

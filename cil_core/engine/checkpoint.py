@@ -4,7 +4,8 @@ Decisions:
     * A checkpoint is two files: `task-003.pt` holds the method's state dict, `task-003.json` the manifest
       (SHA-256, spec, finished results). Each is written under a temporary name, flushed to disk and renamed.
       The manifest comes last, so its checkpoint is complete.
-    * Tensors are loaded with `weights_only=True`: a checkpoint cannot run code.
+    * Tensors are loaded with `weights_only=True`: a checkpoint cannot run code. The state of a submitted
+      method stays the bytes that it left (`STATE_BYTES`), and no trusted process builds tensors from it.
     * A damaged checkpoint is reported and the previous one is used; an attempt keeps its newest two for that
       purpose.
     * Structure follows state: modules first create the parts that the state dict has weights for, then
@@ -17,20 +18,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from cil_core.engine.state_header import parse
 from cil_core.spec.atomic_write import write_atomically
 from cil_core.spec.base import Frozen
 from cil_core.spec.errors import CheckpointError
 from cil_core.spec.events import TaskEvaluated
 
 KEPT = 2
+
+StateDict = Mapping[str, Tensor]
+State = TypeVar("State")
 
 
 class Manifest(Frozen):
@@ -44,10 +50,46 @@ class Manifest(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Format(Generic[State]):
+    """How a state becomes the bytes of a file.
+
+    Attributes:
+        suffix: of the file.
+        encode: returns the bytes of a state.
+        decode: returns the state of bytes whose checksum is right.
+    """
+
+    suffix: str
+    encode: Callable[[State], bytes]
+    decode: Callable[[bytes], State]
+
+
+def _encode_tensors(state: StateDict) -> bytes:
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    return content.getvalue()
+
+
+def _decode_tensors(content: bytes) -> StateDict:
+    state: StateDict = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+def _checked(content: bytes) -> bytes:
+    parse(content)
+    return content
+
+
+TENSORS: Format[StateDict] = Format(".pt", _encode_tensors, _decode_tensors)
+STATE_BYTES: Format[bytes] = Format(".state", bytes, _checked)
+"""A state file (`state_file`), kept as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Generic[State]):
     """A valid checkpoint: the method's state and the results of the tasks it has finished."""
 
-    state: dict[str, Tensor]
+    state: State
     finished: tuple[TaskEvaluated, ...]
 
 
@@ -60,35 +102,33 @@ class Identity:
     dataset_fingerprint: str
 
 
-class Checkpoints:
+class CheckpointStore(Generic[State]):
     """The checkpoints of one run.
 
     Args:
+        format: of the states.
         directory: where this attempt writes; created when needed.
         earlier: directories of earlier attempts, read only.
     """
 
-    def __init__(self, directory: Path, earlier: Sequence[Path] = ()) -> None:
+    def __init__(self, format: Format[State], directory: Path, earlier: Sequence[Path] = ()) -> None:  # noqa: A002 - the word for it
+        self.format = format
         self.directory = directory
         self.earlier = tuple(earlier)
 
-    def save(
-        self, identity: Identity, state: Mapping[str, Tensor], finished: Sequence[TaskEvaluated]
-    ) -> None:
+    def save(self, identity: Identity, state: State, finished: Sequence[TaskEvaluated]) -> None:
         """Write the state after the last finished task.
 
         Args:
             identity: of this run.
-            state: the method's state dict.
+            state: of the method.
             finished: results of all finished tasks; their number names the files.
 
         Raises:
             CheckpointError: if a file cannot be written, with the reason. No final name then refers to a
             partial file.
         """
-        content = io.BytesIO()
-        torch.save(dict(state), content)
-        data = content.getvalue()
+        data = self.format.encode(state)
         manifest = Manifest(
             spec_digest=identity.spec_digest,
             engine_version=identity.engine_version,
@@ -99,13 +139,13 @@ class Checkpoints:
         stem = self.directory / f"task-{len(finished):03d}"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(stem.with_suffix(".pt"), data)
+            write_atomically(stem.with_suffix(self.format.suffix), data)
             write_atomically(stem.with_suffix(".json"), manifest.model_dump_json().encode())
             self._prune()
         except OSError as error:
             raise CheckpointError(f"cannot write checkpoint {stem}: {error.strerror or error}") from error
 
-    def latest(self, identity: Identity) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    def latest(self, identity: Identity) -> tuple[Checkpoint[State] | None, tuple[str, ...]]:
         """Find the newest valid checkpoint of this run.
 
         Returns:
@@ -117,30 +157,41 @@ class Checkpoints:
         skipped: list[str] = []
         for path in sorted(manifests, key=lambda path: path.name, reverse=True):
             try:
-                return _read(path, identity), tuple(skipped)
+                return self._read(path, identity), tuple(skipped)
             except (CheckpointError, ValidationError, OSError, RuntimeError, EOFError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 skipped.append(f"{path.parent.name}/{path.stem}: {reason}")
         return None, tuple(skipped)
 
+    def _read(self, path: Path, identity: Identity) -> Checkpoint[State]:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+        if (manifest.spec_digest, manifest.engine_version, manifest.dataset_fingerprint) != (
+            identity.spec_digest,
+            identity.engine_version,
+            identity.dataset_fingerprint,
+        ):
+            raise CheckpointError("written for another spec, engine version or dataset")
+        data = path.with_suffix(self.format.suffix).read_bytes()
+        if hashlib.sha256(data).hexdigest() != manifest.sha256:
+            raise CheckpointError("tensors do not match their SHA-256")
+        return Checkpoint(self.format.decode(data), manifest.finished)
+
     def _prune(self) -> None:
         for manifest in sorted(self.directory.glob("task-*.json"))[:-KEPT]:
             manifest.unlink()
-            manifest.with_suffix(".pt").unlink(missing_ok=True)
+            manifest.with_suffix(self.format.suffix).unlink(missing_ok=True)
 
 
-def _read(path: Path, identity: Identity) -> Checkpoint:
-    manifest = Manifest.model_validate_json(path.read_bytes())
-    if (manifest.spec_digest, manifest.engine_version, manifest.dataset_fingerprint) != (
-        identity.spec_digest,
-        identity.engine_version,
-        identity.dataset_fingerprint,
-    ):
-        raise CheckpointError("written for another spec, engine version or dataset")
-    data = path.with_suffix(".pt").read_bytes()
-    if hashlib.sha256(data).hexdigest() != manifest.sha256:
-        raise CheckpointError("tensors do not match their SHA-256")
-    return Checkpoint(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), manifest.finished)
+class Checkpoints(CheckpointStore[StateDict]):
+    """The checkpoints of a run that the engine executes in this process.
+
+    Args:
+        directory: as for `CheckpointStore`.
+        earlier: as for `CheckpointStore`.
+    """
+
+    def __init__(self, directory: Path, earlier: Sequence[Path] = ()) -> None:
+        super().__init__(TENSORS, directory, earlier)
 
 
 def restore(module: nn.Module, state: Mapping[str, Tensor]) -> None:

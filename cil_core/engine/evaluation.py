@@ -1,16 +1,17 @@
-"""`evaluate`, the only evaluation loop of the project: a row of the accuracy matrix per classifier.
+"""The only evaluation loop of the project: classifiers share one pass over the test images.
 
-All classifiers share one pass over the test images.
+`evaluate` counts correct answers, a row of the accuracy matrix per classifier. `best_classes` answers where
+the labels are not at hand, for a caller that holds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from cil_core.data.arrays import ArrayDataset
+from cil_core.data.arrays import ArrayDataset, Batch
 from cil_core.learning.method import EVALUATION_BATCH, Method
 from cil_core.spec.events import Counts
 
@@ -29,18 +30,55 @@ def evaluate(method: Method, tests: Sequence[ArrayDataset]) -> dict[str, Counts]
         By classifier name, two counts per task: labels that are the best class, and labels among the
         min(5, seen) best.
     """
+    score = _scoring(method)
+    rows: dict[str, list[Tensor]] = {}  # per task (2,): top-1, top-5
+    for test in tests:
+        counts: dict[str, Tensor] = {}
+        for batch, scores in score(test):
+            for name, values in scores.items():
+                counts[name] = counts.get(name, 0) + _correct(values, batch.y)
+        for name, row in counts.items():
+            rows.setdefault(name, []).append(row)
+    return {name: _as_counts(torch.stack(row)) for name, row in rows.items()}
+
+
+@torch.no_grad()
+def best_classes(method: Method, images: ArrayDataset) -> dict[str, Tensor]:
+    """The best classes of each image, by classifier name.
+
+    Args:
+        method: trained up to the last task.
+        images: test images; their labels are not looked at.
+
+    Returns:
+        int32 (N, min(5, seen)) on the CPU. The first column is what `evaluate` counts as the answer.
+    """
+    answers: dict[str, list[Tensor]] = {}
+    for _, scores in _scoring(method)(images):
+        for name, values in scores.items():
+            answers.setdefault(name, []).append(_best(values).to(torch.int32).cpu())
+    return {name: torch.cat(parts) for name, parts in answers.items()}
+
+
+def _scoring(method: Method) -> Callable[[ArrayDataset], Iterator[tuple[Batch, dict[str, Tensor]]]]:
+    """Prepare every classifier once; returns a function that scores the batches of a dataset."""
     method.net.eval()
     scorers = {classifier.name: classifier.prepare(method) for classifier in method.classifiers}
-    rows: dict[str, list[Tensor]] = {name: [] for name in scorers}  # per task (2,): top-1, top-5
-    for test in tests:
-        counts = {name: torch.zeros(2, dtype=torch.long, device=test.labels.device) for name in scorers}
-        for batch in test.batches(EVALUATION_BATCH):
+
+    def score(data: ArrayDataset) -> Iterator[tuple[Batch, dict[str, Tensor]]]:
+        for batch in data.batches(EVALUATION_BATCH):
             outputs = method.net(batch.x)
-            for name, scorer in scorers.items():
-                counts[name] += _correct(scorer(batch.x, outputs), batch.y)
-        for name, row in rows.items():
-            row.append(counts[name])
-    return {name: _as_counts(torch.stack(row)) for name, row in rows.items()}
+            yield batch, {name: scorer(batch.x, outputs) for name, scorer in scorers.items()}
+
+    return score
+
+
+def _best(scores: Tensor) -> Tensor:
+    """The best classes with the first maximum in front, which `topk` does not promise among equals."""
+    best, first = scores.topk(min(TOP, scores.shape[1]), dim=1).indices, scores.argmax(dim=1, keepdim=True)
+    is_listed = (best == first).any(dim=1, keepdim=True)
+    best = torch.where(is_listed, best, torch.cat([first, best[:, :-1]], dim=1))
+    return best.gather(1, (best != first).to(torch.uint8).argsort(dim=1, stable=True))
 
 
 def _correct(scores: Tensor, labels: Tensor) -> Tensor:

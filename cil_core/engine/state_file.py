@@ -25,7 +25,7 @@ class _Stored:
 
     @property
     def buffer(self) -> memoryview:
-        return memoryview(self.numbers.view(torch.uint8).numpy()) if self.numbers.numel() else memoryview(b"")
+        return self.numbers.view(torch.uint8).numpy().data if self.numbers.numel() else memoryview(b"")
 
 
 def dump(state: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:

@@ -97,3 +97,7 @@ class FailureClass(StrEnum):
     """Longer than the time limit; never retried."""
     internal = "internal"
     """A bug of this software; never retried, the end of the traceback is kept."""
+    method_error = "method_error"
+    """The file of a submitted method raised or crashed; never retried."""
+    rule_broken = "rule_broken"
+    """A submitted method broke a rule, such as its memory budget; never retried."""

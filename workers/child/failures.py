@@ -7,7 +7,9 @@ DataError                                         invalid_data    a fault of the
 Diverged                                          diverged
 MemoryError, CPU or CUDA allocation refused       out_of_memory   never retried; names device, limit and peak
 DataUnavailable, CheckpointError, other OSErrors  infrastructure  a fault of this machine: a retry may succeed
-a CUDA error                                      infrastructure  a broken or lost device
+a CUDA error, CannotConfine                       infrastructure  a broken device, no sandbox on this machine
+MethodError                                       method_error    the file of a submitted method failed
+RuleBroken                                        rule_broken     a submitted method broke a rule
 anything else                                     internal        a bug in this software
 """
 
@@ -17,12 +19,31 @@ import traceback
 
 import torch
 
-from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
+from cil_core.spec.errors import (
+    CannotConfine,
+    CheckpointError,
+    DataError,
+    DataUnavailable,
+    Diverged,
+    InvalidSpec,
+    MethodError,
+    RuleBroken,
+)
 from workers.child.environment import peaks
-from workers.protocol import Assignment, Environment, Failed
+from workers.protocol import Assignment, Environment, Failed, FailureName
 
 _GIB = 2**30
 _TRACEBACK_LINES = 50
+_FAULTS_OF_THIS_MACHINE = (CheckpointError, DataUnavailable, CannotConfine, OSError, torch.AcceleratorError)
+_CLASSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureName], ...] = (
+    (InvalidSpec, "invalid_spec"),
+    (Diverged, "diverged"),
+    (MethodError, "method_error"),
+    (RuleBroken, "rule_broken"),
+    (_FAULTS_OF_THIS_MACHINE, "infrastructure"),
+    (DataError, "invalid_data"),
+)
+"""The first kind that fits decides; `DataUnavailable` is a `DataError`."""
 
 
 def failed(error: Exception, assignment: Assignment) -> Failed:
@@ -38,17 +59,16 @@ def failed(error: Exception, assignment: Assignment) -> Failed:
         return Failed(
             failure="out_of_memory", message=_out_of_memory(error, assignment, used), evidence=evidence | used
         )
+    failure: FailureName = next((name for kinds, name in _CLASSES if isinstance(error, kinds)), "internal")
+    message = f"{type(error).__name__}: {error}" if failure in {"infrastructure", "internal"} else str(error)
+    return Failed(failure=failure, message=message, evidence=evidence | _details(error))
+
+
+def _details(error: Exception) -> Environment:
+    """Evidence of some errors: the field of a spec, the traceback of a submitted file instead of ours."""
     if isinstance(error, InvalidSpec):
-        return Failed(
-            failure="invalid_spec", message=str(error), evidence=evidence | {"field": [*error.field]}
-        )
-    if isinstance(error, Diverged):
-        return Failed(failure="diverged", message=str(error), evidence=evidence)
-    if isinstance(error, (CheckpointError, DataUnavailable, OSError, torch.AcceleratorError)):
-        return Failed(failure="infrastructure", message=f"{type(error).__name__}: {error}", evidence=evidence)
-    if isinstance(error, DataError):
-        return Failed(failure="invalid_data", message=str(error), evidence=evidence)
-    return Failed(failure="internal", message=f"{type(error).__name__}: {error}", evidence=evidence)
+        return {"field": [*error.field]}
+    return {"traceback": [*error.traceback]} if isinstance(error, MethodError) else {}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from cil_core.spec.errors import CheckpointError, DataError, DataUnavailable, Diverged, InvalidSpec
+from cil_core.spec.errors import (
+    CannotConfine,
+    CheckpointError,
+    DataError,
+    DataUnavailable,
+    Diverged,
+    InvalidSpec,
+    MethodError,
+    RuleBroken,
+)
 from workers.child.failures import failed
 from workers.protocol import Assignment
 
@@ -58,6 +67,8 @@ def test_out_of_memory_on_the_device_reports_device_and_peak():
         (DataError("cifar100 is damaged"), "invalid_data"),
         (DataUnavailable("cannot download cifar100"), "infrastructure"),
         (ConnectionResetError("the download broke"), "infrastructure"),
+        (CannotConfine("no Landlock"), "infrastructure"),
+        (RuleBroken("it keeps 61 exemplars; its budget allows 60"), "rule_broken"),
         (torch.AcceleratorError("CUDA error: unspecified launch failure"), "infrastructure"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "internal"),
         (ZeroDivisionError("division by zero"), "internal"),
@@ -68,6 +79,12 @@ def test_every_exception_has_a_class_and_keeps_its_message(error, failure):
     assert report.failure == failure
     assert str(error) in report.message
     assert report.evidence["traceback"][-1].endswith(str(error))
+
+
+def test_a_failure_of_a_submitted_file_shows_the_traceback_of_the_file_alone():
+    report = report_of(raising(MethodError("ZeroDivisionError: division by zero", ("line 1", "line 2"))))
+    assert (report.failure, report.message) == ("method_error", "ZeroDivisionError: division by zero")
+    assert report.evidence["traceback"] == ["line 1", "line 2"]
 
 
 def test_an_invalid_spec_names_its_field():

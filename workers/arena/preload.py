@@ -1,0 +1,21 @@
+"""What the fork server imports once for all candidates: the engine and PyTorch, and no dataset.
+
+The first optimiser imports PyTorch's compiler, which takes a second. Libraries that look for a temporary
+directory get a name, because the sandbox has none that can be written.
+"""
+
+import importlib
+import pkgutil
+import tempfile
+
+import torch._dynamo  # noqa: F401
+
+import cil_core.learning
+import cil_core.nets
+from workers.arena import candidate  # noqa: F401
+
+tempfile.tempdir = "/tmp"  # noqa: S108 - a name only
+
+for package in (cil_core.learning, cil_core.nets):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
