@@ -75,7 +75,7 @@ def main(descriptors: Mapping[str, int], parent: int) -> NoReturn:
         torch.set_num_threads(order.threads)
         torch.backends.cudnn.deterministic = True
         {"describe": _describe, "learn": _learn, "answer": _answer}[order.action](order, descriptors, say)
-    except BaseException as error:  # noqa: BLE001 - whatever the file raises is reported, SystemExit included
+    except BaseException as error:  # noqa: BLE001 - every exception of the file is reported, SystemExit included
         say(_failed(error))
         os._exit(FAILED)
     sys.stdout.flush()

@@ -7,7 +7,8 @@ import pytest
 from cil_core.engine.run import run
 from cil_core.spec.events import EpochFinished, RunFinished, TaskEvaluated
 from cil_core.spec.recipes import BY_NAME
-from tests.workers.arena.submissions import MACHINE, Examine, evaluations, spec_of
+from tests.workers.arena.submissions import MACHINE, TWO_TASKS, Examine, evaluations, spec_of
+from workers.sandbox import Mode, available
 
 QUICK = ("derpp", "der", "ewc", "icarl", "pass")
 """A reservoir with its logits, growing networks, importances, a teacher with two classifiers, prototypes."""
@@ -35,6 +36,14 @@ def test_the_engine_and_the_arena_agree_bit_for_bit(examined: Examine, name: str
     assert isinstance(found[-1], RunFinished)
     assert skipped or found[-1] == expected[-1]
     assert found[0] == expected[0]
+
+
+@pytest.mark.parametrize("mode", [*Mode])
+def test_the_sandbox_changes_no_result(examined: Examine, mode: Mode) -> None:
+    if fault := available()[mode]:
+        pytest.skip(fault)
+    spec = spec_of("icarl", TWO_TASKS)
+    assert [*examined(spec, sandbox=mode, memory_bytes=2**31)] == [*examined(spec)]
 
 
 def test_an_honest_method_answers_alike_in_other_company(examined: Examine) -> None:
