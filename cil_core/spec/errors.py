@@ -8,6 +8,7 @@
     │   └── DataUnavailable the data may be in order, but this machine cannot get it: host, disk or directory
     ├── CheckpointError     a checkpoint cannot be written (disk full, read-only) or does not fit the spec
     │   └── BadState        bytes that are not the state of a method
+    ├── InvalidMethodFile   a file cannot be submitted as a method; says the line
     ├── MethodError         the code of a submitted method failed
     ├── RuleBroken          a submitted method broke a rule: budget, protocol, deadline
     └── CannotConfine       this machine cannot run a submitted method in the requested sandbox
@@ -51,6 +52,19 @@ class CheckpointError(EngineError):
 
 class BadState(CheckpointError):
     """The bytes are not the state of a method."""
+
+
+class InvalidMethodFile(EngineError):
+    """A file cannot be submitted as a method.
+
+    Attributes:
+        reason: what is wrong.
+        line: where, counted from 1; None if the whole file is meant.
+    """
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason if line is None else f"line {line}: {reason}")
+        self.reason, self.line = reason, line
 
 
 class MethodError(EngineError):

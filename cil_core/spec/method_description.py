@@ -12,20 +12,12 @@ from pydantic_core import to_jsonable_python
 
 from cil_core.spec.recipes import base
 
-ABOUT = (
-    "title",
-    "family",
-    "summary",
-    "citation",
-    "differs",
-    "classifiers",
-    "uses_memory",
-    "min_exemplars",
-    "min_images",
-    "grows",
-    "signed_features",
+ABOUT = tuple(
+    name
+    for name in base.Recipe.__annotations__
+    if name in base.Recipe.__class_vars__ and name not in {"presets", "model_config"}
 )
-"""Class attributes of a recipe, besides its fields and presets."""
+"""Class attributes of a recipe, besides its presets."""
 
 
 def described(recipe: type[base.Recipe]) -> dict[str, Any]:
