@@ -61,7 +61,11 @@ def loader(name: str) -> Loader:
 
 
 def provider(name: str) -> Provider:
-    """Provider of a dataset that is not included: the local directory for ImageNet, archives otherwise."""
+    """Provider of a dataset that is not included: the local directories, or archives."""
+    if DATASETS[name].split_source:
+        from cil_core.data import local_splits  # noqa: PLC0415 — see above
+
+        return local_splits
     if name.startswith("imagenet"):
         from cil_core.data import imagenet  # noqa: PLC0415 — see above
 

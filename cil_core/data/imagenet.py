@@ -16,17 +16,15 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cil_core.data import prepared
 from cil_core.data.images import EXTENSIONS
-from cil_core.data.photographs import decode_photographs
-from cil_core.data.source import Arrays, Source
+from cil_core.data.local_files import decode_splits
+from cil_core.data.source import Source
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.data_root import arrays_directory, is_local
 from cil_core.spec.download import Progress
@@ -67,16 +65,11 @@ def fetch(card: DatasetCard, data_root: Path) -> Iterator[Progress]:
         if is_local(card.name, data_root):
             return
         chosen = subset(classes(data_root / "imagenet"), card.classes)
-        unfinished = prepared.begin(arrays)
-        found = {}
-        for split, folder in (("train", "train"), ("test", "val")):
-            files = listing(data_root / "imagenet" / folder, chosen)
-            found[f"{split}_labels"] = torch.tensor([label for _, label in files])
-            found[f"{split}_images"], found[f"{split}_shapes"] = yield from _decoded(
-                [path for path, _ in files], unfinished / f"{split}_images.npy", card
-            )
-        source = Source(counted(card, len(found["train_labels"]), len(found["test_labels"])), Arrays(**found))
-        prepared.commit(arrays, source.arrays)
+        files = {
+            split: listing(data_root / "imagenet" / folder, chosen)
+            for split, folder in (("train", "train"), ("test", "val"))
+        }
+        yield from decode_splits(counted(card, len(files["train"]), len(files["test"])), files, arrays)
 
 
 def classes(root: Path) -> list[str]:
@@ -119,14 +112,3 @@ def listing(directory: Path, chosen: Sequence[str]) -> Listing:
 def counted(card: DatasetCard, train: int, test: int) -> DatasetCard:
     """The card with the numbers of images found."""
     return card.model_copy(update={"train_images": train, "test_images": test})
-
-
-def _decoded(
-    paths: Sequence[Path], file: Path, card: DatasetCard
-) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
-    pieces = decode_photographs(paths, file, card)
-    while True:
-        try:
-            yield Progress(file.stem, next(pieces), len(paths), "images")
-        except StopIteration as finished:
-            return finished.value.pixels, finished.value.shapes

@@ -47,13 +47,20 @@ class TaskData:
     test: ArrayDataset
 
 
-def class_order(protocol: Protocol, classes: int) -> tuple[int, ...]:
+def class_order(protocol: Protocol, classes: int, *, is_fixed: bool = False) -> tuple[int, ...]:
     """Original class numbers in the order in which they arrive.
+
+    Args:
+        protocol: states the order.
+        classes: of the dataset.
+        is_fixed: whether a seed means the order of their numbers (`DatasetCard.fixed_order`).
 
     Raises:
         InvalidSpec: if an explicit order does not name every class.
     """
     order = protocol.class_order
+    if isinstance(order, int) and is_fixed:
+        return tuple(range(classes))
     if isinstance(order, int):
         return tuple(np.random.RandomState(order).permutation(classes).tolist())
     numbers = tuple(label for label in order if isinstance(label, int))
@@ -94,7 +101,8 @@ def task_stream(
     """
     classes = source.card.classes
     position = torch.empty(classes, dtype=torch.long)
-    position[torch.tensor(class_order(track.protocol, classes))] = torch.arange(classes)
+    arrival = class_order(track.protocol, classes, is_fixed=source.card.fixed_order)
+    position[torch.tensor(arrival)] = torch.arange(classes)
     train, test = (
         whole_datasets(source, position, resident_bytes)
         if features is None
@@ -148,7 +156,8 @@ def training_images(source: Source, track: Track) -> Tensor:
     if sample is None:
         return available
     classes = source.card.classes
-    position = {label: place for place, label in enumerate(class_order(track.protocol, classes))}
+    arrival = class_order(track.protocol, classes, is_fixed=source.card.fixed_order)
+    position = {label: place for place, label in enumerate(arrival)}
     random = np.random.RandomState(sample.seed if isinstance(sample, FewShot) else LONG_TAIL_SEED)
     mean = int(available.sum()) / classes
     chosen = torch.zeros_like(available)

@@ -79,7 +79,7 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
     method = _create_method(spec, machine, card, tasks, weights)
     identity = Identity(spec.digest(), ENGINE_VERSION, fingerprint)
     finished, skipped = _resume(method, checkpoints, identity)
-    order = class_order(spec.track.protocol, card.classes)
+    order = class_order(spec.track.protocol, card.classes, is_fixed=card.fixed_order)
     yield _started(method, machine.device, identity, order, len(finished), skipped)
     yield from finished
     features = None

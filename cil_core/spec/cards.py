@@ -57,6 +57,18 @@ class DatasetCard(Frozen):
     )
     train_images: int
     test_images: int
+    split_source: str | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="Where the numbers of a published split are stated, for a dataset that an operator "
+        "provides as directories.",
+    )
+    fixed_order: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="Whether classes arrive in the order of their numbers: the default order of its tracks "
+        "is not shuffled, and a seed for another one is refused.",
+    )
     mean: tuple[float, ...] = Field(description="Per-channel mean of the pixels as fractions of 255.")
     std: tuple[float, ...]
     augment: tuple[str, ...] = Field(

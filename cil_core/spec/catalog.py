@@ -8,6 +8,7 @@ from __future__ import annotations
 from cil_core.spec.backbone_cards import BACKBONES
 from cil_core.spec.cards import BackboneCard, ClassRow, DatasetCard
 from cil_core.spec.dataset_classes import CLASSES
+from cil_core.spec.split_cards import SPLIT_CARDS
 from cil_core.spec.weights import WeightsCard
 from cil_core.spec.weights_cards import WEIGHTS
 
@@ -241,6 +242,7 @@ DATASETS: dict[str, DatasetCard] = {
             test_images=50_000,
             **_IMAGENET,
         ),
+        *SPLIT_CARDS,
     )
 }
 """The built-in datasets; an operator's folders join them as `folder:<name>`."""

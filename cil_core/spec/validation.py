@@ -9,7 +9,7 @@ from typing import TypeVar
 from cil_core.spec.aligned_budgets import effective_budget
 from cil_core.spec.catalog import BACKBONES, DATASETS, WEIGHTS, BackboneCard, DatasetCard, WeightsCard
 from cil_core.spec.errors import InvalidSpec
-from cil_core.spec.jobs import Track
+from cil_core.spec.jobs import DEFAULT_CLASS_ORDER, Track
 from cil_core.spec.recipes import base
 from cil_core.spec.samples import ClassImages, FewShot
 
@@ -194,6 +194,12 @@ def _check_protocol(track: Track, dataset: DatasetCard) -> None:
             ("track", "protocol", "increment"),
         )
     order = protocol.class_order
+    if dataset.fixed_order and isinstance(order, int) and order != DEFAULT_CLASS_ORDER:
+        raise InvalidSpec(
+            f"classes of {dataset.name} arrive in the order of their numbers; the track names the seed "
+            f"{order} for another one. Leave it out, or list the classes",
+            ("track", "protocol", "class_order"),
+        )
     if isinstance(order, tuple) and len(order) != dataset.classes:
         raise InvalidSpec(
             f"the class order names {len(order)} classes; {dataset.name} has {dataset.classes}",

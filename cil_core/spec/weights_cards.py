@@ -24,7 +24,7 @@ _IMAGENET_IMAGES: dict[str, Overlap] = dict.fromkeys(
     ("imagenet100", "imagenet1000", "tiny_imagenet", "stl10"), "images"
 )
 _NATURAL_CLASSES: dict[str, Overlap] = dict.fromkeys(
-    ("cifar10", "cifar100", "cifar224", "imagenetr", "imageneta", "objectnet"), "classes"
+    ("cifar10", "cifar100", "cifar224", "imagenet_r", "imagenet_a"), "classes"
 )
 _FINE_CLASSES: dict[str, Overlap] = dict.fromkeys(
     ("cub200", "flowers102", "food101", "omnibenchmark", "vtab", "cars196"), "classes"

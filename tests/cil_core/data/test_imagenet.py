@@ -115,6 +115,8 @@ def test_a_class_without_images_and_a_damaged_image_are_named(tmp_path: Path, op
     (root / "val").mkdir()
     with pytest.raises(DataError, match=f"{CHOSEN[0]} has no images"):
         load(tmp_path)
+    (root / "val").rmdir()
+    (root / "val").symlink_to(operators / "val")
     (root / "train" / CHOSEN[3]).unlink()
     (root / "train" / CHOSEN[3]).mkdir()
     (root / "train" / CHOSEN[3] / "broken.JPEG").write_bytes(b"\xff\xd8 not a picture")

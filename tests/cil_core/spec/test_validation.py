@@ -107,7 +107,7 @@ def refusal(method: str, slug: str) -> InvalidSpec:
         (
             "finetune",
             "digit-b0-inc2-m0-convnet",
-            "unknown dataset 'digit'; known: cifar10, ",
+            "unknown dataset 'digit'; known: cars196, cifar10, ",
             ("track", "dataset"),
         ),
         (
