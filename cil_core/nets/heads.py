@@ -66,6 +66,14 @@ class LinearHead(nn.Module):
         return F.linear(features, self.weight, self.bias)
 
 
+class UnitLinearHead(LinearHead):
+    """z = W f / ‖f‖ + b."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, n) of features (B, d)."""
+        return super().forward(F.normalize(features, dim=1))
+
+
 class CosineHead(nn.Module):
     """z = s · cos(f, w_c), with one learnable scale s (starting at 1) and no bias.
 

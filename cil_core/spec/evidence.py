@@ -271,10 +271,16 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             source=PYCIL, compared="Read: pairs of classes, translated features and schedules."
         ),
         "paper": Evidence(source=FETRIL, compared="Read: the distance that pairs classes."),
+        "pretrained": Evidence(
+            source=OURS,
+            compared="Pairs and unit-norm features as in the official code; the head is PyCIL's.",
+        ),
     },
     "acil": {
         "default": Evidence(source=PYCIL, compared="Read and run: the recursive regression agrees."),
+        "compact": Evidence(source=OURS, compared="The default with a matrix of 32 MiB instead of 512."),
         "paper": Evidence(source=ACIL, compared="Read: the schedule of the base task."),
+        "pretrained": Evidence(source=ACIL, compared="Read: expansion and ridge, which are the defaults."),
     },
     "ds-al": {
         "default": Evidence(source=f"{ACIL}, {PYCIL}", compared="Read: both streams, cleared residuals."),

@@ -15,6 +15,7 @@ class RanPACRecipe(Recipe):
 
     title = "RanPAC"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Expands frozen features by random projections; sums over all tasks give the joint ridge regression."
     )
@@ -71,6 +72,7 @@ class DSALRecipe(Recipe):
 
     title = "DS-AL"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Adds to ACIL's regression a second one on another activation, which learns the first one's residual."
     )
@@ -142,6 +144,7 @@ class GKEALRecipe(Recipe):
 
     title = "GKEAL"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Freezes the backbone after the first task; a recursive ridge regression uses Gaussian similarities "
         "to features of that task."

@@ -16,6 +16,7 @@ class FeCAMRecipe(Recipe):
 
     title = "FeCAM"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Freezes the extractor after the first task; classifies by the Mahalanobis distance to class means, "
         "with one correlation matrix per class."

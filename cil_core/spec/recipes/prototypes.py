@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from cil_core.spec.base import Before
 from cil_core.spec.catalog import BackboneCard, DatasetCard
 from cil_core.spec.recipes.base import SMALL, Citation, Recipe
 from cil_core.spec.schedule import Schedule
@@ -50,6 +51,7 @@ class FeTrILRecipe(Recipe):
 
     title = "FeTrIL"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Freezes the extractor after the first task; features of old classes are those of similar new "
         "classes, "
@@ -67,10 +69,11 @@ class FeTrILRecipe(Recipe):
     differs = (
         "The classifier is PyCIL's linear one, not the official code's support vector machines. "
         "Preset `paper` pairs classes as the official code does, by Euclidean distance; its schedules are "
-        "PyCIL's."
+        "PyCIL's. With pretrained weights, only the head trains, in the first task too."
     )
     presets = {
         "paper": {"similarity": "euclidean"},
+        "pretrained": {"normalise": True, "similarity": "euclidean"},
         "small": {"first_task": SMALL, "head": SMALL, "augmentation": "dataset"},
     }
 
@@ -93,6 +96,12 @@ class FeTrILRecipe(Recipe):
         default="cosine",
         description="Between class means: cosine (PyCIL, paper) or Euclidean distance (official code).",
     )
+    normalise: bool = Field(
+        default=False,
+        exclude_if=Before(False),
+        description="Whether the head sees features of unit norm, translated ones included (official code, "
+        "before its support vector machines); PyCIL's head sees them as they are.",
+    )
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:  # noqa: ARG002 — any backbone will do
         """Require grey or colour images for AutoAugment."""
@@ -110,6 +119,7 @@ class ACILRecipe(Recipe):
 
     title = "ACIL"
     family = "prototype"
+    needs = "frozen features"
     summary = (
         "Freezes the backbone after the first task; the classifier is a recursive ridge regression, equal "
         "to one on "
@@ -127,12 +137,14 @@ class ACILRecipe(Recipe):
     differs = (
         "The backbone trains as in PyCIL; preset `paper` has the schedule of the official code, not its "
         "optional "
-        "augmentation."
+        "augmentation. With pretrained weights nothing trains; task 1 is absorbed like the others."
     )
     presets = {
+        "compact": {"expansion": 2048},
         "paper": {
             "first_task": Schedule(epochs=300, batch_size=256, lr=0.5, curve="cosine", weight_decay=5e-4)
         },
+        "pretrained": {"expansion": 8192, "ridge": 0.1},
         "small": {"first_task": SMALL, "expansion": 1024},
     }
 

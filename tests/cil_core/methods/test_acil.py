@@ -87,3 +87,17 @@ def test_scores_are_the_expanded_features_times_the_weights(start: Any) -> None:
         outputs.logits, F.relu(outputs.features.double() @ head.projection.T) @ head.weight.T
     )
     assert (outputs.logits.argmax(dim=1) == train.labels[:30]).float().mean() > 0.9
+
+
+def test_with_pretrained_weights_nothing_trains_and_the_first_task_is_absorbed(
+    start: Any, differing: Any
+) -> None:
+    walk = start("acil", **SMALL).with_weights()
+    before = {name: value for name, value in walk.state().items() if name.startswith("net.backbone.")}
+    for index in range(2):
+        assert list(walk.method.learn(walk.task(index))) == []
+        walk.finish(index)
+    expected = joint_solution(walk, 2)
+    assert (walk.method.net.head.weight - expected).abs().max() < 1e-9 * expected.abs().max()
+    now = walk.state()
+    assert differing(before, {name: now[name] for name in before}) == set()

@@ -86,3 +86,32 @@ def test_the_extractor_is_trained_with_the_augmentations_the_recipe_says(
 def test_presets_differ_in_how_classes_are_paired() -> None:
     assert BY_NAME["fetril"]().similarity == "cosine"  # type: ignore[call-arg,attr-defined]
     assert BY_NAME["fetril"].from_preset("paper").similarity == "euclidean"  # type: ignore[attr-defined]
+
+
+def test_with_pretrained_weights_only_the_head_trains_from_the_first_task_on(
+    start: Any, differing: Any
+) -> None:
+    walk = start("fetril").with_weights()
+    before = {name: value for name, value in walk.state().items() if name.startswith("net.backbone.")}
+    task = walk.grown(0)
+    (phase,) = list(walk.phases(task))
+    assert (phase.name, phase.model) == ("classifier", walk.method.net.head)
+    assert torch.equal(phase.data.features, walk.method.raw_features(task.train))
+    assert walk.method.means.shape == (4, 64)
+    walk.finish(1)
+    now = walk.state()
+    assert differing(before, {name: now[name] for name in before}) == set()
+
+
+def test_a_head_of_unit_norm_features_ignores_their_length(start: Any) -> None:
+    head = start("fetril", normalise=True).with_weights().finish(0).net.head
+    features = torch.rand(20, 64, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(head(features), head(5 * features), atol=1e-5)
+    expected = features / features.norm(dim=1, keepdim=True) @ head.weight.T + head.bias
+    assert torch.allclose(head(features), expected, atol=1e-5)
+
+
+def test_stored_recipes_without_normalisation_keep_their_hash() -> None:
+    recipe = BY_NAME["fetril"].published()
+    assert "normalise" not in recipe.model_dump()
+    assert BY_NAME["fetril"].from_preset("pretrained").model_dump()["normalise"] is True
