@@ -1,4 +1,4 @@
-"""Seals its result, so that no other process can, and maps it, so that it can be changed after it was read."""
+"""Seals its result, so that its reader cannot, and maps it, so that it can change after it was read."""
 
 import fcntl
 import mmap

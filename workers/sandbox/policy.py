@@ -1,8 +1,8 @@
 """`Policy`: what a sandboxed process may read, use and spend.
 
 Decisions:
-    * Readable are the interpreter, its packages, system libraries and the code of the engine; the rest of a
-      checkout, such as its data directory, is not.
+    * Readable are the interpreter's libraries, its packages, system libraries and the code of the engine. The
+      rest of a checkout, such as its data directory, and other environments beside this one are not.
     * scikit-learn ships the digits with their labels: its data is hidden wherever a readable tree holds it.
     * Limits on memory count from the entrance: the libraries that the process inherits map gigabytes.
 """
@@ -22,7 +22,7 @@ import workers
 _GIB = 2**30
 _SYSTEM = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-_PACKAGES = ("lib*/python3*/site-packages", "lib*/python3*/dist-packages")
+_PACKAGES = ("site-packages", "dist-packages")
 _SHIPPED_DATA = ("sklearn/datasets/data", "sklearn/datasets/images", "sklearn/datasets/tests")
 
 _CUDA_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
@@ -102,13 +102,11 @@ def default_policy(
         cpu_seconds: CPU time.
         file_bytes: longest file it may write through a descriptor that it inherits.
     """
-    code = (Path(package.__path__[0]) for package in (cil_core, workers))
-    interpreter = (sys.prefix, sys.base_prefix, *(sysconfig.get_path(name) for name in ("stdlib", "purelib")))
-    readable = sorted({*code, *map(Path, interpreter), *(Path(name) for name in _SYSTEM)})
+    readable = _readable()
     return Policy(
         mode,
-        readable=tuple(path for path in readable if path.exists()),
-        hidden=_shipped_data(),
+        readable=readable,
+        hidden=_shipped_data(readable),
         devices=tuple(Path(name) for name in _DEVICES),
         keep=tuple(keep),
         memory_bytes=memory_bytes,
@@ -135,9 +133,19 @@ def with_cuda(policy: Policy, index: int) -> Policy:
     )
 
 
-def _shipped_data() -> tuple[Path, ...]:
+def _readable() -> tuple[Path, ...]:
+    code = {Path(package.__path__[0]) for package in (cil_core, workers)}
+    libraries = {Path(prefix, name) for prefix in (sys.prefix, sys.base_prefix) for name in ("lib", "lib64")}
+    packages = {
+        Path(entry) for entry in sys.path if Path(entry).name in _PACKAGES
+    }  # those of the user as well
+    wanted = {*code, *libraries, *packages, Path(sysconfig.get_path("stdlib")), *map(Path, _SYSTEM)}
+    return tuple(sorted(path for path in wanted if path.exists()))
+
+
+def _shipped_data(readable: Iterable[Path]) -> tuple[Path, ...]:
     """The data directories of scikit-learn in every installation that a readable tree holds."""
-    prefixes = {Path(name).resolve() for name in (sys.prefix, sys.base_prefix, "/usr", "/usr/local")}
-    installed = [place for prefix in prefixes for kind in _PACKAGES for place in prefix.glob(kind)]
-    found = {(place / name).resolve() for place in installed for name in _SHIPPED_DATA}
+    real = {path.resolve() for path in readable}
+    installed = {place for path in real for name in _PACKAGES for place in path.glob(f"python3*/{name}")}
+    found = {(place / name).resolve() for place in real | installed for name in _SHIPPED_DATA}
     return tuple(sorted(path for path in found if path.is_dir()))

@@ -4,6 +4,7 @@ Decisions:
     * A refused call returns EPERM, so that a library that wants too much reports it. A call in the numbering
       of another architecture (x32, i386) kills the process: the filter does not know its name.
     * Calls that can reach other processes are limited by their arguments to this process.
+    * mincore is refused: it reports to the owner of a file which pages an earlier process has read.
     * On a CPU there is no memfd_create: files in memory escape the limit on memory.
     * clone3 returns ENOSYS: its flags are in memory, where a filter cannot look. glibc then uses clone.
 """
@@ -24,7 +25,7 @@ ALLOWED = frozenset(
     poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd eventfd2
     open openat access faccessat faccessat2 stat fstat lstat newfstatat statx statfs fstatfs
     readlink readlinkat getdents getdents64 getcwd chdir umask ftruncate
-    mmap munmap mremap mprotect madvise mincore msync brk mlock munlock get_mempolicy set_mempolicy mbind
+    mmap munmap mremap mprotect madvise msync brk mlock munlock get_mempolicy set_mempolicy mbind
     futex futex_waitv set_robust_list set_tid_address rseq membarrier getcpu arch_prctl
     sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
     sched_get_priority_min
