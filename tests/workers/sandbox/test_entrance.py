@@ -52,6 +52,7 @@ open("/proc/self/task/%d/comm" % os.getpid(), "w").write("cuda")
 """
 
 
+@pytest.mark.slow
 def test_pytorch_trains_inside():
     """As an unprivileged user, who can enter every mode that the machine has."""
     modes = [mode for mode in MODES if trial("user", mode)["refused"] is None]
