@@ -7,9 +7,9 @@ gradients from the same weights and batches (`benchmarks/results/parity.md`).
 
 from __future__ import annotations
 
-from cil_core.spec.base import Frozen
+from cil_core.spec.exemplar_free_evidence import EXEMPLAR_FREE
+from cil_core.spec.provenance import OURS, PAPER, PYCIL, READ, Evidence
 
-PYCIL = "PyCIL f3509b8"
 SURVEY = "CIL_Survey 197fa86"
 DER = "DER-ClassIL.pytorch dd4af61"
 PODNET = "incremental_learning.pytorch c09fc54"
@@ -32,31 +32,8 @@ AML = "AML 7c92936"
 SSIL = "SS-IL-Official 8c32381"
 GDUMB = "GDumb 4f412d7"
 AFC = "AFC 94cecc9"
-SDC = "SDC-IL 4d9efc9"
-ADC = "ADC 157278e"
-LDC = "ldc e3ea3e9"
-EFC = "elastic_feature_consolidation 3ef9172"
-ADAGAUSS = "AdaGauss 2487d07"
-DPCR = "ICML25-DPCR 6e69f60"
-PAPER = "the paper"
-OURS = "this project"
 
 RUN = "Read and run: losses and gradients agree."
-READ = "Read."
-
-
-class Evidence(Frozen):
-    """What one preset was compared with.
-
-    Attributes:
-        source: the code or paper the preset follows.
-        compared: how closely the two were compared.
-        differs: what differs from that source, besides the method's own `differs`.
-    """
-
-    source: str
-    compared: str
-    differs: str = ""
 
 
 _COSINE_START = "The survey starts from one shared checkpoint; every run here trains its first task itself."
@@ -71,6 +48,7 @@ def _survey(compared: str = _SURVEY_READ, differs: str = _COSINE_START) -> Evide
 
 
 EVIDENCE: dict[str, dict[str, Evidence]] = {
+    **EXEMPLAR_FREE,
     "finetune": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},
     "joint": {"default": Evidence(source=OURS, compared="No public code has this bound.")},
     "replay": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},
@@ -120,17 +98,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             compared="Read: path integral, importance and penalty.",
             differs="Schedules are those of EWC in PyCIL.",
         )
-    },
-    "efc": {
-        "default": Evidence(source=EFC, compared="Read: losses, draws, drift and schedules for CIFAR-100."),
-        "efc++": Evidence(source=EFC, compared="Read: the second stage and its schedule."),
-        "imagenet": Evidence(source=EFC, compared="Read: rates and schedules for ImageNet-100."),
-    },
-    "adagauss": {
-        "default": Evidence(
-            source=ADAGAUSS, compared="Read: losses, adapter, classifier and the script for CIFAR-100."
-        ),
-        "linear-adapter": Evidence(source=OURS, compared="The default with an affine adapter."),
     },
     "gem": {
         "default": Evidence(source=PYCIL, compared="Read and run: losses and projected gradients agree."),
@@ -325,26 +292,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             source=PYCIL,
             compared="Read and run: losses and gradients agree without the random prototypes.",
             differs="Number of prototypes per step and backbone, as stated above.",
-        ),
-    },
-    "drift": {
-        "default": Evidence(source=LDC, compared="Read: loss, map, classifier and schedules for CIFAR-100."),
-        "none": Evidence(source=OURS, compared="The default without any move: what compensation adds."),
-        "sdc": Evidence(
-            source=f"{SDC}, {LDC}",
-            compared="Read: the formula and unit features; training and σ are those of LDC's code.",
-            differs="Batch norm adapts in later tasks; SDC-IL freezes it.",
-        ),
-        "sdc-raw": Evidence(
-            source=LDC,
-            compared="Read: features without normalisation.",
-            differs="Its weights have a floor of 1e-5; its pairs are of different images.",
-        ),
-        "adc": Evidence(source=ADC, compared="Read: attack, drift, classifier and schedules for CIFAR-100."),
-        "dpcr": Evidence(
-            source=DPCR,
-            compared="Read: map, projection, regression and schedules for CIFAR-100.",
-            differs="The moments of new classes come from unaugmented images.",
         ),
     },
 }

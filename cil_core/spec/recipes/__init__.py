@@ -26,6 +26,7 @@ from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecip
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
 from cil_core.spec.recipes.rehearsal import ERACERecipe, GDumbRecipe, SSILRecipe
+from cil_core.spec.recipes.rehearsed_prototypes import IL2ARecipe, SSRERecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (
     FinetuneRecipe,
@@ -60,6 +61,8 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     RanPACRecipe,
     FeCAMRecipe,
     PASSRecipe,
+    IL2ARecipe,
+    SSRERecipe,
     DriftRecipe,
     EFCRecipe,
     AdaGaussRecipe,
@@ -97,6 +100,7 @@ __all__ = [
     "GEMRecipe",
     "GKEALRecipe",
     "ICaRLRecipe",
+    "IL2ARecipe",
     "JointRecipe",
     "LwFRecipe",
     "MASRecipe",
@@ -108,6 +112,7 @@ __all__ = [
     "ReplayRecipe",
     "SIRecipe",
     "SSILRecipe",
+    "SSRERecipe",
     "SimpleCILRecipe",
     "UCIRRecipe",
     "WARecipe",
