@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from cil_core.data.photographs import Photographs
 from cil_core.data.source import Arrays
 
 _LEAST = 5e-5
@@ -30,7 +29,8 @@ def alarms(arrays: Arrays, mean: Sequence[float], std: Sequence[float]) -> tuple
         mean: measured mean of each channel, as a fraction of 255.
         std: measured standard deviation of each channel, likewise.
     """
-    train, test = _digests(arrays.train_images, arrays.test_images)
+    kept = _each(arrays.train_images, arrays.train_shapes), _each(arrays.test_images, arrays.test_shapes)
+    train, test = _digests(*kept)
     found = [
         *_copies("training", train, arrays.train_labels.tolist()),
         *_copies("test", test, arrays.test_labels.tolist()),
@@ -39,30 +39,37 @@ def alarms(arrays: Arrays, mean: Sequence[float], std: Sequence[float]) -> tuple
     shared = sum(digest in known for digest in test)
     if shared:
         found.append(f"{shared} of {len(test)} test images are also training images")
-    flat = _flat(arrays.train_images)
+    flat = sum(map(_is_flat, kept[0]))
     if flat:
         found.append(f"{flat} of {len(train)} training images have one colour throughout")
     return (*found, *_contrast(mean, std))
 
 
-def _digests(*splits: Tensor) -> list[list[bytes]]:
+def _each(images: Tensor, shapes: Tensor | None) -> Sequence[Tensor] | Photographs:
+    """Each image: (C, H, W), or (H, W, C) of whole photographs."""
+    if shapes is None:
+        return images.unbind()
+    return Photographs(images, shapes, images.numel() // int(shapes.prod(dim=1).sum()))
+
+
+def _digests(*splits: Iterable[Tensor]) -> list[list[bytes]]:
     """A digest per image and split.
 
     A checksum, which is quicker, selects the images that need the digest: all others are unique.
     """
-    sums = [[zlib.crc32(image.data) for image in images.numpy()] for images in splits]
+    sums = [[zlib.crc32(image.numpy().data) for image in images] for images in splits]
     counts = Counter(chain.from_iterable(sums))
     return [
         [
             _digest(image) if counts[value] > 1 else value.to_bytes(4)
-            for image, value in zip(images.numpy(), values, strict=True)
+            for image, value in zip(images, values, strict=True)
         ]
         for images, values in zip(splits, sums, strict=True)
     ]
 
 
-def _digest(image: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(image.data).digest()
+def _digest(image: Tensor) -> bytes:
+    return hashlib.sha256(image.numpy().data).digest()
 
 
 def _copies(split: str, digests: list[bytes], labels: list[int]) -> list[str]:
@@ -80,15 +87,12 @@ def _copies(split: str, digests: list[bytes], labels: list[int]) -> list[str]:
     return found
 
 
-def _flat(images: Tensor) -> int:
-    """Number of images in which all pixels of a channel have one value.
-
-    Comparing two corners rules out nearly all others at once.
-    """
-    candidates = images[(images[:, :, 0, 0] == images[:, :, -1, -1]).all(dim=1)]
-    return sum(
-        int((part == part[:, :, :1, :1]).flatten(1).all(dim=1).sum()) for part in candidates.split(1024)
-    )
+def _is_flat(image: Tensor) -> bool:
+    """Whether all pixels of each channel have one value; two corners rule out nearly all images at once."""
+    pixels = image.numpy()
+    pixels = pixels if pixels.shape[0] in (1, 3) else pixels.transpose(2, 0, 1)
+    corner = pixels[:, :1, :1]
+    return bool((corner[:, 0, 0] == pixels[:, -1, -1]).all() and (corner == pixels).all())
 
 
 def _contrast(mean: Sequence[float], std: Sequence[float]) -> list[str]:

@@ -18,19 +18,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 from PIL import ImageColor
 from pydantic import Field
-from torch import Tensor
 
 from cil_core.data import prepared
 from cil_core.data.alarms import alarms
 from cil_core.data.augment import Transform
-from cil_core.data.images import decode, side
-from cil_core.data.listing import Found, Listing, list_images, numbered
+from cil_core.data.folder_images import decoded, first_change, statistics
+from cil_core.data.images import side
+from cil_core.data.listing import Found, list_images, numbered
 from cil_core.data.pixels import TRANSPARENT, Colour
 from cil_core.data.source import Arrays, Source
+from cil_core.data.split_file import SPLITS
 from cil_core.spec.atomic_write import write_atomically
 from cil_core.spec.base import Frozen, Line
 from cil_core.spec.catalog import DatasetCard
@@ -50,6 +53,16 @@ class Preparation(Frozen):
         ge=4,
         le=1024,
         description="Side to which all images are resized; without it they must all have one size.",
+    )
+    shorter_side: int | None = Field(
+        default=None,
+        ge=4,
+        le=2048,
+        description="Keeps photographs whole, with this shorter side; training crops them at random and "
+        "testing around the centre.",
+    )
+    kernel: Literal["bilinear", "bicubic"] = Field(
+        default="bicubic", description="With which whole photographs are scaled."
     )
     channels: int = Field(default=3, description="1: grey, 3: colour.")
     background: str = Field(
@@ -93,37 +106,40 @@ def register(
         raise DataError(
             f"{path} has images of {len(class_names)} classes, not {preparation.classes}: {names}"
         )
-    source, notes = _prepared(name, found, class_names, preparation, background)
-    new = Registration(
-        path=str(path.resolve()),
-        split_file=str(split_file.resolve()) if split_file else None,
-        resize=preparation.size is not None,
-        class_names=class_names,
-        card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
-        background=_hexadecimal(background),
-        skipped=dict(sorted(found.skipped.items())),
-        converted=dict(sorted(notes.items())),
-    )
-    _save(name, new, source, data_root)
+    arrays = arrays_directory(PREFIX + name, data_root)
+    with prepared.lock(arrays), prepared.unfinished(arrays) as directory:
+        source, notes = _prepared(name, found, class_names, preparation, background, directory)
+        new = Registration(
+            path=str(path.resolve()),
+            split_file=str(split_file.resolve()) if split_file else None,
+            resize=preparation.size is not None,
+            class_names=class_names,
+            card=source.card.model_copy(update={"fingerprint": source.fingerprint}),
+            background=_hexadecimal(background),
+            skipped=dict(sorted(found.skipped.items())),
+            converted=dict(sorted(notes.items())),
+        )
+        _save(name, new, source, data_root)
     return new
 
 
 def _prepared(
-    name: str, found: Found, class_names: tuple[str, ...], preparation: Preparation, background: Colour
+    name: str,
+    found: Found,
+    class_names: tuple[str, ...],
+    preparation: Preparation,
+    background: Colour,
+    directory: Path,
 ) -> tuple[Source, Counter[str]]:
     """The decoded images with their card, and how often each conversion was applied."""
     size = preparation.size or side(found.files["train"][0][0])
+    card = _bare_card(name, preparation, len(class_names), size)
     notes: Counter[str] = Counter()
-    arrays = _decoded(
-        found.files,
-        class_names,
-        channels=preparation.channels,
-        size=size,
-        resize=preparation.size is not None,
-        background=background,
-        notes=notes,
+    resize = preparation.size is not None
+    arrays = decoded(
+        found.files, class_names, card, directory, resize=resize, background=background, notes=notes
     )
-    card = _card(name, preparation, arrays, class_names, size)
+    card = _measured(card, arrays, class_names)
     if notes[TRANSPARENT]:
         card = card.model_copy(update={"background": _hexadecimal(background)})
     return Source(card, arrays), notes
@@ -139,9 +155,10 @@ def load(name: str, data_root: Path) -> Source:
     arrays = arrays_directory(PREFIX + name, data_root)
     with prepared.lock(arrays):
         if not is_local(PREFIX + name, data_root):
-            found = _source(registered)
-            _check_fingerprint(registered, found, registered.path)
-            prepared.write(arrays, found.arrays)
+            with prepared.unfinished(arrays) as directory:
+                found = _source(registered, directory)
+                _check_fingerprint(registered, found, registered.path)
+                prepared.commit(arrays, found.arrays)
     source = prepared.read(arrays, registered.card)
     _check_fingerprint(registered, source, str(arrays))
     return source
@@ -156,19 +173,16 @@ def verify(name: str, data_root: Path) -> Registration:
     registered = registration(name, data_root)
     stored = load(name, data_root).arrays
     listing = _found(registered).files
-    found = _source(registered)
-    files = found.arrays
-    for split, before, now in (
-        ("train", stored.train_images, files.train_images),
-        ("test", stored.test_images, files.test_images),
-    ):
-        changed = torch.nonzero((before != now).flatten(1).any(dim=1)).flatten().tolist()
-        if changed:
-            raise DataError(
-                f"{listing[split][changed[0]][0]} is not the image that was registered; {len(changed)} "
-                f"{split} images differ"
-            )
-    _check_fingerprint(registered, found, registered.path)
+    with TemporaryDirectory(dir=registration_file(name, data_root).parent) as directory:
+        found = _source(registered, Path(directory))
+        for split in SPLITS:
+            changed = first_change(stored, found.arrays, split, registered.card.channels)
+            if changed:
+                raise DataError(
+                    f"{listing[split][changed[0]][0]} is not the image that was registered; {changed[1]} "
+                    f"{split} images differ"
+                )
+        _check_fingerprint(registered, found, registered.path)
     return registered
 
 
@@ -176,6 +190,11 @@ def _check(name: str, preparation: Preparation) -> Colour:
     """The background, if name and preparation are in order."""
     if not _NAME.fullmatch(name):
         raise DataError(f"a dataset's name consists of lower-case letters, digits, '_' and '-', not {name!r}")
+    if preparation.shorter_side is not None and preparation.shorter_side < (preparation.size or 2048):
+        raise DataError(
+            "whole photographs need a shorter side of at least the size that the network sees; given: "
+            f"shorter side {preparation.shorter_side}, size {preparation.size or 'not stated'}"
+        )
     if preparation.channels not in (1, 3):
         raise DataError(f"images have 1 or 3 channels, not {preparation.channels}")
     try:
@@ -203,21 +222,19 @@ def _numbered_before(name: str, data_root: Path) -> tuple[str, ...] | None:
 
 
 def _save(name: str, new: Registration, source: Source, data_root: Path) -> None:
-    file, arrays = registration_file(name, data_root), arrays_directory(PREFIX + name, data_root)
-    with prepared.lock(arrays):
-        if file.exists():
-            old = registration(name, data_root)
-            if old.card.fingerprint != new.card.fingerprint:
-                raise DataError(
-                    f"folder:{name} is already registered from {old.path} with other content; choose another "
-                    "name, "
-                    f"or delete {file} if nothing depends on it"
-                )
-        prepared.write(arrays, source.arrays)
-        write_atomically(file, new.model_dump_json(indent=1))
+    file = registration_file(name, data_root)
+    if file.exists():
+        old = registration(name, data_root)
+        if old.card.fingerprint != new.card.fingerprint:
+            raise DataError(
+                f"folder:{name} is already registered from {old.path} with other content; choose another "
+                f"name, or delete {file} if nothing depends on it"
+            )
+    prepared.commit(arrays_directory(PREFIX + name, data_root), source.arrays)
+    write_atomically(file, new.model_dump_json(indent=1))
 
 
-def _source(registered: Registration) -> Source:
+def _source(registered: Registration, directory: Path) -> Source:
     """The operator's files, decoded as they were registered."""
     card = registered.card
     files = _found(registered).files
@@ -227,11 +244,11 @@ def _source(registered: Registration) -> Source:
             f"{registered.path} has the classes {', '.join(class_names)}; "
             f"registered were {', '.join(registered.class_names)}"
         )
-    arrays = _decoded(
+    arrays = decoded(
         files,
         class_names,
-        channels=card.channels,
-        size=card.size,
+        card,
+        directory,
         resize=registered.resize,
         background=None if registered.background is None else _colour(registered.background),
         notes=Counter(),
@@ -255,66 +272,44 @@ def _check_fingerprint(registered: Registration, source: Source, place: str) -> 
         )
 
 
-def _decoded(
-    files: Listing,
-    class_names: tuple[str, ...],
-    *,
-    channels: int,
-    size: int,
-    resize: bool,
-    background: Colour | None,
-    notes: Counter[str],
-) -> Arrays:
-    number = {name: index for index, name in enumerate(class_names)}
-    parts: list[Tensor] = []
-    for split in ("train", "test"):
-        paths = [file for file, _ in files[split]]
-        parts.append(
-            decode(paths, channels=channels, size=size, resize=resize, background=background, notes=notes)
-        )
-        parts.append(torch.tensor([number[name] for _, name in files[split]]))
-    return Arrays(*parts)
-
-
-def _card(
-    name: str, preparation: Preparation, arrays: Arrays, class_names: tuple[str, ...], size: int
-) -> DatasetCard:
-    mean, std = _statistics(arrays.train_images)
-    classes = len(class_names)
-    card = DatasetCard(
+def _bare_card(name: str, preparation: Preparation, classes: int, size: int) -> DatasetCard:
+    """What the operator states; nothing is measured yet."""
+    kept = {} if preparation.shorter_side is None else {"stored": preparation.shorter_side, "whole": True}
+    return DatasetCard(
         name=PREFIX + name,
         title=preparation.title or name,
         classes=classes,
         channels=preparation.channels,
         size=size,
-        train_images=len(arrays.train_labels),
-        test_images=len(arrays.test_labels),
-        mean=preparation.mean or tuple(round(value, 4) for value in mean),
-        std=preparation.std or tuple(round(max(value, 1 / 255), 4) for value in std),
+        kernel=preparation.kernel if kept else "bilinear",
+        train_images=0,
+        test_images=0,
+        mean=preparation.mean or (),
+        std=preparation.std or (),
         augment=preparation.augment,
         citation=preparation.citation,
         licence=preparation.licence,
-        class_names=class_names,
-        train_per_class=tuple(torch.bincount(arrays.train_labels, minlength=classes).tolist()),
-        test_per_class=tuple(torch.bincount(arrays.test_labels, minlength=classes).tolist()),
-        warnings=alarms(arrays, mean, std) or None,
+        **kept,
     )
+
+
+def _measured(card: DatasetCard, arrays: Arrays, class_names: tuple[str, ...]) -> DatasetCard:
+    """The card with what its images say."""
+    mean, std = statistics(arrays, card.channels)
+    classes = len(class_names)
+    measured = {
+        "train_images": len(arrays.train_labels),
+        "test_images": len(arrays.test_labels),
+        "mean": card.mean or tuple(round(value, 4) for value in mean),
+        "std": card.std or tuple(round(max(value, 1 / 255), 4) for value in std),
+        "class_names": class_names,
+        "train_per_class": tuple(torch.bincount(arrays.train_labels, minlength=classes).tolist()),
+        "test_per_class": tuple(torch.bincount(arrays.test_labels, minlength=classes).tolist()),
+        "warnings": alarms(arrays, mean, std) or None,
+    }
+    card = card.model_copy(update=measured)
     try:
         Transform(card)
     except ValueError as error:
         raise DataError(f"{card.name}: {error}") from error
     return card
-
-
-def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel as fractions of 255, from exact counts."""
-    values = torch.arange(256, dtype=torch.float64) / 255
-    shares = (
-        torch.stack(
-            [torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]
-        ).double()
-        / images[:, 0].numel()
-    )
-    mean = shares @ values
-    std = (shares @ values**2 - mean**2).clamp(min=0).sqrt()
-    return mean.tolist(), std.tolist()

@@ -30,19 +30,19 @@ def decode_splits(
     Raises:
         DataError: names the first file that cannot be decoded.
     """
-    unfinished = prepared.begin(arrays)
     train, test = files["train"], files["test"]
-    train_kept = yield from _decoded(train, unfinished / "train_images.npy", card)
-    test_kept = yield from _decoded(test, unfinished / "test_images.npy", card)
-    found = Arrays(
-        train_kept.pixels,
-        torch.tensor([label for _, label in train]),
-        test_kept.pixels,
-        torch.tensor([label for _, label in test]),
-        train_kept.shapes,
-        test_kept.shapes,
-    )
-    prepared.commit(arrays, Source(card, found).arrays)
+    with prepared.unfinished(arrays) as directory:
+        train_kept = yield from _decoded(train, directory / "train_images.npy", card)
+        test_kept = yield from _decoded(test, directory / "test_images.npy", card)
+        found = Arrays(
+            train_kept.pixels,
+            torch.tensor([label for _, label in train]),
+            test_kept.pixels,
+            torch.tensor([label for _, label in test]),
+            train_kept.shapes,
+            test_kept.shapes,
+        )
+        prepared.commit(arrays, Source(card, found).arrays)
 
 
 def _decoded(files: Numbered, target: Path, card: DatasetCard) -> Generator[Progress, None, Photographs]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,39 +31,45 @@ def write(directory: Path, arrays: Arrays) -> None:
     Raises:
         DataUnavailable: the disk is full or read-only.
     """
-    begin(directory)
-    commit(directory, arrays)
+    with unfinished(directory):
+        commit(directory, arrays)
 
 
-def begin(directory: Path) -> Path:
+@contextmanager
+def unfinished(directory: Path) -> Iterator[Path]:
     """An empty directory beside `directory`, for files that are too large to be held in memory first.
+
+    It is renamed when it is complete (`commit`), and removed otherwise.
 
     Raises:
         DataUnavailable: the disk is full or read-only.
     """
-    unfinished = _unfinished(directory)
+    place = _unfinished(directory)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
     except OSError as error:
         raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
-    return unfinished
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def commit(directory: Path, arrays: Arrays) -> None:
-    """Finish what `begin` began: write the remaining arrays and the manifest, and rename the directory.
+    """Finish what is `unfinished`: write the remaining arrays and the manifest, and rename the directory.
 
     Raises:
         DataUnavailable: the disk is full or read-only.
     """
-    unfinished = _unfinished(directory)
+    place = _unfinished(directory)
     try:
         for name, array in arrays.arrays_by_name().items():
-            if not (unfinished / f"{name}.npy").exists():
-                np.save(unfinished / f"{name}.npy", array.numpy())
-        (unfinished / MANIFEST).write_text(json.dumps({"sha256": arrays.digests}, indent=1))
+            if not (place / f"{name}.npy").exists():
+                np.save(place / f"{name}.npy", array.numpy())
+        (place / MANIFEST).write_text(json.dumps({"sha256": arrays.digests}, indent=1))
         shutil.rmtree(directory, ignore_errors=True)
-        unfinished.rename(directory)
+        place.rename(directory)
     except OSError as error:
         raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
 

@@ -201,15 +201,15 @@ def _report(done: int, total: int) -> EpochFinished:
 
 
 def _write(directory: Path, features: Features, about: dict[str, Any]) -> None:
-    unfinished = prepared.begin(directory)
-    try:
-        for name in ("train", "test"):
-            np.save(unfinished / f"{name}.npy", getattr(features, name).numpy())
-        manifest = {**about, "sha256": features.digests}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        unfinished.rename(directory)
-    except OSError as error:
-        raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
+    with prepared.unfinished(directory) as place:
+        try:
+            for name in ("train", "test"):
+                np.save(place / f"{name}.npy", getattr(features, name).numpy())
+            manifest = {**about, "sha256": features.digests}
+            (place / MANIFEST).write_text(json.dumps(manifest, indent=1))
+            place.rename(directory)
+        except OSError as error:
+            raise DataUnavailable(f"cannot write {directory}: {error.strerror or error}") from error
 
 
 def _read(directory: Path) -> Features:

@@ -14,6 +14,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workers.cli.data_options import (
+    HERE,
+    Augment,
+    Background,
+    Classes,
+    DatabaseUrl,
+    DataDir,
+    Mean,
+    Pictures,
+    ShorterSide,
+    Size,
+    SplitFile,
+)
+
 if TYPE_CHECKING:
     from cil_core.spec.catalog import DatasetCard
     from cil_core.spec.folder_datasets import Registration
@@ -22,56 +36,6 @@ data = typer.Typer(
     no_args_is_help=True,
     help="The datasets of this machine: list, show, fetch, add a folder of images, verify.",
 )
-
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir", envvar="CIL_DATA_DIR", help="Holds datasets/; of `cil up`, its own --data-dir."
-    ),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="CIL_DATABASE_URL",
-        help="Of the service; by default that of `cil up` on --data-dir.",
-    ),
-]
-Size = Annotated[
-    int | None,
-    typer.Option(
-        help="Side in pixels to which all images are resized; without it they must all have one size."
-    ),
-]
-Augment = Annotated[
-    str,
-    typer.Option(
-        help="Training augmentations, comma-separated, e.g. crop:4,flip,brightness:0.25; empty for none."
-    ),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(help="Per channel, comma-separated, as fractions of 255; measured by default."),
-]
-SplitFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="Table with the columns path, class, split (train or test), instead of train/ and test/."
-    ),
-]
-Classes = Annotated[
-    int | None, typer.Option(help="How many classes are expected; another number is refused.")
-]
-Background = Annotated[
-    str, typer.Option(help="Colour on which transparent pixels are placed, e.g. black or #8080ff.")
-]
-Pictures = Annotated[
-    Path,
-    typer.Argument(
-        help="Directory with train/<class>/ and test/<class>/, or where paths of the split file start."
-    ),
-]
-HERE = Path("var")
 
 
 @data.command("list")
@@ -115,7 +79,8 @@ def fetch(
 ) -> None:
     """Download and decode datasets that are missing; interrupted downloads resume.
 
-    ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it.
+    ImageNet is not downloaded but decoded from <data dir>/datasets/imagenet, with train/ and val/ in it;
+    cub200, imagenet_r, imagenet_a, omnibenchmark, vtab and cars196 from train/ and test/ in their own.
     """
     from rich.console import Console
     from rich.filesize import decimal
@@ -147,6 +112,7 @@ def add(
     data_dir: DataDir = HERE,
     database: DatabaseUrl = None,
     size: Size = None,
+    shorter_side: ShorterSide = None,
     grey: Annotated[bool, typer.Option("--grey", help="One channel instead of three.")] = False,
     augment: Augment = "flip",
     mean: Mean = None,
@@ -165,6 +131,7 @@ def add(
         preparation = Preparation(
             title=title,
             size=size,
+            shorter_side=shorter_side,
             channels=1 if grey else 3,
             augment=tuple(_parts(augment)),
             background=background,
@@ -240,6 +207,8 @@ def images(
 
 
 def _show(card: DatasetCard, registered: Registration | None) -> None:
+    from cil_core.spec.split_cards import matches
+
     typer.echo(
         f"{card.name}: {card.classes} classes, {card.train_images} training and {card.test_images} test "
         "images"
@@ -257,6 +226,8 @@ def _show(card: DatasetCard, registered: Registration | None) -> None:
     ):
         for what, count in counts.items():
             typer.echo(f"{kind}: {count} × {what}")
+    for match in matches(card) if registered else ():
+        typer.echo(match)
     for warning in card.warnings or ():
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
     if card.fingerprint:

@@ -48,7 +48,11 @@ BAD = {
         "class_order, first, increment",
     ),
     "a field that needs escaping": (changed("a~b", 1), "/a~0b", "unknown field"),
-    "unknown dataset": (changed("track/dataset", "letters"), "/track/dataset", "cifar10, cifar100, "),
+    "unknown dataset": (
+        changed("track/dataset", "letters"),
+        "/track/dataset",
+        "cars196, cifar10, cifar100, ",
+    ),
     "unknown backbone": (changed("track/backbone", "vgg"), "/track/backbone", "convnet, "),
     "a first task that does not fit": (
         changed("track/protocol/first", 11),

@@ -93,6 +93,25 @@ def test_adding_shows_the_numbering_what_was_skipped_and_what_is_suspicious(
     assert found["skipped"] == {"hidden folder .thumbs": 1, "other file (.txt)": 1}
 
 
+def test_a_folder_with_the_counts_of_a_published_split_is_recognised(pictures: Path, tmp_path: Path) -> None:
+    added = cil_data("add", "birds", pictures, "--data-dir", tmp_path)
+    assert "matches the counts" not in added.stdout
+    file = registration_file("birds", tmp_path / "datasets")
+    stored = json.loads(file.read_text())
+    unknown = dict.fromkeys(("class_names", "train_per_class", "test_per_class"))
+    stored["card"] |= {"classes": 200, "train_images": 9430, "test_images": 2358, **unknown}
+    file.write_text(json.dumps(stored))
+    shown = cil_data("show", "folder:birds", "--data-dir", tmp_path).stdout
+    assert "matches the counts of CUB-200-2011 (cub200: " in shown
+    assert "fingerprint not verified" in shown
+
+
+def test_photographs_are_kept_whole_on_request(pictures: Path, tmp_path: Path) -> None:
+    added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--size", 6, "--shorter-side", 8)
+    assert added.exit_code == 0
+    assert cil_data("verify", "folder:pets", "--data-dir", tmp_path).exit_code == 0
+
+
 def test_a_background_is_an_option(pictures: Path, tmp_path: Path) -> None:
     Image.new("RGBA", (10, 10)).save(pictures / "train" / "bee" / "9.png")
     added = cil_data("add", "pets", pictures, "--data-dir", tmp_path, "--background", "black")
@@ -119,7 +138,10 @@ def test_built_in_datasets_are_shown_as_far_as_they_are_known(tmp_path: Path) ->
         == "     0        ?        ?"
     )
     unknown = cil_data("show", "pets", "--data-dir", tmp_path)
-    assert (unknown.exit_code, "unknown dataset 'pets'; known here: cifar10" in unknown.stderr) == (1, True)
+    assert (unknown.exit_code, "unknown dataset 'pets'; known here: cars196, cifar10" in unknown.stderr) == (
+        1,
+        True,
+    )
 
 
 def test_a_class_that_is_missing_from_both_splits_is_noticed(pictures: Path, tmp_path: Path) -> None:
@@ -259,7 +281,7 @@ def test_what_comes_with_the_installation_need_not_be_fetched(tmp_path: Path) ->
 def test_fetching_something_unknown_is_refused_with_what_is_known(tmp_path: Path) -> None:
     fetched = cil_data("fetch", "cifar1000", "--data-dir", tmp_path)
     assert fetched.exit_code == 1
-    assert "unknown dataset 'cifar1000'; known here: cifar10, cifar100, " in fetched.stderr
+    assert "unknown dataset 'cifar1000'; known here: cars196, cifar10, cifar100, " in fetched.stderr
 
 
 def test_the_list_is_a_table_of_every_dataset(tmp_path: Path) -> None:
