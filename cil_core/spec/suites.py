@@ -105,6 +105,10 @@ def _surveyed(name: str) -> dict[str, Any]:
     return {"name": name} if preset == "default" else {"name": name, "preset": preset}
 
 
+_EXEMPLAR_FREE = (
+    *("finetune", "ewc", "lwf", "pass", "il2a", "ssre", "fetril", "fecam", "acil", "ds-al", "gkeal"),
+    *("drift", "efc", "adagauss", "joint"),
+)
 _TELLING = ("finetune", "lwf", "icarl", "wa", "der", "joint")
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
@@ -201,6 +205,25 @@ _ALL = (
             for name in ("replay", "icarl", "bic", "wa", "coil", "podnet", "foster", "der-wa", "memo")
         ),
         half_base_presets=SURVEYED_HALF_BASE,
+    ),
+    Suite(
+        name="exemplar-free-survey",
+        title="The methods without exemplars on CIFAR-100, each as its code augments: for GPUs",
+        tracks=(
+            "cifar100-b0-inc10-m0-resnet18",
+            "cifar100-b0-inc20-m0-resnet18",
+            "cifar100-b50-inc10-m0-resnet18",
+        ),
+        recipes=(
+            *({"name": name} for name in _EXEMPLAR_FREE),
+            *({"name": "drift", "preset": name} for name in ("none", "sdc", "adc", "dpcr")),
+            {"name": "efc", "preset": "efc++"},
+            *(
+                {"name": "drift", "preset": name, "augmentation": "dataset"}
+                for name in ("none", "sdc", "adc", "dpcr")
+            ),
+            {"name": "drift", "augmentation": "dataset"},
+        ),
     ),
 )
 

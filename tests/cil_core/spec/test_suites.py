@@ -118,3 +118,15 @@ def test_surveyed_coil_transports_every_200_steps_without_the_scale() -> None:
 def test_surveyed_ewc_estimates_its_fisher_from_augmented_batches_in_training_mode() -> None:
     ewc = surveyed(B0)["ewc"]
     assert (ewc.fisher, ewc.fisher_mode, ewc.fisher_max, ewc.strength) == ("batch", "training", 1e-4, 1000)
+
+
+def test_the_exemplar_free_suite_keeps_no_exemplar_and_has_each_compensation_in_both_augmentations() -> None:
+    suite = SUITES["exemplar-free-survey"]
+    assert all(Track.from_slug(slug).memory.kind == "none" for slug in suite.tracks)
+    assert not any(BY_NAME[recipe["name"]].uses_memory for recipe in suite.recipes)
+    recipes = [BY_NAME["drift"].model_validate(each) for each in suite.recipes if each["name"] == "drift"]
+    assert {(recipe.compensation, recipe.augmentation) for recipe in recipes} == {  # type: ignore[attr-defined]
+        (compensation, augmentation)
+        for compensation in ("none", "sdc", "adc", "ldc", "dpcr")
+        for augmentation in ("dataset", "autoaugment")
+    }
