@@ -39,9 +39,11 @@ from cil_core.learning.seeding import Randomness
 from cil_core.nets.compilation import batches_worth_compiling
 from cil_core.spec.aligned_budgets import effective_budget
 from cil_core.spec.catalog import DATASETS, WEIGHTS, DatasetCard
+from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted, TaskEvaluated, TaskStarted
 from cil_core.spec.jobs import RunSpec, Track
 from cil_core.spec.metrics import matrix_digest
+from cil_core.spec.submitted_method import is_submitted
 from cil_core.spec.validation import check
 from cil_core.spec.weights import WeightsCard, operator_cards
 from cil_core.spec.weights_files import WeightsFile, fetch, verified
@@ -65,6 +67,8 @@ def run(spec: RunSpec, machine: Machine, checkpoints: Checkpoints | None = None)
         Diverged: a loss became NaN or infinite.
         CheckpointError: a checkpoint could not be written.
     """
+    if is_submitted(spec.method):
+        raise InvalidSpec("a submitted method runs in the arena, with its file", ("method", "source"))
     torch.backends.cudnn.deterministic = True
     source = load(spec.track, machine.data_root)
     fingerprint = source.fingerprint

@@ -13,13 +13,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from cil_core.spec.base import PRINTABLE, Before, Frozen, Submitted
 from cil_core.spec.recipes import Recipe
 from cil_core.spec.samples import NO_SAMPLE, SAMPLE_NAME, Sample, sample_of
+from cil_core.spec.submitted_method import SubmittedMethod, is_submitted
 from cil_core.spec.weights import RESERVED, WEIGHTS_NAME, weights_key
 
 DEFAULT_CLASS_ORDER = 1993
@@ -259,10 +269,18 @@ def _track_or_slug(value: object) -> object:
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class RunSpec(Submitted, Frozen):
-    """One run: one recipe on one track with one seed. What the engine executes."""
+def _built_in_or_submitted(value: Any, built_in: ValidatorFunctionWrapHandler) -> Any:
+    return SubmittedMethod.model_validate(value) if is_submitted(value) else built_in(value)
 
-    method: Recipe
+
+AnyMethod = Annotated[SerializeAsAny[Recipe], WrapValidator(_built_in_or_submitted)]
+"""A built-in recipe, or a `SubmittedMethod`, which has a `source`."""
+
+
+class RunSpec(Submitted, Frozen):
+    """One run: one method on one track with one seed. The engine or the arena executes it."""
+
+    method: AnyMethod
     track: Track
     seed: Seed
 
@@ -298,3 +316,9 @@ class JobSpec(Submitted, Frozen):
     def runs(self) -> tuple[RunSpec, ...]:
         """One `RunSpec` per seed, in the order given."""
         return tuple(RunSpec(method=self.method, track=self.track, seed=seed) for seed in self.seeds)
+
+
+class SubmittedJobSpec(JobSpec):
+    """A job of a submitted method."""
+
+    method: SubmittedMethod

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from cil_core.spec.catalog import DatasetCard
 from cil_core.spec.jobs import RunSpec, Track
+from cil_core.spec.submitted_method import is_submitted
 from store.access import accounts
 from store.database.clock import now
 from store.database.errors import ResultConflict
@@ -113,6 +114,10 @@ def _new_run(session: Session, record: Mapping[str, Any], results: Sequence[Task
     """
     track = session.get_one(TrackRow, record["track"])
     spec = RunSpec.model_validate({"method": record["recipe"], "track": track.spec, "seed": record["seed"]})
+    if is_submitted(spec.method):
+        raise ResultConflict(
+            f"{record['id']} is a run of a submitted method, which this version cannot import"
+        )
     fingerprint, version = record["dataset_fingerprint"], record["engine_version"]
     entry = entry_id(spec, version, fingerprint)
     if entry != record["entry"] or digest(results) != record["matrix_digest"]:
