@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -100,3 +101,16 @@ def test_each_word_of_the_glossary_names_one_class() -> None:
         where = module.replace(".", "/")
         assert len(defined) == 1, f"{name} is defined in {defined}"
         assert defined[0].startswith(where), f"{name} is in {defined[0]}, not in {where}"
+
+
+@pytest.mark.slow
+def test_your_method_in_ten_minutes_works_by_copy_and_paste(tmp_path: Path) -> None:
+    commands = BLOCK.findall((ROOT / "docs" / "your-method.md").read_text())
+    assert len(commands) == 3
+    cil = f'cil() {{ "{sys.executable}" -m api.client "$@"; }}'
+    output = run("bash", "-ec", "\n".join([cil, *commands]), cwd=tmp_path)
+    assert "FAIL" not in output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [one["seed"] for one in result["runs"]] == [1, 2]
+    assert result["method"]["name"] == "my-method"
+    assert result["failures"] == []

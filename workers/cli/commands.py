@@ -60,11 +60,26 @@ def run(
             "--compile", help="Compile backbones if the run is long enough to gain from it; needs g++."
         ),
     ] = False,
+    method: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Your method, one Python file; the spec's method sets its values.",
+        ),
+    ] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Confine the method's file, as the service does; needs Linux.")
+    ] = False,
 ) -> None:
     """Run the engine without a service: progress on standard error, the result as JSON.
 
     A seed that fails does not stop the others; the exit code is then 1.
     """
+    if method is not None:
+        from workers.cli.submitted_run import run_submitted
+
+        raise typer.Exit(run_submitted(spec, method, device, data_dir, out, sandbox=sandbox))
     from workers.cli.result_file import checked_or_exit
     from workers.cli.spec_file import read_or_exit
     from workers.parent import compiler

@@ -14,7 +14,7 @@ import json
 import signal
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from rich.console import Console
 
 from cil_core.engine.machine import Machine
 from cil_core.engine.run import run
-from cil_core.spec.errors import EngineError
+from cil_core.spec.errors import EngineError, MethodError
 from cil_core.spec.events import Event, RunFinished, RunStarted, TaskEvaluated
 from cil_core.spec.jobs import RunSpec
 from cil_core.spec.metrics import summarize
@@ -33,6 +33,7 @@ from workers.cli.progress_bars import bars, show
 from workers.cli.result_file import CannotWrite, ResultFile
 
 FAILED = 1
+Start = Callable[[RunSpec, Machine], Iterator[Event]]
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
 
@@ -56,13 +57,17 @@ class Result:
         return json.dumps(content, indent=2) + "\n"
 
 
-def execute(specs: Sequence[RunSpec], machine: Machine, out: ResultFile) -> int:
+def execute(
+    specs: Sequence[RunSpec], machine: Machine, out: ResultFile, start: Start = run, **known: str
+) -> int:
     """Run every spec and write the result.
 
     Args:
         specs: runs of one job.
         machine: where to run them.
         out: where the result goes.
+        start: starts a run and returns its events.
+        known: what else the environment of a result says.
 
     Returns:
         The exit code: 0; 1 after a failed run or an unwritable result; 130 after Ctrl-C or SIGTERM.
@@ -75,7 +80,9 @@ def execute(specs: Sequence[RunSpec], machine: Machine, out: ResultFile) -> int:
                 bar = progress.add_task(f"{spec.method.name}, seed {spec.seed}", total=None, note="")
                 try:
                     shown = partial(show, progress, bar)
-                    result.runs.append(_run(spec, machine, shown))
+                    finished = _run(spec, machine, shown, start)
+                    finished["environment"] |= known
+                    result.runs.append(finished)
                 except Exception as error:  # noqa: BLE001 - recorded and reported; the other seeds run
                     _fail(spec, error, result, console)
                 _write(out.update, result, console)
@@ -88,12 +95,12 @@ def execute(specs: Sequence[RunSpec], machine: Machine, out: ResultFile) -> int:
     return INTERRUPTED if interrupted else FAILED if result.failures or not is_written else 0
 
 
-def _run(spec: RunSpec, machine: Machine, shown: Callable[[Event], None]) -> dict[str, Any]:
+def _run(spec: RunSpec, machine: Machine, shown: Callable[[Event], None], start: Start) -> dict[str, Any]:
     stopwatch, started = Stopwatch(None), time.monotonic()
     rows: list[TaskEvaluated] = []
     seconds: list[float | None] = []
     digest, is_compiled = "", False
-    for event in run(spec, machine):
+    for event in start(spec, machine):
         shown(event)
         if isinstance(event, RunStarted):
             is_compiled = event.compiled
@@ -126,6 +133,8 @@ def _summary(rows: list[TaskEvaluated], classifier: str) -> dict[str, Any]:
 def _fail(spec: RunSpec, error: Exception, result: Result, console: Console) -> None:
     name = type(error).__name__
     result.failures.append({"seed": spec.seed, "error": name, "message": str(error)})
+    if isinstance(error, MethodError):
+        _say(console, "\n".join(error.traceback))
     if not isinstance(error, (EngineError, RuntimeError, MemoryError, OSError)):
         _say(console, "".join(traceback.format_exception(error)))
     _say(console, f"seed {spec.seed}: {name}: {error}")

@@ -11,7 +11,7 @@ import pytest
 
 from cil_core.engine.checkpoint import STATE_BYTES, CheckpointStore
 from cil_core.spec.events import EpochFinished, Event, RunStarted, TaskEvaluated
-from tests.workers.arena.submissions import Examine, evaluations, spec_of
+from tests.workers.arena.submissions import TWO_TASKS, Examine, evaluations, spec_of
 from workers.arena.fork_server import ForkServer
 
 
@@ -48,14 +48,14 @@ def test_a_run_resumes_between_tasks_and_after_a_kill_within_one(
 
 
 def test_a_damaged_state_is_passed_over(examined: Examine, tmp_path: Path) -> None:
-    spec = spec_of("ewc")
+    spec = spec_of("ewc", TWO_TASKS)
     whole = [*examined(spec, repeated=0, checkpoints=store(tmp_path, 1))]
-    newest = tmp_path / "attempt-1" / "task-003.state"
+    newest = tmp_path / "attempt-1" / "task-002.state"
     newest.write_bytes(newest.read_bytes()[:-1])
     resumed = [*examined(spec, repeated=0, checkpoints=store(tmp_path, 2))]
     assert isinstance(resumed[0], RunStarted)
-    assert resumed[0].resumed_at == 2
-    assert resumed[0].skipped_checkpoints == ("attempt-1/task-003: tensors do not match their SHA-256",)
+    assert resumed[0].resumed_at == 1
+    assert resumed[0].skipped_checkpoints == ("attempt-1/task-002: tensors do not match their SHA-256",)
     assert same_end(resumed, whole)
 
 
@@ -63,7 +63,7 @@ def test_a_run_that_stops_early_leaves_no_process_and_no_descriptor(
     examined: Examine, server: ForkServer
 ) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    events = examined(spec_of("replay"))
+    events = examined(spec_of("replay", TWO_TASKS))
     for event in events:
         if isinstance(event, EpochFinished):
             break

@@ -7,7 +7,7 @@ import pytest
 from cil_core.engine.run import run
 from cil_core.spec.events import EpochFinished, RunFinished, TaskEvaluated
 from cil_core.spec.recipes import BY_NAME
-from tests.workers.arena.submissions import MACHINE, TWO_TASKS, Examine, evaluations, spec_of
+from tests.workers.arena.submissions import MACHINE, THREE_TASKS, TWO_TASKS, Examine, evaluations, spec_of
 from workers.sandbox import Mode, available
 
 QUICK = ("derpp", "der", "ewc", "icarl", "pass")
@@ -22,7 +22,7 @@ NOT_KEPT = {"foster": {"boosted"}}
     [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(BY_NAME)],
 )
 def test_the_engine_and_the_arena_agree_bit_for_bit(examined: Examine, name: str) -> None:
-    spec = spec_of(name)
+    spec = spec_of(name, TWO_TASKS if name in QUICK else THREE_TASKS)
     expected, found = [*run(spec, MACHINE)], [*examined(spec)]
     assert [event for event in found if isinstance(event, EpochFinished)] == [
         event for event in expected if isinstance(event, EpochFinished)
@@ -47,6 +47,6 @@ def test_the_sandbox_changes_no_result(examined: Examine, mode: Mode) -> None:
 
 
 def test_an_honest_method_answers_alike_in_other_company(examined: Examine) -> None:
-    *_, last, _ = examined(spec_of("icarl"), repeated=1.0)
+    *_, last, _ = examined(spec_of("icarl", TWO_TASKS), repeated=1.0)
     assert isinstance(last, TaskEvaluated)
     assert last.diagnostics["answers_changed_by_other_images"] == 0
