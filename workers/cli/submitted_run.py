@@ -64,9 +64,10 @@ def sandbox_or_exit(wanted: bool) -> Sandbox:
     if not wanted:
         return "off"
     modes = available()
-    for mode in (Mode.WALLED, Mode.LOCKED):
-        if modes[mode] is None:
-            return mode.value
+    strongest: tuple[Sandbox, ...] = ("walled", "locked")
+    for name in strongest:
+        if modes[Mode(name)] is None:
+            return name
     for mode, reason in modes.items():
         typer.echo(f"sandbox {mode.value}: {reason}", err=True)
     raise typer.Exit(2)
