@@ -145,12 +145,15 @@ def _attack(mode: str, probes: Sequence[Probe], target: Target, writer: int) -> 
 
 
 def _findings(probe: Probe, target: Target) -> list[str]:
+    found: list[str] = []
     try:
-        return [*probe.attempts(target)]
+        for evidence in probe.attempts(target):
+            found.append(evidence)  # noqa: PERF402 - what was found before an error counts
     except (OSError, MemoryError):
-        return []
+        pass
     except Exception as error:  # noqa: BLE001 - a probe with a fault proves nothing, so it counts as a hole
-        return [f"the probe has a fault: {type(error).__name__}: {error}"]
+        found.append(f"the probe has a fault: {type(error).__name__}: {error}")
+    return found
 
 
 def _report(writer: int, message: dict[str, object]) -> None:

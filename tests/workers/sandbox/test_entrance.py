@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -72,6 +74,30 @@ def test_what_is_kept_stays_open(inside):
     )
     done = inside(code, before, policy='__import__("dataclasses").replace(policy, keep=(kept,))')
     assert done.stdout.split()[:2] == ["kept", "5"], done.stderr  # with 0, 1, 2 and that of the listing
+
+
+HIDDEN = """
+for name in ("open", "hidden/secret", "alias/secret"):
+    try:
+        print((tree / name).read_text())
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_a_hidden_directory_cannot_be_read_through_a_link_beside_it(inside):
+    tree = Path(tempfile.mkdtemp(prefix="cil-hidden-"))
+    tree.chmod(0o755)
+    (tree / "hidden").mkdir()
+    (tree / "hidden" / "secret").write_text("secret")
+    (tree / "open").write_text("open")
+    (tree / "alias").symlink_to("hidden")
+    before = f"from pathlib import Path; from dataclasses import replace; tree = Path({str(tree)!r})"
+    policy = 'replace(policy, readable=(*policy.readable, tree), hidden=(tree / "hidden",))'
+    found = inside(HIDDEN, before, policy).stdout.split()
+    shutil.rmtree(tree)
+    assert found[0] == "open"
+    assert set(found[1:3]) <= {"PermissionError", "FileNotFoundError"}
 
 
 def test_the_exit_code_of_the_process_inside_is_passed_on(inside):

@@ -105,19 +105,19 @@ def creates_files(target: Target) -> Iterator[str]:
     for place in places:
         path = place / f"probe-{os.getpid()}"
         if succeeds(partial(path.write_bytes, b"kept")):
-            path.unlink()
             yield f"wrote {path}"
+            path.unlink()
         if succeeds(partial(os.open, place, os.O_TMPFILE | os.O_WRONLY)):
             yield f"made an unnamed file in {place}"
         if succeeds(path.mkdir):
-            path.rmdir()
             yield f"made the directory {path}"
+            path.rmdir()
         if succeeds(partial(path.symlink_to, "kept")):
-            path.unlink()
             yield f"made the link {path}"
-        if succeeds(partial(os.mkfifo, path)):
             path.unlink()
+        if succeeds(partial(os.mkfifo, path)):
             yield f"made the pipe {path}"
+            path.unlink()
 
 
 @probe()
@@ -137,11 +137,11 @@ def changes_files(target: Target) -> Iterator[str]:
         if succeeds(change):
             yield f"{what} {own}"
     if succeeds(lambda: os.link(own, own.with_name("linked"))):
-        own.with_name("linked").unlink()
         yield f"linked {own}"
+        own.with_name("linked").unlink()
     if succeeds(lambda: own.rename(own.with_name("renamed"))):
-        own.with_name("renamed").rename(own)
         yield f"renamed {own}"
+        own.with_name("renamed").rename(own)
 
 
 @probe()

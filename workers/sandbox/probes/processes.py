@@ -171,8 +171,8 @@ def starts_processes(target: Target) -> Iterator[str]:
         if child == 0:
             os._exit(0)
         if child > 0:
-            os.waitpid(child, 0)
             yield f"{name} started a process"
+            os.waitpid(child, 0)
 
 
 @probe(alone=True)
