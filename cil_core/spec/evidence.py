@@ -32,6 +32,8 @@ AML = "AML 7c92936"
 SSIL = "SS-IL-Official 8c32381"
 GDUMB = "GDumb 4f412d7"
 AFC = "AFC 94cecc9"
+TAGFEX = "TagFex_CVPR2025 78b972c"
+BEEF = "ICLR23-BEEF 2903601"
 
 RUN = "Read and run: losses and gradients agree."
 
@@ -229,6 +231,30 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=f"{PYCIL}; {SURVEY} has the same code", compared=RUN),
         "paper": Evidence(source=FOSTER, compared="Read: AutoAugment and Cutout are its data set's default."),
         "paper-b0-inc10": Evidence(source=FOSTER, compared="Read: `configs/cifar/b0inc10.json`."),
+    },
+    "beef": {
+        "default": Evidence(
+            source=PAPER,
+            compared="The official code and PyCIL, without the sign that drops biases; paper not read.",
+            differs="Frozen statistics and removed columns, as stated above.",
+        ),
+        "pycil": Evidence(
+            source=f"{PYCIL}; {BEEF} has the same code",
+            compared="Read: both phases, negatives, prototypes and biases.",
+            differs="Frozen statistics and removed columns, as stated above.",
+        ),
+        "imagenet": Evidence(source=BEEF, compared="Read: weight and alignment for ImageNet."),
+    },
+    "tagfex": {
+        "default": Evidence(
+            source=TAGFEX,
+            compared="Read: every term, growth, attention, aligning, views and schedules.",
+        ),
+        "pycil": Evidence(
+            source=PYCIL,
+            compared="Read: the default with random columns of old rows.",
+            differs="PyCIL also runs the task-agnostic network at test time.",
+        ),
     },
     "simplecil": {
         "default": Evidence(source=PYCIL, compared="Read: the first task and the rows of class means.")

@@ -21,6 +21,7 @@ from cil_core.spec.recipes.distances import FeCAMRecipe
 from cil_core.spec.recipes.drift import DriftRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.gaussians import AdaGaussRecipe, EFCRecipe
+from cil_core.spec.recipes.guidance import BEEFRecipe, TagFexRecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
@@ -53,6 +54,8 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     DERWARecipe,
     MEMORecipe,
     FOSTERRecipe,
+    BEEFRecipe,
+    TagFexRecipe,
     SimpleCILRecipe,
     FeTrILRecipe,
     ACILRecipe,
@@ -81,6 +84,7 @@ __all__ = [
     "AFCRecipe",
     "AGEMRecipe",
     "AdaGaussRecipe",
+    "BEEFRecipe",
     "BiCRecipe",
     "COILRecipe",
     "Citation",
@@ -114,6 +118,7 @@ __all__ = [
     "SSILRecipe",
     "SSRERecipe",
     "SimpleCILRecipe",
+    "TagFexRecipe",
     "UCIRRecipe",
     "WARecipe",
     "base",
