@@ -84,3 +84,31 @@ def test_memo_s_row_compares_with_a_fixed_trunk_on_b50_tracks() -> None:
 
 def test_nothing_is_reported_on_a_track_of_ours() -> None:
     assert published_results("digits-b0-inc2-m50-convnet") == ()
+
+
+EXEMPLAR_FREE = "cifar100-b0-inc10-m0-resnet18"
+
+
+def test_methods_without_exemplars_have_their_figures_and_their_augmentation() -> None:
+    ldc = row(EXEMPLAR_FREE, "LDC")
+    assert (ldc.average_accuracy, ldc.last_accuracy, ldc.forgetting, ldc.curve) == (0.595, 0.454, None, None)
+    assert ldc.note == "Its code trains with AutoAugment."
+    assert "Second-hand" in ldc.caveat
+    assert [one.title for one in published_results(EXEMPLAR_FREE)] == [
+        *("AdaGauss", "ADC", "LDC", "EFC", "PASS", "FeTrIL", "FeCAM")
+    ]
+
+
+def test_a_figure_compares_only_with_the_recipe_that_augments_as_its_source() -> None:
+    compares = {one.title: one.recipe for one in published_results(EXEMPLAR_FREE)}
+    assert {title for title, recipe in compares.items() if recipe} == {"ADC", "LDC"}
+    assert compares["ADC"] == BY_NAME["drift"].from_preset("adc")
+    assert compares["LDC"] == BY_NAME["drift"].published()
+    for recipe in filter(None, compares.values()):
+        assert getattr(recipe, "augmentation", None) == "autoaugment"
+
+
+def test_figures_on_tiny_imagenet_compare_with_nothing() -> None:
+    rows = published_results("tiny_imagenet-b0-inc20-m0-resnet18")
+    assert len(rows) == 7
+    assert all(one.recipe is None and one.note for one in rows)
