@@ -27,6 +27,9 @@ from cil_core.spec.errors import DataError, DataUnavailable
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Endings of image files in published datasets, and in folders that earlier versions registered."""
 
+THINNEST = 200
+"""The largest ratio of the sides of a photograph that is kept whole."""
+
 _FURTHER = (
     ".apng .avif .avifs .dib .gif .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpf .jpx .pbm .pcx .pnm .qoi .sgi .tga"
 )
@@ -108,6 +111,11 @@ def decode_each(
     def read(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
         with _reading(path) as file:
             image, applied = converted(file, card.channels, background)
+        if max(image.size) > THINNEST * min(image.size):
+            raise DataError(
+                f"{path} has {image.width} × {image.height} pixels: one side is more than {THINNEST} times "
+                "the other, too much for a photograph that is kept whole"
+            )
         height, width = shorter_side(image.height, image.width, shorter)
         image = image.resize((width, height), kernel)
         return np.asarray(image, dtype=np.uint8).reshape(height, width, -1), applied
@@ -163,7 +171,8 @@ def _reading(path: Path) -> Iterator[Image.Image]:
     except (FileNotFoundError, PermissionError) as error:
         raise DataUnavailable(f"{path} cannot be opened: {error.strerror}") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} cannot be decoded: it is no image of a known format") from error
+        reason = "it is no image of a known format" if path.stat().st_size else "the file is empty"
+        raise DataError(f"{path} cannot be decoded: {reason}") from error
     except (MemoryError, DataError):
         raise
     except Exception as error:  # Pillow's plug-ins raise many kinds, depending on the damage

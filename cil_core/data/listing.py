@@ -10,6 +10,7 @@ Decisions:
 
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
 from collections import Counter
@@ -148,14 +149,30 @@ def _images(top: os.DirEntry[str], above: list[Path], skipped: Counter[str]) -> 
 def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise DataUnavailable(f"{directory} cannot be listed: {error.strerror}") from error
+    for entry in found:
+        if entry.is_symlink() and not _is_hidden(entry.name) and _is_loop(entry):
+            raise DataUnavailable(_broken(entry))
+    return found
 
 
 def _check_directory(directory: Path) -> None:
     if not directory.is_dir():
-        raise DataUnavailable(f"{directory} is not a directory; it holds one directory of images per class")
+        raise DataUnavailable(
+            f"{directory} is not a directory; it holds one directory of images per class"
+            + _beside(directory.parent)
+        )
+
+
+def _beside(directory: Path) -> str:
+    """What is found instead of a missing directory."""
+    if not directory.is_dir():
+        return f", and {directory} does not exist"
+    names = [entry.name for entry in _entries(directory) if not _is_hidden(entry.name)]
+    found = ", ".join(map(repr, names[:5])) + (" …" if len(names) > 5 else "")
+    return f". {directory} holds {found or 'nothing'}"
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -175,8 +192,19 @@ def _ending(name: str) -> str:
     return (dot + ending).lower() if stem else ""
 
 
+def _is_loop(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link that leads back to itself, so that nothing can be asked about its target."""
+    try:
+        entry.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def _broken(entry: os.DirEntry[str]) -> str:
-    return f"{entry.path} is a link to {Path(entry.path).readlink()}, which does not exist"
+    target = Path(entry.path).readlink()
+    fault = "leads back to it" if _is_loop(entry) else "does not exist"
+    return f"{entry.path} is a link to {target}, which {fault}"
 
 
 def _other(ending: str) -> str:

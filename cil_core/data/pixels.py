@@ -53,7 +53,7 @@ def converted(file: Image.Image, channels: int, background: Colour | None) -> tu
     notes = []
     if file.format in _SERIES and getattr(file, "is_animated", False):
         notes.append(ANIMATED)
-    highest = _highest(file)
+    highest, is_deep = _highest(file), _is_deep_colour(file)
     file.load()
     image: Image.Image = file
     if _EXIF & image.info.keys() and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
@@ -61,6 +61,7 @@ def converted(file: Image.Image, channels: int, background: Colour | None) -> tu
         notes.append(TURNED)
     if highest:
         image = _shallow(image, highest)
+    if highest or is_deep:
         notes.append(DEEP)
     if image.has_transparency_data:
         image, has_holes = _opaque(image, background)
@@ -83,6 +84,11 @@ def _highest(file: Image.Image) -> int | None:
         f"{file.format} with pixels of kind {file.mode!r} (32-bit or floating-point) has no defined range;"
         " convert it to 8 bits per channel"
     )
+
+
+def _is_deep_colour(file: Image.Image) -> bool:
+    """Whether Pillow reduces 16 bits per colour channel to 8 while it reads the file."""
+    return file.mode in {"RGB", "RGBA"} and any(";16" in str(tile.args) for tile in getattr(file, "tile", ()))
 
 
 def _shallow(image: Image.Image, highest: int) -> Image.Image:

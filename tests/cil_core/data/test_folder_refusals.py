@@ -68,6 +68,16 @@ def test_a_missing_split_is_named(pictures: Path, data_root: Path, split: str) -
     assert refused(pictures, data_root).startswith(f"{pictures / split} is not a directory")
 
 
+def test_what_lies_beside_a_missing_split_is_named(pictures: Path, data_root: Path) -> None:
+    (pictures / "test").rename(pictures / "val")
+    assert refused(pictures, data_root).endswith(f"{pictures} holds 'train', 'val'")
+
+
+def test_an_empty_file_is_named_as_such(pictures: Path, data_root: Path) -> None:
+    (pictures / "train" / "bee" / "9.png").touch()
+    assert refused(pictures, data_root).endswith("bee/9.png cannot be decoded: the file is empty")
+
+
 def test_a_single_class_is_refused(pictures: Path, data_root: Path) -> None:
     for split in ("train", "test"):
         for name in ("bee", "cat"):

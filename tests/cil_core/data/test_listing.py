@@ -113,6 +113,15 @@ def test_a_broken_link_is_refused_by_name(tree: Path, name: str) -> None:
         list_images(tree)
 
 
+@pytest.mark.parametrize("name", ["train/ant/{}.png", "train/ant/{}", "train/{}"])
+def test_links_that_lead_back_to_themselves_are_refused_by_name(tree: Path, name: str) -> None:
+    one, other = (tree / name.format(number) for number in (8, 9))
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(DataUnavailable, match=rf"{one} is a link to {other}, which leads back to it"):
+        list_images(tree)
+
+
 def test_a_pipe_is_not_opened(tree: Path) -> None:
     os.mkfifo(tree / "train" / "ant" / "9.png")
     assert list_images(tree).skipped == {"pipe, socket or device": 1}

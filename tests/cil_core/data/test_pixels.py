@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -41,6 +42,28 @@ def test_sixteen_bits_are_scaled_by_their_range(tmp_path: Path, name: str) -> No
     pixels, notes = read(deep(tmp_path / name, values), channels=1)
     assert np.abs(pixels - values / 257).max() <= 0.5
     assert notes == [DEEP]
+
+
+def test_deep_colours_are_counted(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (SIZE, SIZE, 3))
+    (tmp_path / "x.png").write_bytes(deep_colour_png(values))
+    pixels, notes = read(tmp_path / "x.png")
+    assert np.abs(pixels - values / 257).max() <= 1
+    assert notes == [DEEP]
+
+
+def deep_colour_png(values: np.ndarray) -> bytes:
+    """A PNG with 16 bits per channel, which Pillow does not write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content).to_bytes(4)
+        return len(content).to_bytes(4) + kind + content + check
+
+    height, width, _ = values.shape
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, 2, 0, 0, 0])
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def test_big_endian_values_are_read_as_such(tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_a_shorter_side_below_the_networks_size_is_refused(
         register("pets", photographs, data_root, Preparation(size=size, shorter_side=16))
 
 
+def test_a_strip_is_no_photograph(photographs: Path, data_root: Path) -> None:
+    Image.new("RGB", (1, 900)).save(photographs / "train" / "cat" / "9.png")
+    with pytest.raises(DataError, match=r"cat/9\.png has 1 × 900 pixels: one side is more than 200 times"):
+        register("pets", photographs, data_root, WHOLE)
+
+
 def test_a_damaged_photograph_leaves_nothing_behind(photographs: Path, data_root: Path) -> None:
     (photographs / "train" / "dog" / "5.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match=r"dog/5\.png cannot be decoded"):
