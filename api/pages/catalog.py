@@ -14,7 +14,7 @@ from api.pages import templating
 from api.pages.proposals import first_job
 from api.schemas.catalog import recipe_named
 from api.schemas.leaderboards import every_track
-from cil_core.spec.catalog import BACKBONES
+from cil_core.spec.catalog import BACKBONES, WEIGHTS
 from cil_core.spec.recipes import RECIPES
 from cil_core.spec.recipes.base import Recipe
 from cil_core.spec.suites import SUITES
@@ -62,6 +62,7 @@ def datasets(request: Request, database: DatabaseDep) -> Response:
         "datasets.html",
         cards=cards,
         backbones=list(BACKBONES.values()),
+        weights=list(WEIGHTS.values()),
         tracks=tracks,
         suites=SUITES.values(),
     )

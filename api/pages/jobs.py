@@ -20,12 +20,14 @@ from api.http.parameters import JobId, Parameters, one_of
 from api.http.strict_requests import StrictRoute
 from api.pages import formats, templating, wording
 from api.schemas.jobs import job_answer, job_brief
+from cil_core.spec.jobs import Track
 from cil_core.spec.recipes import BY_NAME
 from store.access.accounts import user_named, user_names
 from store.database.states import JobState
 from store.queries import counts
 from store.queries.jobs import JobFilter, JobPage, get_job, list_jobs
 from store.queries.queues import queue_position
+from store.runs import list_workers
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
@@ -90,7 +92,9 @@ def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response
         waits = None
         if position is not None:
             workers, seconds = counts.active_workers(session), counts.recent_run_seconds(session)
-            waits = wording.outlook(workers, seconds, position)
+            waits = wording.outlook(workers, seconds, position) + _lacking(
+                session, Track.model_validate(job.spec["track"])
+            )
     is_open = job.state in OPEN
     return templating.render(
         request,
@@ -101,6 +105,15 @@ def show_job(request: Request, job_id: JobId, database: DatabaseDep) -> Response
         refresh=REFRESH_SECONDS if is_open else None,
         events=f"/api/v1/jobs/{job.id}/events" if is_open else None,
     )
+
+
+def _lacking(session: Session, track: Track) -> str:
+    """A sentence about weights that no online worker offers; nothing where one does."""
+    key = track.weights_key
+    online = [status.info for status in list_workers(session) if status.stopped_at is None]
+    if key is None or any(key in info.get("weights", [key]) for info in online):
+        return ""
+    return wording.lacking_weights(key)
 
 
 def _page(session: Session, query: JobsPageParameters, cursor: str | None) -> JobPage:

@@ -190,6 +190,11 @@ def outlook(workers: int, seconds_per_run: float | None, position: int) -> str:
     return f"{online}; runs of the last hour took {took} each. Expected start: in {start}."
 
 
+def lacking_weights(key: str) -> str:
+    """Why a job on a pre-trained track waits although workers are online."""
+    return f" None of them offers the weights {key}, which need the extra `pretrained` and their file."
+
+
 def jobs_caption(filters: Mapping[str, str]) -> str:
     """What a list of jobs shows."""
     return f"Jobs with {_listed(filters)}, the newest first." if filters else "All jobs, the newest first."

@@ -11,7 +11,7 @@ from api.http import problems
 from api.http.problems import documented
 from api.http.strict_requests import StrictRoute
 from api.schemas import catalog as answers
-from cil_core.spec.catalog import BACKBONES
+from cil_core.spec.catalog import BACKBONES, WEIGHTS
 from cil_core.spec.suites import SUITES
 from store.datasets import dataset_card, dataset_cards
 from store.queries.queues import queues, retrying_runs
@@ -50,6 +50,12 @@ def read_dataset(name: str, database: DatabaseDep) -> answers.DatasetAnswer:
 def read_backbones() -> answers.Backbones:
     """Every backbone."""
     return answers.Backbones(items=list(BACKBONES.values()))
+
+
+@router.get("/weights", operation_id="listWeights")
+def read_weights() -> answers.Weights:
+    """Published weights that a track can name: source, licence, pixels, overlap with datasets."""
+    return answers.Weights(items=[answers.WeightsAnswer(key=key, card=card) for key, card in WEIGHTS.items()])
 
 
 @router.get("/suites", operation_id="listSuites")

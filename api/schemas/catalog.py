@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.http import problems
 from api.http.problems import Problem
-from cil_core.spec.catalog import BackboneCard, ClassRow, DatasetCard
+from cil_core.spec.catalog import BackboneCard, ClassRow, DatasetCard, WeightsCard
 from cil_core.spec.recipes import BY_NAME, RECIPES, base
 from store.runs import WorkerStatus
 
@@ -42,6 +42,8 @@ class MethodAnswer(BaseModel):
     uses_memory: bool
     min_exemplars: int = Field(description="Minimum of exemplars per class, if it keeps any.")
     ranked: bool = Field(description="False for upper bounds, which are never ranked.")
+    needs: str = Field(description="On a pre-trained track: frozen features, sites, or the whole network.")
+    pretrained: str = Field(description="Whether a track must name published weights, may, or must not.")
     presets: tuple[str, ...] = Field(description='Names of presets: `{"name": …, "preset": …}`.')
 
 
@@ -105,6 +107,19 @@ class WorkerAnswer(BaseModel):
     stopped_at: datetime | None
     runs: list[str] = Field(description="Ids of the runs it holds.")
     leases: list[LeaseAnswer] = Field(description="The same runs, with the expiry of their leases.")
+
+
+class WeightsAnswer(BaseModel):
+    """Published weights of a backbone."""
+
+    key: str = Field(description="Backbone and name, as they end a track's slug.")
+    card: WeightsCard
+
+
+class Weights(BaseModel):
+    """Published weights."""
+
+    items: list[WeightsAnswer]
 
 
 class Methods(BaseModel):
@@ -227,5 +242,7 @@ def _card(recipe: type[base.Recipe]) -> dict[str, Any]:
         "uses_memory": recipe.uses_memory,
         "min_exemplars": recipe.min_exemplars,
         "ranked": recipe.ranked,
+        "needs": recipe.needs,
+        "pretrained": recipe.pretrained,
         "presets": tuple(sorted(recipe.presets)),
     }

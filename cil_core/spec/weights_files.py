@@ -25,7 +25,8 @@ from cil_core.spec.atomic_write import write_atomically
 from cil_core.spec.base import Frozen
 from cil_core.spec.download import Progress, RemoteFile, download
 from cil_core.spec.errors import DataError, DataUnavailable
-from cil_core.spec.weights import WeightsCard, weights_directory
+from cil_core.spec.weights import WeightsCard, operator_cards, weights_directory
+from cil_core.spec.weights_cards import WEIGHTS
 
 State = Literal["here", "missing", "damaged", "not checked"]
 
@@ -78,6 +79,20 @@ def is_installed(card: WeightsCard) -> bool:
 def is_usable(card: WeightsCard, data_root: Path) -> bool:
     """Whether runs on this machine may start from these weights: library and file are here."""
     return is_installed(card) and locate(card, data_root) is not None
+
+
+def usable(data_root: Path) -> frozenset[str]:
+    """Keys of all weights that runs on this machine may start from, an operator's own included.
+
+    torchvision's are always among them, since runs have always downloaded them.
+
+    Raises:
+        DataError: an operator's card is damaged.
+    """
+    cards = WEIGHTS | operator_cards(data_root, WEIGHTS)
+    return frozenset(
+        key for key, card in cards.items() if card.library == "torchvision" or is_usable(card, data_root)
+    )
 
 
 def state(card: WeightsCard, data_root: Path) -> State:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import ValidationError
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.spec.jobs import RunSpec
@@ -37,12 +37,14 @@ class WorkerOffer:
         queue: the queue it serves.
         device: its device, `cpu` or `cuda:N`.
         datasets: the available ones; None if it has or can download any.
+        weights: keys of the published weights that it has, with their library; None if it has any.
     """
 
     id: str
     queue: str
     device: str
     datasets: frozenset[str] | None = None
+    weights: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,19 @@ def spec_of(run: Run, track: TrackRow) -> RunSpec:
     return RunSpec.model_validate({"method": run.recipe, "track": track.spec, "seed": run.seed})
 
 
+def _tracks_for(weights: frozenset[str]) -> Select[str]:
+    """Slugs of the tracks that start from random weights or from some of these."""
+    name = TrackRow.spec["pretrained"].as_string()
+    key = TrackRow.backbone + "-" + name
+    return select(TrackRow.slug).where(or_(name.is_(None), key.in_(sorted(weights))))
+
+
 def _take(session: Session, worker: WorkerOffer, lease: timedelta) -> Run | None:
     offered = [is_in(Run.state, RunState.queued), Run.queue == worker.queue, Run.not_before <= now()]
     if worker.datasets is not None:
         offered.append(Run.dataset.in_(sorted(worker.datasets)))
+    if worker.weights is not None:
+        offered.append(Run.track_slug.in_(_tracks_for(worker.weights)))
     first = (
         select(Run.id)
         .where(*offered)

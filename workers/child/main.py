@@ -82,6 +82,7 @@ def _run(spec: RunSpec, assignment: Assignment, stop_requested: threading.Event)
                 event=event,
                 environment={
                     **known,
+                    **({"features_sha256": event.features_sha256} if event.features_sha256 else {}),
                     "attempt_seconds": time.monotonic() - started,
                     **peaks(assignment.device),
                 },
@@ -89,6 +90,8 @@ def _run(spec: RunSpec, assignment: Assignment, stop_requested: threading.Event)
             return
         if isinstance(event, RunStarted):
             known |= {"dataset_fingerprint": event.dataset_fingerprint, "compiled": event.compiled}
+            if event.weights_sha256:
+                known |= {"weights_sha256": event.weights_sha256}
         yield Progress(event=event, seconds=stopwatch.seconds(event))
         if stop_requested.is_set():
             yield Stopped()

@@ -49,13 +49,13 @@ def list_(
     from cil_core.spec import folder_datasets
     from cil_core.spec.data_root import is_local
 
-    with _refusals():
-        cards = folder_datasets.cards(_root(data_dir))
+    with refusals():
+        cards = folder_datasets.cards(datasets_root(data_dir))
     if as_json:
         typer.echo(
             json.dumps(
                 [
-                    {**card.model_dump(mode="json"), "here": is_local(name, _root(data_dir))}
+                    {**card.model_dump(mode="json"), "here": is_local(name, datasets_root(data_dir))}
                     for name, card in cards.items()
                 ],
                 indent=2,
@@ -65,7 +65,7 @@ def list_(
     table = Table("name", "title", "classes", "train", "test", "size", "here")
     for name, card in cards.items():
         size = f"{card.size}×{card.size}×{card.channels}"
-        here = "yes" if is_local(name, _root(data_dir)) else "no"
+        here = "yes" if is_local(name, datasets_root(data_dir)) else "no"
         table.add_row(
             name, card.title, *map(str, (card.classes, card.train_images, card.test_images)), size, here
         )
@@ -94,10 +94,10 @@ def fetch(
         TextColumn("{task.fields[done]}"),
         TimeRemainingColumn(),
     )
-    with _refusals(), Progress(*columns, console=Console(stderr=True)) as progress:
+    with refusals(), Progress(*columns, console=Console(stderr=True)) as progress:
         for name in names:
             bars: dict[str, TaskID] = {}
-            for step in datasets.fetch(name, _root(data_dir)):
+            for step in datasets.fetch(name, datasets_root(data_dir)):
                 if step.file not in bars:
                     bars[step.file] = progress.add_task(f"{name}: {step.file}", done="")
                 done = decimal(step.done) if step.unit == "bytes" else f"{step.done} images"
@@ -127,7 +127,7 @@ def add(
     """Register a directory of images: check every file, number the classes, fix the fingerprint."""
     from cil_core.data.folder import Preparation, register
 
-    with _refusals():
+    with refusals():
         preparation = Preparation(
             title=title,
             size=size,
@@ -141,7 +141,7 @@ def add(
             citation=citation,
             licence=licence,
         )
-        registered = register(name, path, _root(data_dir), preparation, split_file=split_file)
+        registered = register(name, path, datasets_root(data_dir), preparation, split_file=split_file)
     _show(registered.card, registered)
     _announce(data_dir, database)
 
@@ -155,8 +155,8 @@ def show(
     """Show a dataset: number, name and images of each class, what was skipped, and warnings."""
     from cil_core.spec import folder_datasets
 
-    root = _root(data_dir)
-    with _refusals():
+    root = datasets_root(data_dir)
+    with refusals():
         card = folder_datasets.card(name, root)
         folder = (
             name.removeprefix(folder_datasets.PREFIX) if name.startswith(folder_datasets.PREFIX) else None
@@ -180,8 +180,8 @@ def verify(
     from cil_core.spec.data_root import is_local
     from workers.cli import datasets
 
-    root = _root(data_dir)
-    with _refusals():
+    root = datasets_root(data_dir)
+    with refusals():
         for name in names or [name for name in folder_datasets.cards(root) if is_local(name, root)]:
             typer.echo(f"{name}: OK, fingerprint {datasets.verify(name, root)}")
 
@@ -195,12 +195,12 @@ def images(
     from cil_core.spec.jobs import Track
     from workers.cli import datasets
 
-    with _refusals():
+    with refusals():
         try:
             asked = Track.from_slug(track)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
-        rows = datasets.training_images(asked, _root(data_dir))
+        rows = datasets.training_images(asked, datasets_root(data_dir))
     typer.echo("class,image")
     for label, position in rows:
         typer.echo(f"{label},{position}")
@@ -247,15 +247,15 @@ def _announce(data_dir: Path, url: str | None) -> None:
             err=True,
         )
         return
-    with _refusals():
+    with refusals():
         database = Database(url or sqlite_url(embedded))
-        datasets.announce(database, _root(data_dir))
+        datasets.announce(database, datasets_root(data_dir))
         database.dispose()
     typer.echo("registered with the service")
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals(command: str = "cil data") -> Iterator[None]:
     """End the command with the reason of a refusal and code 1 for data, 2 for wrong usage."""
     from pydantic import ValidationError
     from sqlalchemy.exc import DatabaseError
@@ -269,11 +269,12 @@ def _refusals() -> Iterator[None]:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise typer.BadParameter(faults) from error
     except (EngineError, StoreError, DatabaseError) as error:
-        typer.echo(f"cil data: {error}", err=True)
+        typer.echo(f"{command}: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-def _root(data_dir: Path) -> Path:
+def datasets_root(data_dir: Path) -> Path:
+    """Where datasets and weights are kept."""
     return data_dir / "datasets"
 
 

@@ -21,8 +21,11 @@ import signal
 import time
 from pathlib import Path
 
+from pydantic import JsonValue
+
 import migrations
 from cil_core.spec.errors import DataError
+from cil_core.spec.weights_files import usable
 from store.database.errors import AlreadyExists
 from store.database.session import Database
 from store.runs import WorkerOffer
@@ -76,7 +79,8 @@ def serve(settings: WorkerSettings, *, device: str, slots: int, queue: str) -> N
     supervisor = Supervisor(offer, slots, placement, database, listener=listener, settings=settings)
     caretaker = Caretaker(
         offer,
-        {**environment, "slots": slots, "pid": os.getpid(), "community": community},
+        environment
+        | {"slots": slots, "pid": os.getpid(), "community": community, "weights": _weights(settings)},
         database,
         listener,
         settings,
@@ -107,6 +111,13 @@ def _announce_folders(database: Database, settings: WorkerSettings) -> None:
             break
     if announced:
         log.info("registered folder datasets: %s", ", ".join(announced))
+
+
+def _weights(settings: WorkerSettings) -> list[JsonValue]:
+    try:
+        return [*sorted(usable(settings.datasets))]
+    except DataError as error:
+        raise CannotServe(f"the weights in {settings.datasets}: {error}") from error
 
 
 def _check_directory(checkpoints: Path) -> None:

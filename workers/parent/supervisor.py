@@ -2,7 +2,7 @@
 
 Decisions:
     * It looks for work after a wake-up, when a slot becomes free, and every few seconds.
-    * It reads the list of datasets at every claim: a new registration needs no restart.
+    * It reads the lists of datasets and weights at every claim: a new registration needs no restart.
     * When stopped, it claims nothing more and releases every run after its current checkpoint.
 """
 
@@ -15,6 +15,8 @@ from dataclasses import replace
 
 from cil_core.spec import folder_datasets
 from cil_core.spec.catalog import DATASETS
+from cil_core.spec.errors import DataError
+from cil_core.spec.weights_files import usable
 from store import runs
 from store.database.session import Database
 from store.runs import Claim, WorkerOffer
@@ -110,9 +112,7 @@ class Supervisor:
     def _claim(self) -> Claim | None:
         try:
             with self._database.transaction() as session:
-                claim = runs.claim(
-                    session, replace(self._offer, datasets=self._datasets()), self._settings.lease
-                )
+                claim = runs.claim(session, self._current_offer(), self._settings.lease)
         except AWAY as error:
             if not self._is_away:
                 log.warning(
@@ -125,9 +125,18 @@ class Supervisor:
         self._is_away = False
         return claim
 
-    def _datasets(self) -> frozenset[str]:
-        registered = folder_datasets.registration_file("any", self._settings.datasets).parent.glob("*.json")
-        return frozenset({*DATASETS, *(folder_datasets.PREFIX + path.stem for path in registered)})
+    def _current_offer(self) -> WorkerOffer:
+        root = self._settings.datasets
+        registered = folder_datasets.registration_file("any", root).parent.glob("*.json")
+        datasets = frozenset({*DATASETS, *(folder_datasets.PREFIX + path.stem for path in registered)})
+        return replace(self._offer, datasets=datasets, weights=self._weights())
+
+    def _weights(self) -> frozenset[str]:
+        try:
+            return usable(self._settings.datasets)
+        except DataError as error:
+            log.warning("runs on pre-trained weights wait: %s", error)
+            return frozenset()
 
     def _drain(self) -> None:
         self._remove_finished()

@@ -69,6 +69,21 @@ def test_a_worker_takes_only_runs_on_data_it_has(scenario: Scenario) -> None:
     assert scenario.claim().spec.seed == 1
 
 
+def test_a_worker_takes_only_runs_whose_weights_it_has(scenario: Scenario) -> None:
+    pretrained = "cifar100-b0-inc10-m0-{}"
+    scenario.submit(scenario.spec("simplecil", (1,), pretrained.format("vit_b16-augreg_in21k")))
+    scenario.submit(scenario.spec("simplecil", (2,), pretrained.format("vit_s16-augreg_in21k-bf16")))
+    scenario.submit(scenario.spec(seeds=(3,)))
+    none, small = (
+        replace(scenario.worker, weights=frozenset(keys)) for keys in ((), ("vit_s16-augreg_in21k",))
+    )
+    assert scenario.claim(none).spec.seed == 3
+    assert scenario.try_claim(none) is None
+    assert scenario.claim(small).spec.seed == 2
+    assert scenario.try_claim(small) is None
+    assert scenario.claim().spec.seed == 1
+
+
 def test_a_run_in_back_off_waits(scenario: Scenario) -> None:
     scenario.submit(scenario.spec(seeds=(1,)))
     first = scenario.claim()
