@@ -193,7 +193,7 @@ def _ending(name: str) -> str:
 
 
 def _is_loop(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a link that leads back to itself, so that nothing can be asked about its target."""
+    """Whether an entry is a link that leads back to itself, and so has no target."""
     try:
         entry.stat()
     except OSError as error:
