@@ -40,11 +40,12 @@ def _names(backbone: str) -> tuple[str, ...]:
 
 def _transformers() -> Iterator[BackboneCard]:
     """The vision transformers that come with published weights only."""
-    for name, title, width, parameters, patch in (
-        ("vit_s16", "ViT-S/16", 384, 21_665_664, 16),
-        ("vit_ti16", "ViT-Ti/16", 192, 5_524_416, 16),
-        ("vit_b14", "ViT-B/14", 768, 85_724_928, 14),
-        ("vit_s14", "ViT-S/14", 384, 21_628_800, 14),
+    for name, title, size, blocks, width, parameters, patch in (
+        ("vit_s16", "ViT-S/16", 224, 12, 384, 21_665_664, 16),
+        ("vit_ti16", "ViT-Ti/16", 224, 12, 192, 5_524_416, 16),
+        ("vit_b14", "ViT-B/14", 224, 12, 768, 85_724_928, 14),
+        ("vit_s14", "ViT-S/14", 224, 12, 384, 21_628_800, 14),
+        ("vit_8px", "ViT for 8 pixels", 8, 4, 32, 51_872, 2),
     ):
         yield BackboneCard(
             name=name,
@@ -53,13 +54,14 @@ def _transformers() -> Iterator[BackboneCard]:
             parameters=parameters,
             last_stage_parameters=parameters,
             channel_parameters=width * patch**2,
-            min_size=224,
-            max_size=224,
+            min_size=size,
+            max_size=size,
             stages=0,
             splittable=False,
             signed=True,
             pretrained=_names(name),
             only_pretrained=True,
+            sites=blocks,
         )
 
 
@@ -113,6 +115,7 @@ BACKBONES: dict[str, BackboneCard] = {
             splittable=False,
             signed=True,
             pretrained=_names("vit_b16"),
+            sites=12,
         ),
         *_transformers(),
         BackboneCard(

@@ -188,6 +188,10 @@ class BackboneCard(Frozen):
     )
     last_stage_parameters: int = Field(description="Those of `parameters` that belong to the last stage.")
     channel_parameters: int = Field(description="Those of `parameters` that look at one input channel.")
+    sites: int = Field(
+        default=0,
+        description="Transformer blocks in which methods can add parameters of their own; 0 if it has none.",
+    )
     signed: bool = Field(
         default=False, description="Whether features may be negative: no final ReLU, as cosine heads need."
     )
