@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cil_core.spec.exemplar_free_evidence import EXEMPLAR_FREE
 from cil_core.spec.provenance import OURS, PAPER, PYCIL, READ, Evidence
+from cil_core.spec.tuning_evidence import TUNING
 
 SURVEY = "CIL_Survey 197fa86"
 DER = "DER-ClassIL.pytorch dd4af61"
@@ -51,6 +52,7 @@ def _survey(compared: str = _SURVEY_READ, differs: str = _COSINE_START) -> Evide
 
 EVIDENCE: dict[str, dict[str, Evidence]] = {
     **EXEMPLAR_FREE,
+    **TUNING,
     "finetune": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},
     "joint": {"default": Evidence(source=OURS, compared="No public code has this bound.")},
     "replay": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from cil_core.spec.base import Frozen
 from cil_core.spec.jobs import JobSpec, Track
-from cil_core.spec.recipes import RECIPES
+from cil_core.spec.recipes import BY_NAME, RECIPES
 
 SEEDS = (1993, 1994, 1995)
 
@@ -109,6 +109,7 @@ _EXEMPLAR_FREE = (
     *("finetune", "ewc", "lwf", "pass", "il2a", "ssre", "fetril", "fecam", "acil", "ds-al", "gkeal"),
     *("drift", "efc", "adagauss", "joint"),
 )
+_SITED = [recipe for recipe in RECIPES if recipe.pretrained == "required"]
 _TELLING = ("finetune", "lwf", "icarl", "wa", "der", "joint")
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
@@ -124,10 +125,19 @@ _ALL = (
         title="Every method on digits: ten minutes on a laptop",
         tracks=("digits-b0-inc2-m50-convnet",),
         recipes=(
-            *({"name": recipe.model_fields["name"].default, "preset": "small"} for recipe in RECIPES),
+            *({"name": name, "preset": "small"} for name, recipe in BY_NAME.items() if recipe not in _SITED),
             {"name": "icarl", "preset": "small-bce"},
             *({"name": "drift", "preset": f"small-{each}"} for each in ("none", "sdc", "adc", "dpcr")),
             {"name": "efc", "preset": "small-efc++"},
+        ),
+    ),
+    Suite(
+        name="digits-pretrained",
+        title="Every method that tunes a pre-trained transformer, and what each has to beat: no download",
+        tracks=("digits-b0-inc2-m0-vit_8px-letters",),
+        recipes=(
+            *({"name": name, "preset": "small"} for name in ("finetune", "simplecil")),
+            *({"name": name, "preset": "small"} for name, recipe in BY_NAME.items() if recipe in _SITED),
         ),
     ),
     Suite(

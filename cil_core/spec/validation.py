@@ -36,10 +36,11 @@ def check(
         InvalidSpec: says what was given and what is allowed; `field` locates it in the job.
     """
     dataset, backbone = check_track(track, datasets, backbones, weights)
-    _check_pretrained(recipe, track)
+    _check_pretrained(recipe, track, weights)
     _check_memory(recipe, track, dataset)
     _check_images(recipe, track, dataset)
     recipe.check_track(dataset, backbone)
+    recipe.check_tasks(len(track.protocol.task_sizes(dataset.classes)))
 
 
 def resolved(track: Track, datasets: Mapping[str, DatasetCard] = DATASETS) -> Track:
@@ -157,12 +158,19 @@ def _check_size(dataset: DatasetCard, backbone: BackboneCard) -> None:
         )
 
 
-def _check_pretrained(recipe: base.Recipe, track: Track) -> None:
+def _check_pretrained(recipe: base.Recipe, track: Track, weights: Mapping[str, WeightsCard]) -> None:
     """Refuse a method that needs published weights without them, or the reverse."""
     if recipe.pretrained == "required" and track.pretrained == "none":
         raise InvalidSpec(
             f"{recipe.title} starts from pre-trained weights; the track names none, for example "
             "vit_b16-augreg_in21k",
+            ("track", "pretrained"),
+        )
+    card = weights.get(track.weights_key or "")
+    if recipe.needs == "sites" and card is not None and card.library != "timm":
+        raise InvalidSpec(
+            f"{recipe.title} adds parameters inside a transformer of timm; {card.key} is a network of "
+            f"{card.library}",
             ("track", "pretrained"),
         )
     if recipe.pretrained == "refused" and track.pretrained != "none":

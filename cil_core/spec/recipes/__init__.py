@@ -23,11 +23,14 @@ from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
 from cil_core.spec.recipes.gaussians import AdaGaussRecipe, EFCRecipe
 from cil_core.spec.recipes.guidance import BEEFRecipe, TagFexRecipe
 from cil_core.spec.recipes.importances import MASRecipe, SIRecipe
+from cil_core.spec.recipes.prompts import CODAPromptRecipe, DualPromptRecipe, L2PRecipe
 from cil_core.spec.recipes.prototypes import ACILRecipe, FeTrILRecipe, PASSRecipe, SimpleCILRecipe
 from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
 from cil_core.spec.recipes.rehearsal import ERACERecipe, GDumbRecipe, SSILRecipe
 from cil_core.spec.recipes.rehearsed_prototypes import IL2ARecipe, SSRERecipe
+from cil_core.spec.recipes.subspaces import EASERecipe, InfLoRARecipe, MOSRecipe, SLCARecipe
+from cil_core.spec.recipes.tuned import APERRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (
     FinetuneRecipe,
@@ -56,6 +59,14 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     FOSTERRecipe,
     BEEFRecipe,
     TagFexRecipe,
+    APERRecipe,
+    CODAPromptRecipe,
+    DualPromptRecipe,
+    L2PRecipe,
+    EASERecipe,
+    SLCARecipe,
+    InfLoRARecipe,
+    MOSRecipe,
     SimpleCILRecipe,
     FeTrILRecipe,
     ACILRecipe,
@@ -83,9 +94,11 @@ __all__ = [
     "ACILRecipe",
     "AFCRecipe",
     "AGEMRecipe",
+    "APERRecipe",
     "AdaGaussRecipe",
     "BEEFRecipe",
     "BiCRecipe",
+    "CODAPromptRecipe",
     "COILRecipe",
     "Citation",
     "DERRecipe",
@@ -93,6 +106,8 @@ __all__ = [
     "DERppRecipe",
     "DSALRecipe",
     "DriftRecipe",
+    "DualPromptRecipe",
+    "EASERecipe",
     "EFCRecipe",
     "ERACERecipe",
     "EWCRecipe",
@@ -105,16 +120,20 @@ __all__ = [
     "GKEALRecipe",
     "ICaRLRecipe",
     "IL2ARecipe",
+    "InfLoRARecipe",
     "JointRecipe",
+    "L2PRecipe",
     "LwFRecipe",
     "MASRecipe",
     "MEMORecipe",
+    "MOSRecipe",
     "PASSRecipe",
     "PODNetRecipe",
     "RanPACRecipe",
     "Recipe",
     "ReplayRecipe",
     "SIRecipe",
+    "SLCARecipe",
     "SSILRecipe",
     "SSRERecipe",
     "SimpleCILRecipe",

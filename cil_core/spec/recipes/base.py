@@ -97,7 +97,9 @@ class Recipe(Submitted, Frozen):
 
     title: ClassVar[str]
     family: ClassVar[
-        Literal["baseline", "regularisation", "rehearsal", "rectification", "expansion", "prototype"]
+        Literal[
+            "baseline", "regularisation", "rehearsal", "rectification", "expansion", "prototype", "tuning"
+        ]
     ]
     summary: ClassVar[str]
     citation: ClassVar[Citation | None] = None
@@ -202,6 +204,13 @@ class Recipe(Submitted, Frozen):
 
     def check_track(self, dataset: DatasetCard, backbone: BackboneCard) -> None:
         """Refuse a track this method cannot run on.
+
+        Raises:
+            InvalidSpec: with the reason.
+        """
+
+    def check_tasks(self, tasks: int) -> None:
+        """Refuse a number of tasks this method cannot learn.
 
         Raises:
             InvalidSpec: with the reason.

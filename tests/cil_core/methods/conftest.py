@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from cil_core.engine.run import context_of, learn_task
 from cil_core.engine.trainer import train
 from cil_core.learning.method import Method
 from cil_core.learning.phase import Batch, Phase, Step, Task
+from cil_core.spec.catalog import WEIGHTS
 from cil_core.spec.jobs import RunSpec, Track
 from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.weights_files import verified
 
 
 class Walk:
@@ -30,11 +33,17 @@ class Walk:
         name: of the recipe.
         track: slug.
         epochs: of every schedule.
+        data_root: where the note on the checked weights is kept.
         changes: of the recipe, from its preset `small`.
     """
 
     def __init__(
-        self, name: str, track: str = "digits-b4-inc3-m60-convnet", epochs: int = 1, **changes: Any
+        self,
+        name: str,
+        track: str = "digits-b4-inc3-m60-convnet",
+        epochs: int = 1,
+        data_root: Path = Path("/nonexistent"),  # digits come with scikit-learn
+        **changes: Any,
     ) -> None:
         small = BY_NAME[name].model_validate({"preset": "small", **changes})
         schedules = {field: schedule.rescaled(epochs) for field, schedule in small.schedules.items()}
@@ -42,9 +51,11 @@ class Walk:
             {**small.model_dump(), **{field: value.model_dump() for field, value in schedules.items()}}
         )
         spec = RunSpec(method=self.recipe, track=Track.from_slug(track), seed=7)
-        source = load(spec.track, Path("/nonexistent"))  # digits come with scikit-learn
+        source = load(spec.track, data_root)
         self.stream = task_stream(source, spec.track)
-        context = context_of(spec, source.card, "cpu")
+        key = spec.track.weights_key
+        weights = verified(WEIGHTS[key], data_root) if key else None
+        context = context_of(spec, source.card, "cpu", weights)
         self.bounds = tuple(accumulate(context.task_sizes, initial=0))
         self.randomness = context.randomness
         self.method: Any = create(self.recipe, context)
@@ -70,6 +81,11 @@ class Walk:
         self.method.grow(self.task(index))
         return self.task(index)
 
+    def grown_next(self, index: int) -> Task:
+        """A task that has begun, right after the last one."""
+        self.method.grow(self.task(index))
+        return self.task(index)
+
     def phases(self, task: Task) -> Iterator[Phase]:
         """Each phase of a task before it is trained; asking for the next one trains it."""
         for number, phase in enumerate(self.method.learn(task)):
@@ -91,6 +107,13 @@ class Walk:
 @pytest.fixture
 def start() -> Callable[..., Walk]:
     return Walk
+
+
+@pytest.fixture
+def start_pretrained(tmp_path: Path) -> Callable[..., Walk]:
+    """Walks on digits with the transformer that the package ships, by default over tasks of 5, 3 and 2."""
+    track = "digits-b5-inc3-m0-vit_8px-holdout50-letters"
+    return partial(Walk, track=track, data_root=tmp_path)
 
 
 def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
