@@ -6,12 +6,12 @@ the labels are not at hand, for a caller that holds them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from cil_core.data.arrays import ArrayDataset, Batch
+from cil_core.data.arrays import ArrayDataset
 from cil_core.learning.method import EVALUATION_BATCH, Method
 from cil_core.spec.events import Counts
 
@@ -30,12 +30,12 @@ def evaluate(method: Method, tests: Sequence[ArrayDataset]) -> dict[str, Counts]
         By classifier name, two counts per task: labels that are the best class, and labels among the
         min(5, seen) best.
     """
-    score = _scoring(method)
+    score = scoring(method)
     rows: dict[str, list[Tensor]] = {}  # per task (2,): top-1, top-5
     for test in tests:
         counts: dict[str, Tensor] = {}
-        for batch, scores in score(test):
-            for name, values in scores.items():
+        for batch in test.batches(EVALUATION_BATCH):
+            for name, values in score(batch.x).items():
                 counts[name] = counts.get(name, 0) + _correct(values, batch.y)
         for name, row in counts.items():
             rows.setdefault(name, []).append(row)
@@ -54,21 +54,21 @@ def best_classes(method: Method, images: ArrayDataset) -> dict[str, Tensor]:
         int32 (N, min(5, seen)) on the CPU. The first column is what `evaluate` counts as the answer.
     """
     answers: dict[str, list[Tensor]] = {}
-    for _, scores in _scoring(method)(images):
-        for name, values in scores.items():
+    score = scoring(method)
+    for batch in images.batches(EVALUATION_BATCH):
+        for name, values in score(batch.x).items():
             answers.setdefault(name, []).append(_best(values).to(torch.int32).cpu())
     return {name: torch.cat(parts) for name, parts in answers.items()}
 
 
-def _scoring(method: Method) -> Callable[[ArrayDataset], Iterator[tuple[Batch, dict[str, Tensor]]]]:
-    """Prepare every classifier once; returns a function that scores the batches of a dataset."""
+def scoring(method: Method) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Prepare every classifier once; the result maps prepared images to scores (B, n) by classifier."""
     method.net.eval()
     scorers = {classifier.name: classifier.prepare(method) for classifier in method.classifiers}
 
-    def score(data: ArrayDataset) -> Iterator[tuple[Batch, dict[str, Tensor]]]:
-        for batch in data.batches(EVALUATION_BATCH):
-            outputs = method.net(batch.x)
-            yield batch, {name: scorer(batch.x, outputs) for name, scorer in scorers.items()}
+    def score(x: Tensor) -> dict[str, Tensor]:
+        outputs = method.net(x)
+        return {name: scorer(x, outputs) for name, scorer in scorers.items()}
 
     return score
 

@@ -27,9 +27,10 @@ from cil_core.data import load
 from cil_core.data.order import TaskData, class_order, task_stream
 from cil_core.engine.checkpoint import Checkpoints, Identity, restore
 from cil_core.engine.evaluation import evaluate
-from cil_core.engine.first_task import FirstTasks
+from cil_core.engine.first_task import FirstTasks, digest
 from cil_core.engine.footprint import measure
 from cil_core.engine.frozen_features import frozen_features
+from cil_core.engine.independence import check_independence, check_state
 from cil_core.engine.machine import Machine
 from cil_core.engine.registry import create
 from cil_core.engine.trainer import train
@@ -256,12 +257,18 @@ def learn_task(method: Method, task: Task, shared: FirstTasks | None = None) -> 
 
 def _evaluated(method: Method, task: Task, tasks: Sequence[TaskData]) -> TaskEvaluated:
     tests = [data.test for data in tasks[: task.index + 1]]
+    is_last = len(tests) == len(tasks)
+    before = digest(method.state_dict()) if is_last else ""
+    results = evaluate(method, tests)
+    if is_last:
+        check_independence(method, tests)
+        check_state(before, digest(method.state_dict()))
     return TaskEvaluated(
         task=task.index,
         known=task.known,
         seen=task.seen,
         test_images=tuple(len(test) for test in tests),
-        results=evaluate(method, tests),
+        results=results,
         footprint=measure(method),
         diagnostics=dict(method.diagnostics),
     )

@@ -10,7 +10,7 @@
     │   └── BadState        bytes that are not the state of a method
     ├── InvalidMethodFile   a file cannot be submitted as a method; says the line
     ├── MethodError         the code of a submitted method failed
-    ├── RuleBroken          a submitted method broke a rule: budget, protocol, deadline
+    ├── RuleBroken          a method broke a rule: budget, protocol, deadline, results that leak
     └── CannotConfine       this machine cannot run a submitted method in the requested sandbox
 
 A damaged checkpoint is not an error: it is reported and the one before it is used.
@@ -80,7 +80,7 @@ class MethodError(EngineError):
 
 
 class RuleBroken(EngineError):
-    """A submitted method broke a rule that every submitted method must keep."""
+    """A method broke a rule: a budget, a protocol, or that testing neither leaks nor changes anything."""
 
 
 class CannotConfine(EngineError):

@@ -100,4 +100,4 @@ class FailureClass(StrEnum):
     method_error = "method_error"
     """The file of a submitted method raised or crashed; never retried."""
     rule_broken = "rule_broken"
-    """A submitted method broke a rule, such as its memory budget; never retried."""
+    """A method broke a rule, such as its memory budget, or its results leak; never retried."""

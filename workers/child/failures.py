@@ -9,7 +9,7 @@ MemoryError, CPU or CUDA allocation refused       out_of_memory   never retried;
 DataUnavailable, CheckpointError, other OSErrors  infrastructure  a fault of this machine: a retry may succeed
 a CUDA error, CannotConfine                       infrastructure  a broken device, no sandbox on this machine
 MethodError                                       method_error    the file of a submitted method failed
-RuleBroken                                        rule_broken     a submitted method broke a rule
+RuleBroken                                        rule_broken     a method broke a rule
 anything else                                     internal        a bug in this software
 """
 
