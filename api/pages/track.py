@@ -42,6 +42,8 @@ from api.pages.figures.svg import SeriesStyle, sparkline
 from api.pages.proposals import proposed_job
 from api.schemas.leaderboards import CLASSIFIERS, beside_reported, track_named
 from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.weights import OVERLAPS
+from cil_core.spec.weights_cards import overlap_of
 from store.datasets import dataset_cards
 from store.leaderboard.budgets import other_budgets
 from store.leaderboard.class_orders import order_sensitivity
@@ -112,6 +114,8 @@ def show(
         request,
         "track.html",
         slug=slug,
+        overlap=overlap_of(board["track"].weights_key, board["track"].dataset),
+        overlaps=OVERLAPS,
         columns=shown,
         sort=query.sort,
         classifier=query.classifier,

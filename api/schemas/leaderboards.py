@@ -10,6 +10,8 @@ from cil_core.spec.errors import InvalidSpec
 from cil_core.spec.jobs import Track
 from cil_core.spec.presets import PRESETS
 from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.weights import Overlap
+from cil_core.spec.weights_cards import overlap_of
 from store.database.errors import NotFound
 from store.database.models import ReportedResult
 from store.datasets import dataset_cards
@@ -34,6 +36,10 @@ class TrackAnswer(BaseModel):
     title: str | None = Field(description="Title in papers; None for tracks that are not presets.")
     source: str | None = Field(description="Papers that report on it.")
     for_tuning: bool = Field(description="It tests on held-out training images, so nothing is ranked.")
+    overlap: Overlap | None = Field(
+        description="What its pre-trained weights have seen of the dataset: images (nothing is ranked), "
+        "classes, or unknown; None without weights or without known overlap."
+    )
     spec: Track
     entries: int
     runs: int = Field(description="Finished runs of its entries.")
@@ -123,7 +129,14 @@ def untouched(slug: str, track: Track) -> TrackAnswer:
     preset = PRESETS.get(slug)
     title, source = (preset.title, preset.source) if preset else (None, None)
     return TrackAnswer(
-        slug=slug, title=title, source=source, for_tuning=bool(track.holdout), spec=track, entries=0, runs=0
+        slug=slug,
+        title=title,
+        source=source,
+        for_tuning=bool(track.holdout),
+        overlap=overlap_of(track.weights_key, track.dataset),
+        spec=track,
+        entries=0,
+        runs=0,
     )
 
 

@@ -113,6 +113,12 @@ _SITED = [recipe for recipe in RECIPES if recipe.pretrained == "required"]
 _TELLING = ("finetune", "lwf", "icarl", "wa", "der", "joint")
 _LAPTOP = ("finetune", "replay", "icarl", "wa", "der-wa")
 
+_SIGNED = (
+    {"name": "simplecil"},
+    *({"name": name, "preset": "small"} for name in ("ranpac", "acil", "fetril")),
+)
+"""Small recipes on frozen features, which may be negative."""
+
 _ALL = (
     Suite(
         name="digits-quick",
@@ -233,6 +239,32 @@ _ALL = (
                 for name in ("none", "sdc", "adc", "dpcr")
             ),
             {"name": "drift", "augmentation": "dataset"},
+        ),
+    ),
+    Suite(
+        name="pretrained-demo",
+        title="Methods on frozen features of a real pre-trained network, on digits: minutes on a laptop",
+        tracks=("digits-b0-inc2-m0-efficientnet_lite0-in1k",),
+        recipes=(*_SIGNED, {"name": "fecam", "preset": "small"}),
+    ),
+    Suite(
+        name="pretrained-quick",
+        title="Methods on frozen features of ViT-Ti/16 on CIFAR-100: needs its weights, extracts once",
+        tracks=("cifar224-b0-inc10-m0-vit_ti16-augreg_in21k",),
+        recipes=({"name": "fecam", "preset": "pretrained"}, *_SIGNED),
+        seeds=(1993,),
+    ),
+    Suite(
+        name="pretrained-survey",
+        title="Methods on frozen features of ViT-B/16 (ImageNet-21k) on CIFAR-100, three class orders",
+        tracks=tuple(
+            f"cifar224-b0-inc{increment}-m0-vit_b16{order}-augreg_in21k"
+            for increment in (5, 10, 20)
+            for order in ("", "-order1994", "-order1995")
+        ),
+        recipes=(
+            {"name": "fecam", "preset": "pretrained"},
+            *({"name": name} for name in ("simplecil", "ranpac", "acil", "fetril")),
         ),
     ),
 )

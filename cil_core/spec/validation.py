@@ -97,10 +97,14 @@ def check_track(
         InvalidSpec: as for `check`.
     """
     dataset = _known("dataset", track.dataset, datasets)
+    named = weights.get(track.weights_key or "")
+    if named is not None and track.backbone not in backbones:
+        backbones = {track.backbone: named.own_backbone()}
     backbone = _known("backbone", track.backbone, backbones)
     _check_protocol(track, dataset)
     card = _weights(track, dataset, backbone, weights)
     if card is not None:
+        _check_not_aligned(track, card)
         dataset = card.prepared(dataset)
     _check_size(dataset, backbone)
     return dataset, backbone
@@ -134,6 +138,15 @@ def _weights(
             field,
         )
     return card
+
+
+def _check_not_aligned(track: Track, card: WeightsCard) -> None:
+    if track.memory.kind == "aligned" and card.library == "timm":
+        raise InvalidSpec(
+            "a memory-aligned budget compares networks that methods train from random weights; a pre-trained "
+            "track takes another kind",
+            ("track", "memory", "kind"),
+        )
 
 
 def _check_size(dataset: DatasetCard, backbone: BackboneCard) -> None:

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from cil_core.spec.base import Frozen, Line
-from cil_core.spec.cards import DatasetCard
+from cil_core.spec.cards import BackboneCard, DatasetCard
 from cil_core.spec.errors import DataError
 from cil_core.spec.pixels import Pixels
 from cil_core.spec.samples import SAMPLE_NAME
@@ -114,6 +114,25 @@ class WeightsCard(Frozen):
         stored = dataset.stored or dataset.size
         changes = {"size": self.pixels.size, "stored": stored, "pixels": self.pixels}
         return dataset.model_copy(update={**changes, "input_channels": self.channels})
+
+    def own_backbone(self) -> BackboneCard:
+        """A card for a backbone that only these weights have, such as an operator's."""
+        side = self.pixels.size if self.pixels else 4
+        return BackboneCard(
+            name=self.backbone,
+            title=self.architecture,
+            feature_dim=self.feature_dim,
+            parameters=self.parameters,
+            last_stage_parameters=self.parameters,
+            channel_parameters=0,
+            min_size=side,
+            max_size=side if self.pixels else None,
+            pretrained=(self.name,),
+            only_pretrained=True,
+            stages=0,
+            splittable=False,
+            signed=True,
+        )
 
     @field_validator("name")
     @classmethod

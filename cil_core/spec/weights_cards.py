@@ -321,5 +321,17 @@ _ALL = (
     ),
 )
 
+
+def overlap_of(key: str | None, dataset: str) -> Overlap | None:
+    """What shipped weights have seen of a dataset; None without weights, or if nothing is known.
+
+    Args:
+        key: of the weights, as `Track.weights_key` states it.
+        dataset: as tracks name it.
+    """
+    card = WEIGHTS.get(key or "")
+    return None if card is None else card.overlap_with(dataset)
+
+
 WEIGHTS: dict[str, WeightsCard] = {card.key: card for card in _ALL}
 """Every shipped card by its key, e.g. `vit_b16-augreg_in21k`."""

@@ -8,7 +8,7 @@ Decisions:
     * An entry counts one run per seed, the last that finished. Other engine versions or data make other
       entries.
     * Upper bounds such as `joint` are shown and never ranked; nor is anything on a track with a holdout, for
-      tuning.
+      tuning, or on images that its pre-trained weights were trained on.
     * A replay is never counted; it shows whether the run it repeats can be trusted.
     * Intransigence compares with joint training on the same track, so an entry has it once `joint` has run
       there.
@@ -27,6 +27,8 @@ from sqlalchemy.orm import Session
 
 from cil_core.spec.metrics import METRICS
 from cil_core.spec.recipes import BY_NAME
+from cil_core.spec.weights import weights_key
+from cil_core.spec.weights_cards import overlap_of
 from store.database.errors import NotFound
 from store.database.models import Replay, Run, Summary, TrackRow
 from store.leaderboard.entries import Entry, Found, describe_entry, value_of
@@ -100,9 +102,7 @@ def entries(
     if best_per_method:
         found = _first_of_each_method(found)
     contenders = [_contender(entry, sort) for entry in found if BY_NAME[entry.method].ranked]
-    places = placements(
-        contenders, ranked=not _is_for_tuning(session, track_slug), banded=sort == "average_accuracy"
-    )
+    places = placements(contenders, ranked=_is_ranked(session, track_slug), banded=sort == "average_accuracy")
     return [
         entry.model_copy(update=asdict(places[entry.id])) if entry.id in places else entry for entry in found
     ]
@@ -264,9 +264,13 @@ def _joint(session: Session, track_slug: str) -> tuple[float, ...] | None:
     return tuple(math.fsum(column) / len(column) for column in zip(*curves, strict=True)) or None
 
 
-def _is_for_tuning(session: Session, track_slug: str) -> bool:
-    track = session.get(TrackRow, track_slug)
-    return track is not None and bool(track.spec["holdout"])
+def _is_ranked(session: Session, track_slug: str) -> bool:
+    """False for tuning, and where the weights were trained on images of the dataset."""
+    row = session.get(TrackRow, track_slug)
+    if row is None:
+        return True
+    key = weights_key(row.backbone, row.spec["pretrained"]) if "pretrained" in row.spec else None
+    return not row.spec["holdout"] and overlap_of(key, row.dataset) != "images"
 
 
 def _contender(entry: Entry, sort: str) -> Contender:

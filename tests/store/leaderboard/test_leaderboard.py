@@ -284,6 +284,23 @@ def test_the_frontier_is_every_entry_that_none_dominates(filled: Scenario) -> No
     }  # all cost the same here, so only accuracy counts
 
 
+@pytest.mark.parametrize(
+    ("track", "ranks"),
+    [
+        ("imagenet100-b0-inc20-m0-vit_b16-imagenet1k", [None, None]),
+        ("cifar100-b0-inc20-m0-vit_b16-imagenet1k", [1, 2]),
+    ],
+)
+def test_nothing_is_ranked_on_images_that_the_weights_have_seen(
+    scenario: Scenario, track: str, ranks: list[int | None]
+) -> None:
+    scenario.submit(scenario.spec("simplecil", (1,), track))
+    scenario.submit(scenario.spec("finetune", (2,), track))
+    scenario.complete_all()
+    with scenario.database.reading() as session:
+        assert [entry.rank for entry in entries(session, track)] == ranks
+
+
 def test_nothing_is_ranked_on_a_track_for_tuning(scenario: Scenario) -> None:
     track = "digits-b0-inc2-m50-convnet-holdout20"
     scenario.submit(scenario.spec("icarl", (1,), track))
