@@ -37,7 +37,7 @@ from store.database.session import Database
 from store.database.states import RunState
 from store.datasets import dataset_cards, fingerprint_of
 from store.queries.jobs import get_job
-from store.queries.queues import queue_position
+from store.queries.positions import queue_position
 
 AT_ONCE = 4
 """Submissions processed at a time; more would only compete for the interpreter."""

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from store.database.session import Database
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision: the one that this version of the software needs."""
 
 _LOCK = 0x_C11_1EAD

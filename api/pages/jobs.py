@@ -26,7 +26,7 @@ from store.access.accounts import user_named, user_names
 from store.database.states import JobState
 from store.queries import counts
 from store.queries.jobs import JobFilter, JobPage, get_job, list_jobs
-from store.queries.queues import queue_position
+from store.queries.positions import queue_position
 from store.runs import list_workers
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)

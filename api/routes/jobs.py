@@ -19,7 +19,7 @@ from api.schemas.jobs import JobAnswer, Jobs, job_answer, job_brief
 from api.submission import SubmissionsDep
 from cil_core.spec.jobs import JobSpec
 from store.queries.jobs import get_job, list_jobs
-from store.queries.queues import queue_position
+from store.queries.positions import queue_position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 

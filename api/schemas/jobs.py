@@ -58,7 +58,8 @@ class JobAnswer(JobBrief):
     spec: dict[str, Any] = Field(description="The submitted job, including every default.")
     reused: bool = Field(description="All its runs had already succeeded; nothing is executed.")
     queue_position: int | None = Field(
-        description="Queued runs ahead of this job's first waiting run; None if none waits."
+        description="Queued runs that start before this job's first waiting run, at most; None if none "
+        "waits. Users take turns."
     )
     runs: Sequence[JobRunAnswer]
 

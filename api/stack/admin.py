@@ -56,6 +56,19 @@ def set_role(
 
 
 @app.command()
+def set_share(
+    user: UserName,
+    share: Annotated[int, typer.Argument(min=1, max=100, help="1 is everybody's share.")],
+    database_url: DatabaseUrl,
+) -> None:
+    """Give a user more of the workers: with share 3, thrice as many runs as a user with 1."""
+    from store.access import accounts
+
+    with _writing(database_url) as session:
+        accounts.set_share(session, _named(session, user).id, share)
+
+
+@app.command()
 def create_token(
     user: UserName,
     database_url: DatabaseUrl,

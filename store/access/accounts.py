@@ -44,6 +44,9 @@ _OWNER = (
 MAX_NAME = 64
 """Characters of a user's name."""
 
+MAX_SHARE = 100
+"""Largest share of the workers."""
+
 
 class Scope(StrEnum):
     """What a token allows."""
@@ -148,6 +151,18 @@ def set_role(session: Session, user_id: str, role: Role) -> None:
         NotFound: no user has this id.
     """
     _change_user(session, user_id, role=role)
+
+
+def set_share(session: Session, user_id: str, share: int) -> None:
+    """Change a user's share of the workers: with 3, thrice as many runs as a user with 1.
+
+    Raises:
+        NotFound: no user has this id.
+        ValueError: the share is not in 1 … 100.
+    """
+    if not 1 <= share <= MAX_SHARE:
+        raise ValueError(f"a user's share is a whole number from 1 to {MAX_SHARE}, not {share}")
+    _change_user(session, user_id, share=share)
 
 
 def disable_user(session: Session, user_id: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store.database.base import is_in
 from store.database.clock import now
-from store.database.models import JobRun, Run
+from store.database.models import Run
 from store.database.states import RunState
 
 _WAITING = is_in(Run.state, RunState.queued)
@@ -108,27 +108,3 @@ def unclaimed_queues(session: Session, longer_than: timedelta) -> frozenset[str]
             names.append(name)
         name = session.scalar(select(func.min(Run.queue)).where(_WAITING, Run.queue > name))
     return frozenset(names)
-
-
-_FIRST = (
-    select(Run.queue, Run.priority, Run.created_at, Run.id)
-    .join(JobRun, JobRun.run_id == Run.id)
-    .where(JobRun.job_id == bindparam("job"), ~JobRun.withdrawn, _WAITING)
-    .order_by(Run.priority.desc(), Run.created_at, Run.id)
-    .limit(1)
-)
-_EARLIER = or_(
-    Run.created_at < bindparam("created_at"),
-    and_(Run.created_at == bindparam("created_at"), Run.id < bindparam("id")),
-)
-_BEFORE = select(func.count()).where(
-    _WAITING,
-    Run.queue == bindparam("queue"),
-    or_(Run.priority > bindparam("priority"), and_(Run.priority == bindparam("priority"), _EARLIER)),
-)
-
-
-def queue_position(session: Session, job_id: str) -> int | None:
-    """Queued runs before the first queued one of this job; None if none of its runs is queued."""
-    first = session.execute(_FIRST, {"job": job_id}).mappings().one_or_none()
-    return None if first is None else session.scalars(_BEFORE, dict(first)).one()

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from pydantic import ValidationError
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cil_core.spec.jobs import RunSpec
@@ -26,6 +27,7 @@ from store.database.states import AttemptOutcome, FailureClass, RunState
 from store.runs.events import append
 from store.runs.job_state import lock_jobs, update_job_states
 from store.runs.transitions import AttemptEnding, end, holding
+from store.runs.turns import next_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class Heartbeat:
 
 
 def claim(session: Session, worker: WorkerOffer, lease: timedelta) -> Claim | None:
-    """Take the queued run with the highest priority, the oldest first, that this worker can run.
+    """Take a queued run that this worker can run.
+
+    The owner whose turn it is goes first (`turns`), then the highest priority, then the oldest run.
 
     Returns:
         The claim; None if no such run is queued.
@@ -139,14 +143,28 @@ def _tracks_for(weights: frozenset[str]) -> Select[str]:
 
 
 def _take(session: Session, worker: WorkerOffer, lease: timedelta) -> Run | None:
-    offered = [is_in(Run.state, RunState.queued), Run.queue == worker.queue, Run.not_before <= now()]
+    """The first run of the owner whose turn it is; of any owner if other workers are taking all of those."""
+    turn = Run.owner == next_owner(worker.queue, partial(_offered, worker=worker))
+    return _take_first(session, worker, lease, turn) or _take_first(session, worker, lease)
+
+
+def _offered(run: type[Run], worker: WorkerOffer) -> list[ColumnElement[bool]]:
+    """The conditions under which this worker can take a run."""
+    ready = func.coalesce(run.not_before, run.created_at)  # no column: the index of turns serves, not its own
+    offered = [is_in(run.state, RunState.queued), run.queue == worker.queue, ready <= now()]
     if worker.datasets is not None:
-        offered.append(Run.dataset.in_(sorted(worker.datasets)))
+        offered.append(run.dataset.in_(sorted(worker.datasets)))
     if worker.weights is not None:
-        offered.append(Run.track_slug.in_(_tracks_for(worker.weights)))
+        offered.append(run.track_slug.in_(_tracks_for(worker.weights)))
+    return offered
+
+
+def _take_first(
+    session: Session, worker: WorkerOffer, lease: timedelta, *turn: ColumnElement[bool]
+) -> Run | None:
     first = (
         select(Run.id)
-        .where(*offered)
+        .where(*_offered(Run, worker), *turn)
         .order_by(Run.priority.desc(), Run.created_at, Run.id)
         .limit(1)
         .with_for_update(skip_locked=True)

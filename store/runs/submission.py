@@ -84,7 +84,7 @@ def submit(
         spec: the job, already checked.
         user_id: the submitter.
         engine_version: of the engine that will run it.
-        priority: runs of higher priority go first.
+        priority: runs of higher priority go first among those of the user.
         force: repeat runs that have succeeded before.
         dataset_fingerprint: of registered data; None for a built-in dataset.
         queue: the queue of its new runs.
@@ -228,6 +228,7 @@ def _insert(session: Session, planned: _Planned, job: Job, queue: str, fingerpri
         dataset=spec.track.dataset,
         dataset_fingerprint=fingerprint,
         queue=queue,
+        owner=job.user_id or "",
         priority=job.priority,
         forced=job.forced,
         created_at=job.created_at,

@@ -40,6 +40,9 @@ class Run(Base):
     dataset: Mapped[str] = mapped_column(String(80))
     dataset_fingerprint: Mapped[str | None] = mapped_column(String(64))
     queue: Mapped[str] = mapped_column(String(80))
+    owner: Mapped[str] = mapped_column(  # id of the user who submitted it first; empty without a user
+        String(40), default="", server_default=""
+    )
     priority: Mapped[int]
     forced: Mapped[bool]
 
@@ -78,6 +81,17 @@ class Run(Base):
         partial_index(
             "ix_runs_claim", "queue", text("priority DESC"), "created_at", "id", where="state = 'queued'"
         ),
+        partial_index(
+            "ix_runs_turns",
+            "queue",
+            "owner",
+            text("priority DESC"),
+            "created_at",
+            "id",
+            where="state = 'queued'",
+        ),
+        partial_index("ix_runs_running", "queue", "owner", where="state = 'running'"),
+        Index(None, "owner", "started_at"),
         partial_index("ix_runs_waiting", "queue", "not_before", where="state = 'queued'"),
         partial_index("ix_runs_lease", "lease_until", where="state = 'running'"),
         partial_index("ix_runs_ended", "finished_at", where="finished_at IS NOT NULL"),

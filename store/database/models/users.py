@@ -21,6 +21,7 @@ class User(Base):
     role: Mapped[str] = mapped_column(  # store.access.accounts.Role
         String(16), default="submitter", server_default="submitter"
     )
+    share: Mapped[int] = mapped_column(default=1, server_default="1")  # of workers, see `store.runs.turns`
     created_at: Mapped[datetime] = mapped_column(default=now())
     disabled_at: Mapped[datetime | None]
 

@@ -20,7 +20,8 @@ from store.leaderboard.reported import reported_results_on
 from store.leaderboard.tracks import list_tracks, revision
 from store.queries import counts
 from store.queries.jobs import EVERY_JOB, JobFilter, get_job, list_jobs
-from store.queries.queues import queue_position, unclaimed_queues
+from store.queries.positions import queue_position
+from store.queries.queues import unclaimed_queues
 from store.queries.runs import wanted_by
 from store.runs.events import losses
 from store.runs.replays import lineage

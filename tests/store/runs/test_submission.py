@@ -9,7 +9,7 @@ import pytest
 from cil_core.spec.jobs import JobSpec
 from store.database.models import Run, TrackRow
 from store.database.states import JobState, RunState
-from store.queries.queues import queue_position
+from store.queries.positions import queue_position
 
 if TYPE_CHECKING:
     from tests.store.conftest import Scenario
