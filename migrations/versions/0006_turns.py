@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("share", sa.Integer(), nullable=False, server_default="1"))
     op.execute(_OWNER)  # a run that has ended never changes, and needs no owner
     queued, running = sa.text("state = 'queued'"), sa.text("state = 'running'")
-    columns = ["queue", "owner", sa.text("priority DESC"), "created_at", "id"]
+    columns: list[str | sa.TextClause] = ["queue", "owner", sa.text("priority DESC"), "created_at", "id"]
     op.create_index("ix_runs_turns", "runs", columns, sqlite_where=queued, postgresql_where=queued)
     op.create_index(
         "ix_runs_running", "runs", ["queue", "owner"], sqlite_where=running, postgresql_where=running
