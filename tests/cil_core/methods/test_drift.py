@@ -100,7 +100,7 @@ def test_exact_maps_of_ldc_and_dpcr_move_means_alike(start: Any, compensation: s
 
 
 def test_ldc_trains_its_map_on_pairs_after_the_network(start: Any) -> None:
-    walk = start("drift", epochs=1)
+    walk = start("drift", solver="trained")
     task = walk.grown(1)
     before = walk.method.means.clone()
     phases = []
