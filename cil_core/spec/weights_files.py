@@ -132,7 +132,7 @@ def verified(card: WeightsCard, data_root: Path, *, again: bool = False) -> Weig
     sha256 = known.sha256 if known and not again and _is_unchanged(path, known) else _hashed(path)
     expected = card.sha256 or (known.sha256 if known else None)
     if expected is not None and not sha256.startswith(expected):
-        source = "as published" if card.sha256 else f"as first used here ({_note(card, data_root)})"
+        source = "as published" if card.sha256 else f"as first used here ({note_file(card, data_root)})"
         raise DataError(f"{path} is damaged: its SHA-256 is {sha256}, not {expected} {source}")
     _remember(card, data_root, path, sha256)
     return WeightsFile(card, path, sha256)
@@ -165,18 +165,19 @@ def fetch(card: WeightsCard, data_root: Path) -> Iterator[Progress]:
     verified(card, data_root)
 
 
-def _note(card: WeightsCard, data_root: Path) -> Path:
+def note_file(card: WeightsCard, data_root: Path) -> Path:
+    """Where the SHA-256 of a file is remembered."""
     return weights_directory(data_root) / f"{card.file}.sha256"
 
 
 def _remembered(card: WeightsCard, data_root: Path) -> Remembered | None:
     try:
-        return Remembered.model_validate_json(_note(card, data_root).read_bytes())
+        return Remembered.model_validate_json(note_file(card, data_root).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         raise DataError(
-            f"{_note(card, data_root)} is damaged: {error}; delete it if you trust the file of weights"
+            f"{note_file(card, data_root)} is damaged: {error}; delete it if you trust the file of weights"
         ) from error
 
 
@@ -186,9 +187,9 @@ def _remember(card: WeightsCard, data_root: Path, path: Path, sha256: str) -> No
     try:
         if found != _remembered(card, data_root):
             weights_directory(data_root).mkdir(parents=True, exist_ok=True)
-            write_atomically(_note(card, data_root), found.model_dump_json())
+            write_atomically(note_file(card, data_root), found.model_dump_json())
     except OSError as error:
-        raise DataUnavailable(f"cannot write {_note(card, data_root)}: {error}") from error
+        raise DataUnavailable(f"cannot write {note_file(card, data_root)}: {error}") from error
 
 
 def _is_unchanged(path: Path, known: Remembered) -> bool:

@@ -38,7 +38,7 @@ def list_(
 ) -> None:
     """Show all weights that a track can name, and whether they are here, missing or damaged."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from cil_core.spec.weights_files import is_installed, state
 
@@ -51,10 +51,10 @@ def list_(
         ]
         typer.echo(json.dumps(shown, indent=2))
         return
-    table = Table("weights", "title", "file", "licence", "state")
+    table = Table(Column("weights", no_wrap=True), "title", "licence", Column("state", no_wrap=True))
     for key, (card, here) in found.items():
         missing = "" if is_installed(card) else f"; needs {card.library}"
-        table.add_row(key, card.title, card.file, card.licence, here + missing)
+        table.add_row(key, card.title, card.licence, here + missing)
     Console().print(table)
 
 
@@ -105,12 +105,11 @@ def add(
     data_dir: DataDir = HERE,
 ) -> None:
     """Add weights of your own: check card and file, fill the network with them, keep both."""
-    from cil_core.nets.pretrained import pretrained_backbone
     from cil_core.spec.atomic_write import write_atomically
     from cil_core.spec.catalog import WEIGHTS
     from cil_core.spec.errors import DataError
     from cil_core.spec.weights import read_card, weights_directory
-    from cil_core.spec.weights_files import verified
+    from cil_core.spec.weights_files import note_file
 
     root = datasets_root(data_dir)
     with refusals("cil weights"):
@@ -120,17 +119,32 @@ def add(
         directory = weights_directory(root)
         directory.mkdir(parents=True, exist_ok=True)
         place = directory / read.file
-        if not (place.exists() and place.samefile(file)):
-            shutil.copyfile(file, place)
-        backbone = pretrained_backbone(verified(read, root, again=True))
-        parameters = sum(parameter.numel() for parameter in backbone.parameters())
-        if (parameters, backbone.feature_dim) != (read.parameters, read.feature_dim):
-            raise DataError(
-                f"{card} states {read.parameters} parameters and {read.feature_dim} features; the network "
-                f"has {parameters} and {backbone.feature_dim}"
-            )
+        if place.exists():
+            raise DataError(f"{place} exists already; state another name as `file` of the card")
+        shutil.copyfile(file, place)
+        try:
+            _check_network(read, root)
+        except DataError:
+            place.unlink(missing_ok=True)
+            note_file(read, root).unlink(missing_ok=True)
+            raise
         write_atomically(directory / f"{read.key}.json", read.model_dump_json(indent=2))
     typer.echo(f"{read.key}: on this machine; tracks name it …-{read.backbone}-{read.name}")
+
+
+def _check_network(card: WeightsCard, root: Path) -> None:
+    """Fill the network of a card and compare it with what the card states."""
+    from cil_core.nets.pretrained import pretrained_backbone
+    from cil_core.spec.errors import DataError
+    from cil_core.spec.weights_files import verified
+
+    backbone = pretrained_backbone(verified(card, root))
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    if (parameters, backbone.feature_dim) != (card.parameters, card.feature_dim):
+        raise DataError(
+            f"the card {card.key} states {card.parameters} parameters and {card.feature_dim} features; the "
+            f"network has {parameters} and {backbone.feature_dim}"
+        )
 
 
 def _cards(root: Path) -> dict[str, WeightsCard]:
