@@ -101,12 +101,13 @@ def _row(table: dict[str, Any], setting: str, title: str) -> ExternalResult:
     average = stated["avg"] if stated else sum(curve) / len(curve)
     last = stated["last"] if stated else curve[-1]
     slug, method = _slug(data, split), _OURS.get(title)
+    preset = _preset(method, slug) if method else None
     return ExternalResult(
         track_slug=slug,
         title=title,
         method=method,
-        preset=_preset(method, slug) if method else None,
-        classifier=_CLASSIFIERS.get(method, "linear") if method else None,
+        preset=preset,
+        classifier=_CLASSIFIERS.get(method or "", "linear") if preset else None,
         citation=SURVEY,
         source=f"{SURVEY.title} ({SURVEY.venue}, {SURVEY.year}; arXiv {SURVEY.arxiv}), appendix",
         average_accuracy=round(average / 100, 6),
@@ -118,10 +119,11 @@ def _row(table: dict[str, Any], setting: str, title: str) -> ExternalResult:
     )
 
 
-def _preset(method: str, slug: str) -> str:
+def _preset(method: str, slug: str) -> str | None:
+    """The preset that does what the survey ran; None for a method that has none, such as one on ViTs."""
     protocol = Track.from_slug(slug).protocol
     half_base = SURVEYED_HALF_BASE if protocol.first > protocol.increment else {}
-    return half_base.get(method, SURVEYED[method])
+    return half_base.get(method, SURVEYED.get(method))
 
 
 def _notes(title: str, differs: list[list[Any]]) -> list[str]:
