@@ -60,9 +60,10 @@ _BACKBONES = {"cifar100": "resnet32", "imagenet100": "resnet18_imagenet"}
 _OURS = {
     "DER": "der-wa",
     "Coil": "coil",
-    **{recipe.title: name for name, recipe in BY_NAME.items() if name not in {"der", "derpp"}},
+    **{recipe.title: name for name, recipe in BY_NAME.items() if name in SURVEYED and name != "der-wa"},
 }
-"""The survey's DER is the common re-implementation, without pruning and with weight aligning."""
+"""Titles of methods with a preset for the survey's runs; its DER is the common re-implementation, without
+pruning and with weight aligning. Its rows on other backbones, such as L2P, are none of our methods."""
 
 
 @lru_cache
@@ -101,13 +102,12 @@ def _row(table: dict[str, Any], setting: str, title: str) -> ExternalResult:
     average = stated["avg"] if stated else sum(curve) / len(curve)
     last = stated["last"] if stated else curve[-1]
     slug, method = _slug(data, split), _OURS.get(title)
-    preset = _preset(method, slug) if method else None
     return ExternalResult(
         track_slug=slug,
         title=title,
         method=method,
-        preset=preset,
-        classifier=_CLASSIFIERS.get(method or "", "linear") if preset else None,
+        preset=_preset(method, slug) if method else None,
+        classifier=_CLASSIFIERS.get(method, "linear") if method else None,
         citation=SURVEY,
         source=f"{SURVEY.title} ({SURVEY.venue}, {SURVEY.year}; arXiv {SURVEY.arxiv}), appendix",
         average_accuracy=round(average / 100, 6),
@@ -119,11 +119,10 @@ def _row(table: dict[str, Any], setting: str, title: str) -> ExternalResult:
     )
 
 
-def _preset(method: str, slug: str) -> str | None:
-    """The preset that does what the survey ran; None for a method that has none, such as one on ViTs."""
+def _preset(method: str, slug: str) -> str:
     protocol = Track.from_slug(slug).protocol
     half_base = SURVEYED_HALF_BASE if protocol.first > protocol.increment else {}
-    return half_base.get(method, SURVEYED.get(method))
+    return half_base.get(method, SURVEYED[method])
 
 
 def _notes(title: str, differs: list[list[Any]]) -> list[str]:
