@@ -57,6 +57,19 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(json.dumps(trial.run([] if given.enter_only else chosen)) + "\n")
 
 
+def findings(probe: Probe, target: Target) -> list[str]:
+    """What the attempts of a probe achieved, and a fault of the probe itself."""
+    found: list[str] = []
+    try:
+        for evidence in probe.attempts(target):
+            found.append(evidence)  # noqa: PERF402 - what was found before an error counts
+    except (OSError, MemoryError):
+        pass
+    except Exception as error:  # noqa: BLE001 - a probe with a fault proves nothing, so it counts as a hole
+        found.append(f"the probe has a fault: {type(error).__name__}: {error}")
+    return found
+
+
 class _Trial:
     def __init__(self, mode: str, folder: Path, server: socket.socket) -> None:
         self._mode, self._server, self._folder = mode, server, folder
@@ -137,23 +150,11 @@ def _attack(mode: str, probes: Sequence[Probe], target: Target, writer: int) -> 
             enter(_policy(Mode(mode), [writer, target.result]))
         _report(writer, {_ENTERED: round((time.perf_counter() - started) * 1000, 2)})
         for each in probes:
-            _report(writer, {"probe": each.name, "found": _findings(each, target)})
+            _report(writer, {"probe": each.name, "found": findings(each, target)})
     except SandboxError as error:
         _report(writer, {"refused": error.strerror})
     finally:
         os._exit(0)
-
-
-def _findings(probe: Probe, target: Target) -> list[str]:
-    found: list[str] = []
-    try:
-        for evidence in probe.attempts(target):
-            found.append(evidence)  # noqa: PERF402 - what was found before an error counts
-    except (OSError, MemoryError):
-        pass
-    except Exception as error:  # noqa: BLE001 - a probe with a fault proves nothing, so it counts as a hole
-        found.append(f"the probe has a fault: {type(error).__name__}: {error}")
-    return found
 
 
 def _report(writer: int, message: dict[str, object]) -> None:

@@ -15,6 +15,7 @@ from tests.workers.arena.submissions import MACHINE, Examine, submission
 from workers.arena.examiner import examine
 from workers.arena.fork_server import ForkServer
 from workers.arena.submission import Limits
+from workers.sandbox import Mode, available
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,13 @@ def examined(server: ForkServer) -> Examine:
         return examine(spec, submission(spec, changes), MACHINE, server, Limits(**limits), checkpoints)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def mode() -> Mode:
+    """The strongest mode of this machine."""
+    modes = available()
+    for each in (Mode.WALLED, Mode.LOCKED):
+        if modes[each] is None:
+            return each
+    pytest.skip(str(modes))

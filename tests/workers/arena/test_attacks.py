@@ -21,20 +21,10 @@ from tests.workers.arena.submissions import MACHINE, TWO_TASKS, evaluations, spe
 from workers.arena.examiner import examine
 from workers.arena.fork_server import ForkServer
 from workers.arena.submission import Limits, Submission
-from workers.sandbox import Mode, available
+from workers.sandbox import Mode
 
 ATTACKS = Path(__file__).parents[2] / "attacks"
 Attack = Callable[..., list[TaskEvaluated]]
-
-
-@pytest.fixture(scope="module")
-def mode() -> Mode:
-    """The strongest mode of this machine."""
-    modes = available()
-    for each in (Mode.WALLED, Mode.LOCKED):
-        if modes[each] is None:
-            return each
-    pytest.skip(str(modes))
 
 
 @pytest.fixture
