@@ -15,7 +15,7 @@ from cil_core.nets import compilation
 from cil_core.nets.backbones import PRECISIONS, build_backbone
 from cil_core.spec.events import Event, RunFinished, RunStarted, TaskEvaluated
 from cil_core.spec.recipes import BY_NAME
-from tests.cil_core.test_every_method import NOWHERE, short_spec
+from tests.cil_core.test_every_method import ROOT, short_spec
 
 DEVICE = "cuda:0"
 TRACK = "digits-b4-inc3-m60-convnet-holdout50"
@@ -31,7 +31,7 @@ def events_of(name: str, *, compiled: bool = False, checkpoints: Checkpoints | N
     return list(
         run(
             short_spec(name, TRACK),
-            Machine(device=DEVICE, data_root=NOWHERE, compile=compiled),
+            Machine(device=DEVICE, data_root=ROOT, compile=compiled),
             checkpoints,
         )
     )
@@ -56,7 +56,7 @@ def test_a_compiled_run_gives_the_same_matrix(name: str, monkeypatch: pytest.Mon
 def test_a_resumed_run_ends_bit_identically(name: str, tmp_path: Path) -> None:
     for event in run(
         short_spec(name, TRACK),
-        Machine(device=DEVICE, data_root=NOWHERE),
+        Machine(device=DEVICE, data_root=ROOT),
         Checkpoints(tmp_path / "attempt-1"),
     ):
         if isinstance(event, TaskEvaluated) and event.task == 1:

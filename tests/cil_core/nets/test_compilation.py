@@ -17,7 +17,7 @@ from cil_core.nets.compilation import ENOUGH_IMAGES, batches_worth_compiling
 from cil_core.nets.folding import folded
 from cil_core.spec.events import EpochFinished, Event, RunFinished, RunStarted
 from cil_core.spec.recipes import BY_NAME
-from tests.cil_core.test_every_method import NOWHERE, short_spec
+from tests.cil_core.test_every_method import ROOT, short_spec
 
 BATCH = 32  # as in the runs
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
@@ -111,7 +111,7 @@ def events_of(name: str, *, compiled: bool, epochs: int = 2) -> list[Event]:
     return list(
         run(
             short_spec(name, "digits-b4-inc3-m50-convnet", epochs),
-            Machine(data_root=NOWHERE, compile=compiled),
+            Machine(data_root=ROOT, compile=compiled),
         )
     )
 
