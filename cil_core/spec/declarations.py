@@ -30,6 +30,7 @@ from cil_core.spec.schedule import Schedule
 
 MAX_DEPTH = 30
 MAX_FIELDS = 40
+MAX_PRESETS = 8
 FIELD_ARGUMENTS = (
     "default",
     "description",
@@ -266,6 +267,8 @@ def _about_model() -> type[BaseModel]:
     kinds: dict[str, Any] = {name: get_args(hints[name])[0] for name in (*ABOUT, "presets")}
     kinds |= {name: Annotated[str, Field(max_length=most)] for name, most in _BOUNDED.items()}
     kinds |= {name: Annotated[kinds[name], PRINTABLE] for name in ("title", "summary")}
+    presets = kinds["presets"]
+    kinds["presets"] = Annotated[presets, Field(max_length=MAX_PRESETS)]
     kinds["classifiers"] = Annotated[_CURVES, Field(min_length=1, max_length=8)]
     fields: dict[str, Any] = {name: (kind, getattr(base.Recipe, name, ...)) for name, kind in kinds.items()}
     return create_model("About", __config__=ConfigDict(extra="forbid", strict=True), **fields)

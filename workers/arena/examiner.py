@@ -126,7 +126,9 @@ class _Examination:
             device=self.machine.device,
             dataset_fingerprint=self.identity.dataset_fingerprint,
             task_sizes=self.sizes,
-            class_order=class_order(self.spec.track.protocol, self.dataset.classes),
+            class_order=class_order(
+                self.spec.track.protocol, self.dataset.classes, is_fixed=self.dataset.fixed_order
+            ),
             resumed_at=len(self.finished),
             skipped_checkpoints=skipped,
         )

@@ -159,11 +159,12 @@ class Candidate:
         self._last = message
         match message:
             case Failed(error="Diverged"):
-                raise Diverged(message.message)
+                raise Diverged(_printable(message.message))
             case Failed():
-                raise MethodError(f"{message.error}: {message.message}", message.traceback)
+                text = _printable(f"{message.error}: {message.message}")
+                raise MethodError(text, tuple(map(_printable, message.traceback)))
             case Unfit():
-                raise CannotConfine(message.message)
+                raise CannotConfine(_printable(message.message))
         return message
 
     def _read_log(self) -> None:
@@ -215,3 +216,11 @@ class Candidate:
             os.kill(self._process.pid, signal.SIGKILL)
         if wait([self._process.status], _KILL_SECONDS):
             self._read_exit_code()
+
+
+def _printable(text: str) -> str:
+    """The text without control sequences, which a terminal would obey."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
+    )

@@ -50,7 +50,7 @@ def refuse_what_cannot_be_handed_out(spec: RunSpec, source: Source, machine: Mac
     """Refuse a run whose data cannot be handed out task by task.
 
     Raises:
-        InvalidSpec: the dataset is larger than memory, or the track needs weights from a file.
+        InvalidSpec: the dataset is larger than memory or holds photographs, or the track needs weights.
     """
     size = source.arrays.train_images.nbytes + source.arrays.test_images.nbytes
     if size > machine.resident_bytes:
@@ -59,7 +59,12 @@ def refuse_what_cannot_be_handed_out(spec: RunSpec, source: Source, machine: Mac
             f" {source.card.name} has {size}",
             ("track", "dataset"),
         )
-    if spec.track.pretrained != "none":
+    if source.arrays.train_shapes is not None:
+        raise InvalidSpec(
+            f"submitted methods run on images of one size; {source.card.name} keeps photographs whole",
+            ("track", "dataset"),
+        )
+    if spec.track.weights_key is not None:
         raise InvalidSpec(
             "submitted methods run on tracks without pre-trained weights", ("track", "pretrained")
         )

@@ -136,6 +136,11 @@ def test_built_in_recipes_without_code_read_as_what_they_are() -> None:
         (changed("    uses_memory = True", "    uses_memory = 1"), 14, "uses_memory"),
         (changed("    uses_memory = True", "    classifiers = ()"), 14, "classifiers"),
         (changed('family = "rehearsal"', 'family = "magic"'), 14, "family"),
+        (
+            changed("    uses_memory = True", f"    presets = { {key: {} for key in 'abcdefghi'} }"),
+            14,
+            "presets",
+        ),
         (changed('title = "Own"', f'title = "{"O" * 41}"'), 14, "title"),
         (changed('    title = "Own"\n', ""), 14, "title"),
         (changed('title = "Own"', 'title = open("x").read()'), 17, "no literal, Schedule or Citation"),

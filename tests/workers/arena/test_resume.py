@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +16,8 @@ from cil_core.engine.checkpoint import STATE_BYTES, CheckpointStore
 from cil_core.spec.events import EpochFinished, Event, RunStarted, TaskEvaluated
 from tests.workers.arena.submissions import TWO_TASKS, Examine, evaluations, spec_of
 from workers.arena.fork_server import ForkServer
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def store(folder: Path, attempt: int) -> CheckpointStore[bytes]:
@@ -70,6 +75,27 @@ def test_a_run_that_stops_early_leaves_no_process_and_no_descriptor(
     events.close()
     assert candidates(server) == []
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.slow
+def test_candidates_end_when_their_examiner_is_killed(tmp_path: Path) -> None:
+    text = (
+        (EXAMPLES / "adjusted_replay.py")
+        .read_text()
+        .replace("return {", "while True: pass\n        return {")
+    )
+    (tmp_path / "endless.py").write_text(text)
+    spec = EXAMPLES / "adjusted_replay.json"
+    command = [sys.executable, "-m", "api.client", "run", spec, "--method", tmp_path / "endless.py"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as examiner:
+        deadline = time.monotonic() + 120
+        while len(family := psutil.Process(examiner.pid).children(recursive=True)) < 2:
+            assert examiner.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        examiner.kill()
+    _, alive = psutil.wait_procs(family, 10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 @pytest.mark.slow

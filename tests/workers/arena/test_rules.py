@@ -137,6 +137,12 @@ def test_an_exception_of_the_file_carries_its_line(examined: Examine) -> None:
     assert any("1 / len(task.train.labels[:0])" in line for line in failed.value.traceback)
 
 
+def test_an_exception_cannot_control_the_terminal(examined: Examine) -> None:
+    with pytest.raises(MethodError) as failed:
+        list(examined(spec_of("replay", TWO_TASKS), "raise ValueError('\\x1b[2J \\u202e fine ä')"))
+    assert str(failed.value) == "ValueError: \\x1b[2J \\u202e fine ä"
+
+
 def test_a_file_that_cannot_be_imported_fails(examined: Examine) -> None:
     with pytest.raises(MethodError, match="ModuleNotFoundError"):
         list(examined(spec_of("replay", TWO_TASKS), "import no_such_package"))
