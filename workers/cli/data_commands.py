@@ -86,6 +86,8 @@ def fetch(
     from rich.filesize import decimal
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+    from cil_core.spec.catalog import DATASETS
+    from cil_core.spec.split_cards import matches
     from workers.cli import datasets
 
     columns = (
@@ -102,7 +104,10 @@ def fetch(
                     bars[step.file] = progress.add_task(f"{name}: {step.file}", done="")
                 done = decimal(step.done) if step.unit == "bytes" else f"{step.done} images"
                 progress.update(bars[step.file], completed=step.done, total=step.total, done=done)
-            typer.echo(f"{name}: on this machine")
+            known = "".join(
+                f"; it {match}" for match in (matches(DATASETS[name]) if name in DATASETS else ())
+            )
+            typer.echo(f"{name}: on this machine{known}")
 
 
 @data.command()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cil_core.spec.data_root import registration_file
+from cil_core.spec.data_root import MANIFEST, arrays_directory, registration_file
 from store.datasets import dataset_cards, fingerprint_of
 from workers.cli.data_commands import data
 from workers.parent.datasets import announce
@@ -104,6 +104,15 @@ def test_a_folder_with_the_counts_of_a_published_split_is_recognised(pictures: P
     shown = cil_data("show", "folder:birds", "--data-dir", tmp_path).stdout
     assert "matches the counts of CUB-200-2011 (cub200: " in shown
     assert "fingerprint not verified" in shown
+
+
+def test_fetching_a_published_split_says_that_its_fingerprint_is_not_verified(tmp_path: Path) -> None:
+    prepared = arrays_directory("vtab", tmp_path / "datasets") / MANIFEST
+    prepared.parent.mkdir(parents=True)
+    prepared.touch()
+    fetched = cil_data("fetch", "vtab", "--data-dir", tmp_path).stdout
+    assert fetched.startswith("vtab: on this machine; it matches the counts of VTAB")
+    assert fetched.endswith("fingerprint not verified\n")
 
 
 def test_photographs_are_kept_whole_on_request(pictures: Path, tmp_path: Path) -> None:
