@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -52,6 +53,12 @@ class DrawnFeatures:
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(device)
         for index in order.split(batch_size):
             yield Batch(drawn[index], labels[index], index, drawn[index])
+
+
+def symmetric_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and reverse cross-entropy −Σ_c p_c ln max(onehot_c, 1e-4) = 9.21 (1 − p_y)."""
+    chosen = logits.softmax(dim=1).gather(1, labels[:, None])
+    return F.cross_entropy(logits, labels), -math.log(1e-4) * (1 - chosen).mean()
 
 
 def normalised_cross_entropy(

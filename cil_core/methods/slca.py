@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from cil_core.learning.alignment import DrawnFeatures, normalised_cross_entropy
 from cil_core.learning.gaussians import ClassGaussians, Sampler
 from cil_core.learning.method import Method, RunContext
 from cil_core.learning.phase import Batch, Losses, ParameterGroup, Phase, Step, Task
 from cil_core.nets.backbones import Backbone
-from cil_core.nets.incremental import IncrementalNet
+from cil_core.nets.incremental import IncrementalNet, Net
 from cil_core.nets.task_head import TaskHead
-from cil_core.spec.recipes import SLCARecipe
 
 
 class SLCA(Method):
@@ -27,15 +27,15 @@ class SLCA(Method):
     Reports: the aligned head. The next task continues from the head as it was before.
     """
 
-    recipe: SLCARecipe
-    net: IncrementalNet[TaskHead]
+    recipe: Any  # an `SLCARecipe` or an `SLCAppRecipe`
+    net: Any  # an `IncrementalNet` or a `SlowNet`, with a `TaskHead`
 
     def __init__(self, recipe: Any, context: RunContext) -> None:
         super().__init__(recipe, context)
         self.gaussians = ClassGaussians(self.net.head.width)
         self.unaligned = TaskHead(self.net.head.width)
 
-    def build(self, backbone: Backbone) -> IncrementalNet[TaskHead]:
+    def build(self, backbone: Backbone) -> Net:
         """A network with one linear layer per task."""
         return IncrementalNet(backbone, TaskHead(backbone.feature_dim, start="normal"))
 
@@ -47,8 +47,7 @@ class SLCA(Method):
 
     def learn(self, task: Task) -> Iterator[Phase]:
         """Learn slowly; then align the head, from the second task on."""
-        groups = (ParameterGroup(self.net.backbone.parameters(), lr_factor=self.recipe.network_rate),)
-        yield self.standard_phase(task, groups=groups)
+        yield self.standard_phase(task, groups=self.slow_groups(task))
         features = self.raw_features(task.train)
         self.gaussians.append(features, task.train.labels, task.known, task.seen)
         self.unaligned = copy.deepcopy(self.net.head)
@@ -57,6 +56,15 @@ class SLCA(Method):
             data = DrawnFeatures(self.shrunken(task), self.recipe.alignment.batch_size)
             yield Phase("alignment", data, self.alignment, self.recipe.alignment, self.net.head)
             self.net.head.unlock(everything=False)
+
+    def slow_groups(self, task: Task) -> tuple[ParameterGroup, ...]:  # noqa: ARG002 - equal in every task
+        """The network, which learns slowly."""
+        return (ParameterGroup(self.net.backbone.parameters(), lr_factor=self.recipe.network_rate),)
+
+    def tasks_of(self, task: Task) -> Tensor:
+        """t_c, the task of every class so far (n,)."""
+        sizes = torch.tensor(self.context.task_sizes[: task.index + 1])
+        return torch.arange(task.index + 1).repeat_interleave(sizes)
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Cross-entropy over the new classes."""
@@ -74,9 +82,7 @@ class SLCA(Method):
 
     def shrunken(self, task: Task) -> Sampler:
         """The class Gaussians with means ρ_c μ_c, ρ = 0.9 + 0.1 (t_c + 1) / (t + 1)."""
-        sizes = torch.tensor(self.context.task_sizes[: task.index + 1])
-        tasks = torch.arange(task.index + 1).repeat_interleave(sizes)
-        shares = 0.9 + 0.1 * (tasks + 1) / (task.index + 1)
+        shares = 0.9 + 0.1 * (self.tasks_of(task) + 1) / (task.index + 1)
         sampler = self.gaussians.sampler(jitter=1e-4)
         sampler.means = sampler.means * shares.to(sampler.means)[:, None]
         return sampler

@@ -59,11 +59,13 @@ class TaskHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, n) of features (B, d)."""
-        if not len(self.weights):
-            return features.new_zeros(len(features), 0)
-        return torch.cat(
-            [F.linear(features, *layer) for layer in zip(self.weights, self.biases, strict=True)], dim=1
-        )
+        return self.scaled(features, features.new_ones(len(self.weights)))
+
+    def scaled(self, features: Tensor, scales: Tensor) -> Tensor:
+        """Logits (B, n) of features (B, d), which each layer reads times its own of `scales` (tasks,)."""
+        layers = zip(self.weights, self.biases, scales, strict=True)
+        logits = [F.linear(scale * features, weight, bias) for weight, bias, scale in layers]
+        return torch.cat(logits, dim=1) if logits else features.new_zeros(len(features), 0)
 
     def match_structure(self, state: Mapping[str, Tensor]) -> None:
         """Create the layers that `state` has weights for."""

@@ -71,6 +71,12 @@ TUNING: dict[str, dict[str, Evidence]] = {
         ),
         **_of(SLCA, "fifty-epochs", "cars", "mocov3"),
     },
+    "slcapp": {
+        "default": Evidence(
+            source=SLCA, compared="Read: updates, losses, scales and the configuration for CIFAR-100."
+        ),
+        **_of(SLCA, "fifty-epochs", "imagenetr", "mocov3"),
+    },
     "inflora": {
         "default": Evidence(
             source=INFLORA, compared="Read: directions, memory, order of steps and schedule for CIFAR-100."

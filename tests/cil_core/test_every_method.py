@@ -142,9 +142,7 @@ def test_a_run_resumed_after_any_task_ends_bit_identically(name: str, finished: 
 
 @every_method
 def test_it_beats_chance_on_digits(name: str) -> None:
-    last = evaluations(undisturbed(name))[-1]
-    ranking = last.results[BY_NAME[name].classifiers[0]]
-    assert sum(ranking.correct) / sum(last.test_images) > 1.5 / 10
+    assert last_accuracy(undisturbed(name), name) > 1.5 / 10
 
 
 @every_method
@@ -158,6 +156,24 @@ def test_classes_of_one_image_are_refused_at_submission_or_learnt(name: str) -> 
     losses = [loss for event in events if isinstance(event, EpochFinished) for loss in event.losses.values()]
     assert all(map(math.isfinite, losses))
     assert isinstance(events[-1], RunFinished)
+
+
+@cache
+def finetuned_accuracy() -> float:
+    """Of fine-tuning on the pre-trained track, with the epochs of the methods that need one."""
+    track = Track.from_slug("digits-b4-inc3-m60-vit_8px-holdout50-letters")
+    events = tuple(run(RunSpec(method=short_recipe("finetune", 1), track=track, seed=7), CPU))
+    return last_accuracy(events, "finetune")
+
+
+def last_accuracy(events: tuple[Event, ...], name: str) -> float:
+    last = evaluations(events)[-1]
+    return sum(last.results[BY_NAME[name].classifiers[0]].correct) / sum(last.test_images)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(BY_NAME) if needs_weights(name)])
+def test_it_beats_finetuning_from_the_same_weights(name: str) -> None:
+    assert last_accuracy(undisturbed(name), name) > finetuned_accuracy() + 0.03
 
 
 @every_method

@@ -29,7 +29,7 @@ from cil_core.spec.recipes.rectification import BiCRecipe, ICaRLRecipe, WARecipe
 from cil_core.spec.recipes.regularisation import AGEMRecipe, DERppRecipe, EWCRecipe, GEMRecipe, LwFRecipe
 from cil_core.spec.recipes.rehearsal import ERACERecipe, GDumbRecipe, SSILRecipe
 from cil_core.spec.recipes.rehearsed_prototypes import IL2ARecipe, SSRERecipe
-from cil_core.spec.recipes.subspaces import EASERecipe, InfLoRARecipe, MOSRecipe, SLCARecipe
+from cil_core.spec.recipes.subspaces import EASERecipe, InfLoRARecipe, MOSRecipe, SLCAppRecipe, SLCARecipe
 from cil_core.spec.recipes.tuned import APERRecipe
 
 RECIPES: tuple[type[base.Recipe], ...] = (
@@ -65,6 +65,7 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     L2PRecipe,
     EASERecipe,
     SLCARecipe,
+    SLCAppRecipe,
     InfLoRARecipe,
     MOSRecipe,
     SimpleCILRecipe,
@@ -134,6 +135,7 @@ __all__ = [
     "ReplayRecipe",
     "SIRecipe",
     "SLCARecipe",
+    "SLCAppRecipe",
     "SSILRecipe",
     "SSRERecipe",
     "SimpleCILRecipe",

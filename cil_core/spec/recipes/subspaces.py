@@ -178,7 +178,6 @@ class SLCARecipe(Recipe):
         "mocov3": _both(SLCA_MOCO),
         "small": {
             **_both(Schedule(epochs=10, batch_size=32, lr=0.05, milestones=(8,), weight_decay=5e-4)),
-            "network_rate": 0.1,
             "alignment": ALIGNMENT.model_copy(update={"batch_size": 64}),
         },
     }
@@ -203,6 +202,86 @@ class SLCARecipe(Recipe):
     )
     temperature: float = Field(
         default=0.1, gt=0, le=100, description="τ of the alignment (official code: CIFAR-100)."
+    )
+
+
+def _slow(epochs: int, **fields: float) -> dict[str, Any]:
+    """SLCA++: a cosine that ends at a hundredth of the rate."""
+    schedule = Schedule.model_validate(
+        {"epochs": epochs, "batch_size": 128, "lr": 0.01, "curve": "cosine", "min_lr": 1e-4, **fields}
+    )
+    return _both(schedule)
+
+
+class SLCAppRecipe(SitedRecipe):
+    """SLCA with parameter-efficient tuning."""
+
+    title = "SLCA++"
+    family = "tuning"
+    summary = (
+        "Tunes low-rank updates, norms and biases slowly; features drawn from class Gaussians align the head "
+        "for testing."
+    )
+    citation: ClassVar[Citation | None] = Citation(
+        key="zhang2024slcapp",
+        title="SLCA++: Unleash the Power of Sequential Fine-tuning for Continual Learning with Pre-training",
+        authors="Zhang, Gengwei and Wang, Liyuan and Kang, Guoliang and Chen, Ling and Wei, Yunchao",
+        venue="arXiv",
+        year=2024,
+        arxiv="2408.08295",
+    )
+    differs = SLCARecipe.differs
+    presets = {
+        "fifty-epochs": _slow(50),
+        "imagenetr": {**_slow(50, weight_decay=0.0), "forward_weight": 0.5, "reverse_weight": 0.5},
+        "mocov3": _slow(90),
+        "small": {
+            **_slow(10, batch_size=32, lr=0.05),
+            "network_rate": 0.02,
+            "first_update_rate": 0.1,
+            "alignment": ALIGNMENT.model_copy(update={"batch_size": 64}),
+        },
+    }
+
+    name: Literal["slcapp"] = "slcapp"
+    first_task: Schedule = Field(
+        default=_slow(20)["first_task"], description="Schedule of the first task (official code: CIFAR-100)."
+    )
+    later_tasks: Schedule = Field(
+        default=_slow(20)["later_tasks"], description="Schedule of later tasks (official code: CIFAR-100)."
+    )
+    alignment: Schedule = Field(
+        default=ALIGNMENT,
+        description="Schedule of the head's alignment; a pass draws as many features per class as a batch "
+        "has (official code).",
+    )
+    rank: int = Field(default=4, ge=1, le=1024, description="Rank of the updates (official code).")
+    network_rate: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="The network's learning rate as a share of the head's (official code).",
+    )
+    first_update_rate: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Likewise of the low-rank updates in the first task (official code).",
+    )
+    forward_weight: float = Field(
+        default=1.0, ge=0, le=100, description="a, weight of cross-entropy (official code: CIFAR-100)."
+    )
+    reverse_weight: float = Field(
+        default=0.1, ge=0, le=100, description="b, weight of its reverse (official code: CIFAR-100)."
+    )
+    temperature: float = Field(
+        default=0.1, gt=0, le=100, description="τ of the alignment (official code: CIFAR-100)."
+    )
+    enlargement: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="By how much features grow per task for the layers of older tasks (official code).",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cil_core.learning.alignment import DrawnFeatures, normalised_cross_entropy
+from cil_core.learning.alignment import DrawnFeatures, normalised_cross_entropy, symmetric_cross_entropy
 from cil_core.learning.gaussians import ClassGaussians
 
 LOGITS = torch.tensor([[3.0, 4.0, 0.0, 5.0]])
@@ -36,6 +36,15 @@ def test_unequal_tasks_have_lengths_of_their_own() -> None:
     """Tasks of 3 and 1 classes: lengths 5 and 5 again, but of other slices."""
     found = normalised_cross_entropy(LOGITS, torch.tensor([3]), (0, 3, 4), 0.1)
     assert found.item() == pytest.approx(0.14297, abs=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "loss"), [((1.0, 0.1), 1.15366), ((0.5, 0.5), 2.64916)])
+def test_symmetric_cross_entropy_by_hand(weights: tuple[float, float], loss: float) -> None:
+    """Logits (0, 0): .69315 and 4.60517."""
+    terms = symmetric_cross_entropy(torch.zeros(1, 2), torch.tensor([0]))
+    assert [term.item() for term in terms] == pytest.approx([0.69315, 4.60517], abs=1e-5)
+    found = sum(weight * term for weight, term in zip(weights, terms, strict=True))
+    assert float(found) == pytest.approx(loss, abs=1e-5)
 
 
 @pytest.fixture
