@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cil_core.engine.state_header import ITEM_BYTES, Entry, encode, parse
+from cil_core.engine.state_header import ITEM_BYTES, HeaderRow, encode, parse
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """A tensor as it is written: its entry, and its numbers in the order of the file."""
 
-    entry: Entry
+    entry: HeaderRow
     numbers: Tensor
 
     @property
@@ -81,10 +81,10 @@ def _stored(name: str, value: Tensor) -> _Stored:
     last = tensor.ndim == 4 and not tensor.is_contiguous()
     last = last and tensor.is_contiguous(memory_format=torch.channels_last)
     ordered = tensor.permute(0, 2, 3, 1) if last else tensor
-    return _Stored(Entry(name, dtype, tuple(tensor.shape), last), ordered.contiguous().reshape(-1))
+    return _Stored(HeaderRow(name, dtype, tuple(tensor.shape), last), ordered.contiguous().reshape(-1))
 
 
-def _shaped(numbers: Tensor, entry: Entry) -> Tensor:
+def _shaped(numbers: Tensor, entry: HeaderRow) -> Tensor:
     if not entry.channels_last:
         return numbers.reshape(entry.shape)
     n, c, h, w = entry.shape

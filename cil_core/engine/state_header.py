@@ -48,7 +48,7 @@ _START = len(MAGIC) + _LENGTH.size
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HeaderRow:
     """One tensor of a state.
 
     Attributes:
@@ -78,14 +78,14 @@ class Entry:
         return 0 if self.same_as else self.numbers * ITEM_BYTES[self.dtype]
 
 
-def encode(entries: list[Entry]) -> bytes:
+def encode(entries: list[HeaderRow]) -> bytes:
     """The start of a state file: everything before its tensors."""
     rows = [[each.name, each.dtype, each.shape, each.channels_last, each.same_as] for each in entries]
     header = json.dumps(rows, separators=(",", ":")).encode()
     return MAGIC + _LENGTH.pack(len(header)) + header
 
 
-def parse(content: Any) -> dict[str, Entry]:
+def parse(content: Any) -> dict[str, HeaderRow]:
     """The entries of a state file, in the order of its tensors.
 
     Args:
@@ -105,7 +105,7 @@ def parse(content: Any) -> dict[str, Entry]:
     if header_length > longest:
         raise BadState(f"the header claims {header_length} bytes; at most {longest} are possible here")
     rows = _rows(content[_START : _START + header_length])
-    entries: dict[str, Entry] = {}
+    entries: dict[str, HeaderRow] = {}
     offset = _START + header_length
     for row in rows:
         entry = replace(_entry(row, entries), offset=offset)
@@ -128,7 +128,7 @@ def _rows(header: bytes) -> list[Any]:
     return rows
 
 
-def _entry(row: Any, earlier: Mapping[str, Entry]) -> Entry:
+def _entry(row: Any, earlier: Mapping[str, HeaderRow]) -> HeaderRow:
     """The tensor of one row, checked against the rows before it."""
     if not isinstance(row, list) or len(row) != 5:
         raise BadState("a row of the header is not [name, type, shape, channels last, same as]")
@@ -141,7 +141,7 @@ def _entry(row: Any, earlier: Mapping[str, Entry]) -> Entry:
         raise BadState(f"tensor {_shown(name)} has no valid shape")
     if not isinstance(channels_last, bool) or (channels_last and len(shape) != 4):
         raise BadState(f"tensor {_shown(name)} has no valid memory layout")
-    entry = Entry(name, dtype, tuple(shape), channels_last)
+    entry = HeaderRow(name, dtype, tuple(shape), channels_last)
     if same_as is None:
         return entry
     original = earlier.get(same_as) if isinstance(same_as, str) else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cil_core.data.arrays import ArrayDataset
 from cil_core.engine.evaluation import TOP
-from cil_core.engine.state_header import ITEM_BYTES, Entry, parse
+from cil_core.engine.state_header import ITEM_BYTES, HeaderRow, parse
 from cil_core.spec.aligned_budgets import FLOAT32_BYTES
 from cil_core.spec.catalog import BACKBONES, DatasetCard
 from cil_core.spec.errors import BadState, RuleBroken
@@ -105,7 +105,7 @@ def allowed_state_bytes(recipe: base.Recipe, track: Track, dataset: DatasetCard,
     return min(limit, (networks + heads) * FLOAT32_BYTES + exemplars + tasks * _ROOM_PER_TASK)
 
 
-def _exemplars(entries: Mapping[str, Entry], dataset: DatasetCard) -> int:
+def _exemplars(entries: Mapping[str, HeaderRow], dataset: DatasetCard) -> int:
     images = entries.get("memory.images")
     if images is None:
         return 0
