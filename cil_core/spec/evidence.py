@@ -8,7 +8,8 @@ gradients from the same weights and batches (`benchmarks/results/parity.md`).
 from __future__ import annotations
 
 from cil_core.spec.exemplar_free_evidence import EXEMPLAR_FREE
-from cil_core.spec.provenance import OURS, PAPER, PYCIL, READ, Evidence
+from cil_core.spec.provenance import MAMMOTH, OURS, PAPER, PYCIL, READ, Evidence
+from cil_core.spec.rehearsal_evidence import REHEARSAL
 from cil_core.spec.tuning_evidence import TUNING
 
 SURVEY = "CIL_Survey 197fa86"
@@ -16,7 +17,6 @@ DER = "DER-ClassIL.pytorch dd4af61"
 PODNET = "incremental_learning.pytorch c09fc54"
 UCIR = "CVPR19_Incremental_Learning e5a90ae"
 GEM = "GradientEpisodicMemory 34c6b8e"
-MAMMOTH = "mammoth e75a491"
 ICARL = "iCaRL 7a3d254"
 BIC = "LargeScaleIncrementalLearning 7f687a3"
 FOSTER = "ECCV22-FOSTER 555c7f0"
@@ -27,14 +27,6 @@ FETRIL = "FeTrIL e3b139c"
 FECAM = "FeCAM d2479b7"
 RANPAC = "RanPAC 012927f"
 ACIL = "Analytic-continual-learning 0afd6bf"
-MAS = "MAS-Memory-Aware-Synapses c3e6a85"
-FACIL = "FACIL e09d2c8"
-AML = "AML 7c92936"
-SSIL = "SS-IL-Official 8c32381"
-GDUMB = "GDumb 4f412d7"
-AFC = "AFC 94cecc9"
-TAGFEX = "TagFex_CVPR2025 78b972c"
-BEEF = "ICLR23-BEEF 2903601"
 
 RUN = "Read and run: losses and gradients agree."
 
@@ -53,6 +45,7 @@ def _survey(compared: str = _SURVEY_READ, differs: str = _COSINE_START) -> Evide
 EVIDENCE: dict[str, dict[str, Evidence]] = {
     **EXEMPLAR_FREE,
     **TUNING,
+    **REHEARSAL,
     "finetune": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},
     "joint": {"default": Evidence(source=OURS, compared="No public code has this bound.")},
     "replay": {"default": Evidence(source=PYCIL, compared=RUN), "survey": _survey()},
@@ -79,30 +72,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "pycil": Evidence(source=PYCIL, compared="Read and run: penalty and Fisher of one batch agree."),
         "survey": _survey(),
     },
-    "mas": {
-        "default": Evidence(
-            source=PAPER,
-            compared="The definition of Ω; strength and merge from the official code. Paper not read.",
-            differs="Schedules are those of EWC in PyCIL.",
-        ),
-        "batch": Evidence(
-            source=f"{MAS}; {FACIL} has the same estimate of ‖z‖",
-            compared="Read: the gradient of a batch, its absolute value, the penalty.",
-            differs="Evaluation mode, bound, L2 weight decay and the schedules, as stated above.",
-        ),
-        "unbounded": Evidence(
-            source=f"{MAS}, {FACIL}",
-            compared="Read: neither code bounds Ω.",
-            differs="Ω per image and the schedules, as stated above.",
-        ),
-    },
-    "si": {
-        "default": Evidence(
-            source=FACIL,
-            compared="Read: path integral, importance and penalty.",
-            differs="Schedules are those of EWC in PyCIL.",
-        )
-    },
     "gem": {
         "default": Evidence(source=PYCIL, compared="Read and run: losses and projected gradients agree."),
         "paper": Evidence(source=GEM, compared=READ, differs="Exemplars are herded, not the last ones seen."),
@@ -113,33 +82,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "paper": Evidence(source=PAPER, compared="The single pass; the paper's code was not read."),
     },
     "derpp": {"default": Evidence(source=MAMMOTH, compared="Read: loss, reservoir and schedule.")},
-    "er-ace": {
-        "default": Evidence(
-            source=f"{MAMMOTH}, {AML}",
-            compared="Read: both losses, reservoir and order of steps.",
-            differs="Schedule of DER++ in mammoth.",
-        ),
-        "online": Evidence(
-            source=MAMMOTH,
-            compared="Read: the single pass over CIFAR-10.",
-            differs="Backbone, head and normalisation, as stated above.",
-        ),
-    },
-    "ss-il": {
-        "default": Evidence(
-            source=SSIL,
-            compared="Read: both losses and the sizes of batches.",
-            differs="Schedules are those of replay in PyCIL.",
-        ),
-        "imagenet": Evidence(source=SSIL, compared="Read: the schedule for ImageNet-1000."),
-    },
-    "gdumb": {
-        "default": Evidence(
-            source=GDUMB,
-            compared="Read: sampler, CutMix, clipping and learning rates.",
-            differs="The evaluated epoch, the sample and the precision, as stated above.",
-        )
-    },
     "icarl": {
         "default": Evidence(source=PYCIL, compared=RUN),
         "paper": Evidence(source=ICARL, compared="Read: loss, schedule, herding and class means."),
@@ -194,18 +136,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
             compared=RUN,
         ),
     },
-    "afc": {
-        "default": Evidence(
-            source=AFC,
-            compared="Read: importances, distance, both phases and `AFC_cnn_cifar100`.",
-            differs="Greedy herding, mode of the measurement and stages, as stated above.",
-        ),
-        "margin": Evidence(
-            source=PAPER,
-            compared="The formula of PODNet's NCA loss; everything else is the default.",
-            differs="The scale has no gradient from the margin.",
-        ),
-    },
     "der": {
         "default": Evidence(
             source=PAPER,
@@ -233,30 +163,6 @@ EVIDENCE: dict[str, dict[str, Evidence]] = {
         "default": Evidence(source=f"{PYCIL}; {SURVEY} has the same code", compared=RUN),
         "paper": Evidence(source=FOSTER, compared="Read: AutoAugment and Cutout are its data set's default."),
         "paper-b0-inc10": Evidence(source=FOSTER, compared="Read: `configs/cifar/b0inc10.json`."),
-    },
-    "beef": {
-        "default": Evidence(
-            source=PAPER,
-            compared="The official code and PyCIL, without the sign that drops biases; paper not read.",
-            differs="Frozen statistics and removed columns, as stated above.",
-        ),
-        "pycil": Evidence(
-            source=f"{PYCIL}; {BEEF} has the same code",
-            compared="Read: both phases, negatives, prototypes and biases.",
-            differs="Frozen statistics and removed columns, as stated above.",
-        ),
-        "imagenet": Evidence(source=BEEF, compared="Read: weight and alignment for ImageNet."),
-    },
-    "tagfex": {
-        "default": Evidence(
-            source=TAGFEX,
-            compared="Read: every term, growth, attention, aligning, views and schedules.",
-        ),
-        "pycil": Evidence(
-            source=PYCIL,
-            compared="Read: the default with random columns of old rows.",
-            differs="PyCIL also runs the task-agnostic network at test time.",
-        ),
     },
     "simplecil": {
         "default": Evidence(source=PYCIL, compared="Read: the first task and the rows of class means.")

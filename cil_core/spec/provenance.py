@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cil_core.spec.base import Frozen
 
+MAMMOTH = "mammoth e75a491"
 PYCIL = "PyCIL f3509b8"
 PAPER = "the paper"
 OURS = "this project"

@@ -17,6 +17,7 @@ from cil_core.spec.recipes.baselines import FinetuneRecipe, JointRecipe, ReplayR
 from cil_core.spec.recipes.boosting import FOSTERRecipe
 from cil_core.spec.recipes.consolidation import AFCRecipe
 from cil_core.spec.recipes.cosine import COILRecipe, PODNetRecipe, UCIRRecipe
+from cil_core.spec.recipes.dark_future import XDERRecipe
 from cil_core.spec.recipes.distances import FeCAMRecipe
 from cil_core.spec.recipes.drift import DriftRecipe
 from cil_core.spec.recipes.expansion import DERRecipe, DERWARecipe, MEMORecipe
@@ -43,6 +44,7 @@ RECIPES: tuple[type[base.Recipe], ...] = (
     GEMRecipe,
     AGEMRecipe,
     DERppRecipe,
+    XDERRecipe,
     ERACERecipe,
     SSILRecipe,
     GDumbRecipe,
@@ -142,5 +144,6 @@ __all__ = [
     "TagFexRecipe",
     "UCIRRecipe",
     "WARecipe",
+    "XDERRecipe",
     "base",
 ]
