@@ -31,7 +31,8 @@ class FutureNet(IncrementalNet[LinearHead]):
 
     def every_logit(self, x: Tensor) -> Tensor:
         """Logits (B, N), those of classes to come included."""
-        return self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x))
+        return logits
 
     def forward(self, x: Tensor) -> Outputs:
         """Logits of seen classes, and features."""
