@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.deps import DatabaseDep
 from api.http.problems import not_found
 from api.http.strict_requests import StrictRoute
-from api.pages import templating
+from api.pages import method_filters, templating
+from api.pages.method_filters import MethodFilters
 from api.pages.proposals import first_job
 from api.schemas.catalog import recipe_named
 from api.schemas.leaderboards import every_track
@@ -28,9 +29,17 @@ router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 
 @router.get("/methods")
-def methods(request: Request) -> Response:
-    """Every method."""
-    return templating.render(request, "methods.html", recipes=RECIPES, name_of=name_of)
+def methods(request: Request, query: Annotated[MethodFilters, Query()]) -> Response:
+    """Every method, or those that pass the filters."""
+    return templating.render(
+        request,
+        "methods.html",
+        recipes=query.apply(RECIPES),
+        name_of=name_of,
+        given=query,
+        choices=method_filters,
+        address=request.url.path,
+    )
 
 
 @router.get("/methods/{name}")
@@ -48,6 +57,8 @@ def method(request: Request, name: str, database: DatabaseDep) -> Response:
         hyperparameters=hyperparameters(recipe),
         results=results,
         proposal=first_job(name),
+        keeps=method_filters.keeps(recipe),
+        costs=method_filters.costs(recipe),
     )
 
 
