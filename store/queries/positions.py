@@ -45,7 +45,7 @@ class Backlog:
     Attributes:
         queued: runs that wait.
         running: runs that workers hold.
-        share: of the user; 1 without a user.
+        share: of the user; runs without a user have share 1.
     """
 
     queued: int

@@ -2,7 +2,7 @@
 
 Decisions:
     * The owner with the fewest running runs goes first, counted per share of the user. Equal owners take
-      turns: whose latest start lies furthest back goes first, so nobody starves on a single worker.
+      turns: whose latest start lies furthest back goes first, so no user starves on a single worker.
     * Owners are found by steps through an index, not by a scan: a claim costs one look per waiting owner,
       however many runs each of them has.
     * Runs without a user have one owner together, the empty text.
