@@ -50,7 +50,7 @@ docs: setup   ## write what documents show of the code: settings, fidelity, snip
 	@$(BIN)/python docs/generate.py
 
 bench: setup  ## quick measurements of everything, five minutes; the full ones are in benchmarks/results
-	@missed=; for each in engine methods loader precision service startup drain gpu; do \
+	@missed=; for each in engine methods pretrained loader precision service startup drain fairness gpu; do \
 		$(BIN)/python -m benchmarks.$$each --quick || missed="$$missed $$each"; \
 	done; test -z "$$missed" || { echo "targets were missed by:$$missed"; exit 1; }
 

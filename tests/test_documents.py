@@ -78,8 +78,8 @@ def test_every_test_that_architecture_names_exists() -> None:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file} has no {test}"
 
 
-def test_each_word_of_the_glossary_names_one_class() -> None:
-    """The class exists where the glossary says, and no other class of the server bears its name."""
+def test_each_word_of_the_glossary_names_one_class_or_module() -> None:
+    """It exists where the glossary says, and no other class of the server bears its name."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
     places = re.findall(
         r"\| `([\w.]+)\.(\w+)` \|", text[text.index("## Words") : text.index("## What is promised")]
@@ -95,6 +95,9 @@ def test_each_word_of_the_glossary_names_one_class() -> None:
     ]
     sources = {name: (ROOT / name).read_text() for name in files if not name.startswith("api/client/")}
     for module, name in places:
+        path = ROOT / f"{module}.{name}".replace(".", "/")
+        if path.is_dir() or path.with_suffix(".py").is_file():
+            continue
         defined = [
             file for file, source in sources.items() if re.search(rf"^class {name}\b", source, re.MULTILINE)
         ]
