@@ -73,7 +73,7 @@ def test_columns_are_chosen_and_the_back_button_undoes_it(visit: Any) -> None:
     page = visit(java_script_enabled=False)
     page.goto(f"/tracks/{TRACK}?sort=forgetting")
     page.get_by_text("Columns", exact=True).click()
-    page.get_by_label("Harmonic mean").check()
+    page.get_by_label("Harmonic mean", exact=True).check()
     page.get_by_label("Params, M").uncheck()
     page.get_by_role("button", name="Show these columns").click()
     expect(page.get_by_role("columnheader", name=re.compile("Harmonic mean"))).to_be_visible()

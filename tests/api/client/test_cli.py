@@ -204,7 +204,7 @@ def test_entries_are_compared_with_a_baseline(connected, finished, service) -> N
     shown = connected("compare", *entries)
     assert shown.code == 0
     assert re.search(r"against \w+ on " + DIGITS, shown.out)
-    assert re.search(r"avg acc +[+-]\d\.\d\d +[+-]\d\.\d\d … [+-]\d\.\d\d +(<|0|1)", shown.out)
+    assert re.search(r"avg acc +[+-]\d+\.\d\d +[+-]\d+\.\d\d … [+-]\d+\.\d\d +(<|0|1)", shown.out)
     assert (
         json.loads(connected("compare", *entries, "--baseline", entries[1], "--json").out)["baseline"]
         == entries[1]
