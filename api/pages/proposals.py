@@ -20,7 +20,10 @@ from cil_core.spec.recipes.base import Recipe
 from cil_core.spec.suites import SEEDS
 
 TRACK = "digits-b0-inc2-m50-convnet"
-"""Fits every method, and needs no download."""
+"""Fits every method that takes a network without weights, and needs no download."""
+
+PRETRAINED_TRACK = "digits-b0-inc2-m0-vit_8px-letters"
+"""Fits every method that needs pre-trained weights; the installation contains them."""
 
 FEW_IMAGES = 10_000
 _PREFERRED = ("icarl", "lwf", "joint")  # joint fits every track
@@ -48,8 +51,10 @@ def proposed_job(
 
 
 def first_job(method: str | None = None) -> dict[str, Any]:
-    """A job on the track that fits every method."""
-    return proposed_job(Track.from_slug(TRACK), DATASETS, method)
+    """A job on a track that fits the method, without a download."""
+    recipe = None if method is None else BY_NAME[method]
+    slug = TRACK if recipe is None or recipe.pretrained != "required" else PRETRAINED_TRACK
+    return proposed_job(Track.from_slug(slug), DATASETS, method)
 
 
 def _preset(recipe: type[Recipe], dataset: str, datasets: Mapping[str, DatasetCard]) -> str:

@@ -40,7 +40,7 @@ BAD = {
     "unknown field of a schedule": (
         changed("method/first_task", {"epochs": 2, "lrr": 1}),
         "/method/first_task/lrr",
-        "batch_size, curve",
+        "batch_size, clip_norm, curve",
     ),
     "unknown field of a track": (
         changed("track/protocol/incremen", 2),
