@@ -50,7 +50,7 @@ def sample(memory: Memory, fresh: ArrayDataset, budget: MemoryBudget, seed: int 
 
 
 def test_old_classes_keep_the_first_of_their_order_and_new_ones_a_random_part() -> None:
-    memory = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+    memory = Memory(DIGITS, torch.device("cpu"))
     memory.replace(sample(memory, images(*[0] * 50), MemoryBudget(kind="total", amount=10)))
     first = memory.images[:, 0, 0, 0].tolist()
     assert len(set(first)) == 10
@@ -61,7 +61,7 @@ def test_old_classes_keep_the_first_of_their_order_and_new_ones_a_random_part() 
 
 
 def test_every_image_is_as_likely() -> None:
-    memory = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+    memory = Memory(DIGITS, torch.device("cpu"))
     counts = torch.zeros(8)
     for seed in range(400):
         kept = sample(memory, images(*[3] * 8), MemoryBudget(kind="total", amount=2), seed)
@@ -79,6 +79,6 @@ def test_every_image_is_as_likely() -> None:
     ],
 )
 def test_the_budget_s_kind_decides_on_the_counts(budget: MemoryBudget, expected: list[int]) -> None:
-    memory = Memory((1, 8, 8), DIGITS, torch.device("cpu"))
+    memory = Memory(DIGITS, torch.device("cpu"))
     kept = sample(memory, images(*[0] * 2, *[1] * 6), budget)
     assert kept.labels.bincount().tolist() == expected
