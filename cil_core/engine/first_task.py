@@ -119,9 +119,10 @@ def digest(state: dict[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name, value in state.items():
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(
-            value.detach().cpu().contiguous().view(torch.uint8).numpy().data
-            if value.ndim
-            else str(value.item()).encode()
-        )
+        if value.ndim:
+            # `contiguous` would keep the stride of a dimension of size 1, which no view as bytes takes
+            numbers = value.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+            found.update(numbers.view(torch.uint8).numpy().data)
+        else:
+            found.update(str(value.item()).encode())
     return found.hexdigest()
