@@ -125,7 +125,7 @@ def test_the_real_cifar_has_its_published_address_and_checksum(
     name: str, kind: type[datasets.CIFAR10]
 ) -> None:
     (archive,) = vision.PUBLISHED[name].archives
-    assert (archive.url, archive.md5) == (kind.url, kind.tgz_md5)
+    assert (archive.url, archive.checksum) == (kind.url, kind.tgz_md5)
     assert archive.url.startswith("https://www.cs.toronto.edu/~kriz/cifar-10")
 
 
@@ -237,4 +237,4 @@ def test_stl10s_columns_become_rows(site: Site, tmp_path: Path) -> None:
 def test_every_published_archive_has_an_address_and_a_checksum(name: str) -> None:
     for archive in vision.PUBLISHED[name].archives:
         assert archive.url.startswith(("https://", "http://"))
-        assert len(bytes.fromhex(archive.md5)) == 16
+        assert len(bytes.fromhex(archive.checksum or "")) == {"md5": 16, "sha256": 32}[archive.algorithm]

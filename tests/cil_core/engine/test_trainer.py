@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from cil_core.data.arrays import ArrayDataset, Batch
+from cil_core.data.augment import Transform
 from cil_core.data.features import FeatureDataset
 from cil_core.engine.trainer import make_optimizer, train
 from cil_core.learning.phase import Losses, ParameterGroup, Phase, Step, Task
 from cil_core.learning.seeding import Randomness
+from cil_core.spec.catalog import DATASETS
 from cil_core.spec.schedule import Schedule
 
 SGD = Schedule(epochs=2, batch_size=4, lr=0.5, momentum=0.0, weight_decay=0.0, curve="constant")
@@ -28,9 +30,9 @@ class Pair(nn.Module):
 
 def trained(phase: Phase) -> list[float]:
     """The rates that were reported."""
-    unused: Any = None
+    digits = Transform(DATASETS["digits"])
     images = ArrayDataset(
-        torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.long), unused
+        torch.zeros(1, 1, 8, 8, dtype=torch.uint8), torch.zeros(1, dtype=torch.long), digits
     )
     return [epoch.lr for epoch in train(phase, Task(0, (0, 1), images), Randomness(0, torch.device("cpu")))]
 
