@@ -104,8 +104,8 @@ REHEARSAL: dict[str, dict[str, Evidence]] = {
     "x-der": {
         "default": Evidence(
             source=MAMMOTH,
-            compared="Read: every term, transplant, memory and schedule of `xder.yaml`.",
-            differs="Sizes of tasks, logits that are not positive, and views, as stated above.",
+            compared="Read: the terms, the transplant and the memory of `xder.py`; its settings in part.",
+            differs="Sizes of tasks, logits that are not positive, views, draws and similarity, as stated above.",
         )
     },
 }

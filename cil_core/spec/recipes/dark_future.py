@@ -37,7 +37,10 @@ class XDERRecipe(Recipe):
         "Tasks may differ in size; mammoth divides labels by one size. Where an image's own stored logit is "
         "not positive, new logits are shifted below it; mammoth's scaling reverses their order there. "
         "Images of new classes are kept at random. Strong views are a random resized crop and the track's "
-        "augmentation; mammoth has its own. The number of classes of the whole protocol is known from the "
+        "augmentation; mammoth has its own. One stored version of mammoth draws two views and sets the "
+        "similarity term to 0; here four views and weight 3000 are the default. The first of two draws of a "
+        "step updates stored logits, which are computed in evaluation mode. The number of classes of the "
+        "whole protocol is known from the "
         "start, as in mammoth."
     )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
