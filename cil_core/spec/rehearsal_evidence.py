@@ -105,7 +105,7 @@ REHEARSAL: dict[str, dict[str, Evidence]] = {
         "default": Evidence(
             source=MAMMOTH,
             compared="Read: the terms, the transplant and the memory of `xder.py`; its settings in part.",
-            differs="Sizes of tasks, logits that are not positive, views, draws and similarity, as stated above.",
+            differs="Sizes of tasks, logits that are not positive, views, draws, similarity: as above.",
         )
     },
 }
