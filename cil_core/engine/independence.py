@@ -3,8 +3,9 @@
 Decisions:
     * A run is checked once, after its last task, with every classifier: 64 test images from all tasks are
       scored in one batch, in another order, and some of them alone.
-    * Batches of other sizes round differently, so scores are compared relative to their largest magnitude. A
-      choice inside a method may turn on such a difference, so few images may exceed it.
+    * Batches of other sizes round differently, so scores are compared relative to their largest magnitude, or
+      absolutely where that is below 1: distances between nearly equal features are small, and their rounding
+      is not. A choice inside a method may turn on such a difference, so few images may exceed it.
     * A run that fails has no result. It ends with `RuleBroken`, which says what depended on what.
 """
 
@@ -22,8 +23,9 @@ from cil_core.spec.errors import RuleBroken
 
 IMAGES = 64
 ALONE = 16
-TOLERANCE = 1e-4
-"""Of scores in float32 on a CPU, relative to the largest magnitude among them."""
+TOLERANCE = 1e-3
+"""Of scores in float32 on a CPU. PyTorch computes a distance as the root of a difference of squares, which
+rounds near 0 by some 3e-4 in unit features."""
 
 COARSE_TOLERANCE = 2e-2
 """On a GPU, which multiplies float32 as TF32, and in bfloat16."""
@@ -82,7 +84,7 @@ def _sample(tests: Sequence[ArrayDataset]) -> Tensor:
 
 
 def _compare(name: str, how: str, together: Tensor, other: Tensor, tolerance: float) -> None:
-    scale = together.abs().max().clamp(min=1e-12)
+    scale = together.abs().max().clamp(min=1)
     differs = ((together - other).abs().amax(dim=1) / scale > tolerance).sum()
     if int(differs) > int(ALLOWED * len(together)):
         raise RuleBroken(
