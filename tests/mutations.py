@@ -35,8 +35,8 @@ MUTATIONS = (
     Mutation(
         "a message is delivered again: the row is claimed",
         "store/runs/claims.py",
-        "is_in(Run.state, RunState.queued), Run.queue ==",
-        "is_in(Run.state, RunState.queued, RunState.running), Run.queue ==",
+        "is_in(run.state, RunState.queued), run.queue ==",
+        "is_in(run.state, RunState.queued, RunState.running), run.queue ==",
         "tests/store/runs/test_claims.py::test_nothing_is_claimed_twice",
     ),
     Mutation(
