@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # two processes on two cores: more threads would only wait for each other
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo serve test lint audit format check docs bench screenshots chaos mutations clean
+.PHONY: setup demo serve test nightly lint audit format check docs bench screenshots chaos mutations clean
 
 setup: .venv/.installed
 
@@ -24,7 +24,10 @@ serve: setup  ## the demo's data again, as a running service; `make serve PORT=9
 
 test: lint    ## everything continuous integration runs
 	@sh tests/browser.sh
-	$(PYTEST) -m 'not gpu'
+	$(PYTEST) -m 'not nightly and not gpu'
+
+nightly: setup ## what takes too long for every change: every method in the engine and in the arena
+	$(PYTEST) -m nightly
 
 check: lint   ## the same without the slowest tests, for a change under way
 	@sh tests/browser.sh

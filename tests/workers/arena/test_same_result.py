@@ -22,7 +22,7 @@ EXAMINABLE = sorted(name for name, recipe in BY_NAME.items() if recipe.pretraine
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in EXAMINABLE],
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly]) for name in EXAMINABLE],
 )
 def test_the_engine_and_the_arena_agree_bit_for_bit(examined: Examine, name: str) -> None:
     spec = spec_of(name, TWO_TASKS if name in QUICK else THREE_TASKS)
